@@ -1,0 +1,227 @@
+//! Members and their leases, as a state machine without a lock or a clock of its own.
+//!
+//! Every operation takes the server's time, never one that goes back. Writers move the lease clock
+//! on with it, readers only read it. Lapsed leases are reaped by `register`, `renew` and `evict`
+//! and by nothing else. What readers see stands in `read.rs`.
+//!
+//! What always holds between two operations: each member has exactly one entry among the
+//! deadlines, its lease's; and no id has a member whose number is greater than the stored one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_core::clock::StoreClock;
+use ringhold_core::discovery::{
+    Changes, EvictNode, LeaveFleet, Registered, RegisterNode, RenewLease, Renewed,
+};
+use ringhold_core::membership::LeftReason;
+use ringhold_core::node::Load;
+use ringhold_core::{
+    Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, NodeRecord, Result, Timing, Update,
+};
+
+use super::loads::LoadTable;
+use super::log::ChangeLog;
+
+const REGISTER: &str = "register";
+const RENEW: &str = "renew";
+
+/// A member and its lease.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) record: Arc<NodeRecord>,
+    pub(super) load: Load,
+    /// When it lapses, on the lease clock.
+    pub(super) deadline: Duration,
+    /// How often it was renewed.
+    renewals: u64,
+}
+
+/// The membership of a fleet.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    pub(super) clock: StoreClock,
+    pub(super) timing: Option<Timing>,
+    pub(super) members: BTreeMap<NodeId, Lease>,
+    /// The members by the end of their leases.
+    deadlines: BTreeSet<(Duration, NodeId)>,
+    /// The last incarnation number of every id that was ever seen.
+    numbers: HashMap<NodeId, u64>,
+    pub(super) log: ChangeLog,
+    pub(super) loads: LoadTable,
+}
+
+impl Leases {
+    /// An empty fleet whose lease clock starts at server time `time`.
+    pub(crate) fn new(time: Duration) -> Self {
+        Self {
+            // The first registration sets the fleet's own cap; until then there is no lease.
+            clock: StoreClock::new(time, Timing::default().clock_cap()),
+            timing: None,
+            members: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            numbers: HashMap::new(),
+            log: ChangeLog::default(),
+            loads: LoadTable::default(),
+        }
+    }
+
+    /// Registers a node.
+    pub(crate) fn register(&mut self, time: Duration, request: &RegisterNode) -> Result<Registered> {
+        let now = self.clock.advance(time);
+        let RegisterNode { record, timing, .. } = request;
+        let nonce = record.incarnation.nonce;
+        let seed = nonce.to_bytes();
+        self.reap(now, seed);
+        self.check_timing(*timing)?;
+
+        let repeated = self.members.get(&record.id).map(|lease| lease.record.incarnation);
+        if let Some(incarnation) = repeated.filter(|incarnation| incarnation.nonce == nonce) {
+            self.prolong(&record.id, now + timing.lease());
+            return Ok(Registered::new(incarnation, self.membership(time)));
+        }
+        let stored = self.numbers.get(&record.id).copied().unwrap_or(0);
+        let Some(number) = stored.max(record.incarnation.number).checked_add(1) else {
+            let context = format!("node {} has used up its incarnation numbers; take another id", record.id);
+            return Err(Error::new(ErrorKind::InvalidArgument, REGISTER, context));
+        };
+
+        self.remove(&record.id, LeftReason::Superseded, seed);
+        let mut record = NodeRecord::clone(record);
+        record.incarnation = Incarnation { number, nonce };
+        let (incarnation, id, node) = (record.incarnation, record.id.clone(), Arc::new(record));
+        let deadline = now + timing.lease();
+        self.log.push(seed, |revision| Update::Joined { revision, node: Arc::clone(&node) });
+        self.members.insert(id.clone(), Lease { record: node, load: Load::default(), deadline, renewals: 0 });
+        self.deadlines.insert((deadline, id.clone()));
+        self.numbers.insert(id, number);
+        self.timing = Some(*timing);
+        self.clock.set_cap(timing.clock_cap());
+        Ok(Registered::new(incarnation, self.membership(time)))
+    }
+
+    /// Renews a lease and answers what is new.
+    pub(crate) fn renew(&mut self, time: Duration, request: RenewLease) -> Result<Renewed> {
+        let RenewLease { node, after, load, record, operation, .. } = request;
+        let id = &node.node;
+        if let Some(record) = &record
+            && record.node() != node
+        {
+            let context = format!("the record is of {}, and the lease of {node}", record.node());
+            return Err(Error::new(ErrorKind::InvalidArgument, RENEW, context));
+        }
+        let now = self.clock.advance(time);
+        let seed = operation.to_bytes();
+        self.reap(now, seed);
+        let timing = self.timing.unwrap_or_default();
+        let fleet_len = self.members.len();
+        let Some(lease) = self.members.get_mut(id).filter(|lease| lease.record.incarnation == node.incarnation)
+        else {
+            return Err(self.lost(&node));
+        };
+        lease.renewals += 1;
+        let wants_loads = LoadTable::answers(fleet_len, lease.renewals);
+        if lease.load != load {
+            lease.load = load;
+            self.loads.changed(fleet_len, now, timing.heartbeat());
+        }
+        if let Some(record) = record
+            && lease.record != record
+        {
+            lease.record = Arc::clone(&record);
+            self.log.push(seed, |revision| Update::Changed { revision, node: record });
+        }
+        self.prolong(id, now + timing.lease());
+
+        let changes = match self.log.after(after) {
+            Some(changes) if changes.len() <= Changes::MAX => Changes::Updates(changes.cloned().collect()),
+            _ => Changes::ResetNeeded,
+        };
+        let mut renewed = Renewed::new(changes);
+        let next = self.deadlines.iter().find(|(_, other)| other != id);
+        renewed.next_lapse = next.map(|(deadline, _)| deadline.saturating_sub(now));
+        renewed.loads = wants_loads.then(|| self.load_table());
+        Ok(renewed)
+    }
+
+    /// Lets a node go; one that is no member has gone already. Reaps nothing.
+    pub(crate) fn leave(&mut self, time: Duration, request: &LeaveFleet) {
+        self.clock.advance(time);
+        if self.is_member(&request.node) {
+            self.remove(&request.node.node, LeftReason::Leave, request.operation.to_bytes());
+        }
+    }
+
+    /// Puts exactly this incarnation out; `false` when it is no member.
+    pub(crate) fn evict(&mut self, time: Duration, request: &EvictNode) -> bool {
+        let now = self.clock.advance(time);
+        let seed = request.operation.to_bytes();
+        self.reap(now, seed);
+        let found = self.is_member(&request.target);
+        if found {
+            self.remove(&request.target.node, LeftReason::Evicted, seed);
+        }
+        found
+    }
+
+    /// Lets everybody go whose lease has lapsed, the longest lapsed first.
+    fn reap(&mut self, now: Duration, seed: [u8; 16]) {
+        while let Some((deadline, id)) = self.deadlines.first()
+            && *deadline <= now
+        {
+            let id = id.clone();
+            self.remove(&id, LeftReason::LeaseLapsed, seed);
+        }
+    }
+
+    /// Takes a member out and logs why.
+    fn remove(&mut self, id: &NodeId, reason: LeftReason, seed: [u8; 16]) {
+        if let Some(lease) = self.members.remove(id) {
+            self.deadlines.remove(&(lease.deadline, id.clone()));
+            let node = lease.record.node();
+            self.log.push(seed, |revision| Update::Left { revision, node, reason });
+        }
+    }
+
+    /// Lets a lease last until `deadline`.
+    fn prolong(&mut self, id: &NodeId, deadline: Duration) {
+        if let Some(lease) = self.members.get_mut(id) {
+            self.deadlines.remove(&(lease.deadline, id.clone()));
+            lease.deadline = deadline;
+            self.deadlines.insert((deadline, id.clone()));
+        }
+    }
+
+    fn is_member(&self, node: &NodeIncarnation) -> bool {
+        self.members.get(&node.node).is_some_and(|lease| lease.record.incarnation == node.incarnation)
+    }
+
+    /// While anybody lives, the fleet's timing is the one that it began with.
+    fn check_timing(&self, asked: Timing) -> Result<()> {
+        match self.timing.filter(|stored| *stored != asked && !self.members.is_empty()) {
+            None => Ok(()),
+            Some(stored) => {
+                let words = |timing: Timing| format!("{:?} / {:?}", timing.heartbeat(), timing.lease());
+                let context = format!(
+                    "the fleet runs by heartbeat / lease {} and the node asks for {}; start it with the \
+                     fleet's, or stop every node first",
+                    words(stored),
+                    words(asked)
+                );
+                Err(Error::new(ErrorKind::InvalidArgument, REGISTER, context))
+            }
+        }
+    }
+
+    /// Why an incarnation that is no member cannot renew.
+    fn lost(&self, node: &NodeIncarnation) -> Error {
+        let stored = self.numbers.get(&node.node).copied().unwrap_or(0);
+        if stored > node.incarnation.number {
+            let context = format!("{}#{stored} registered after {node}; stop this one", node.node);
+            return Error::new(ErrorKind::Superseded, RENEW, context);
+        }
+        let context = format!("{node} is no member any more; register again with a new incarnation");
+        Error::new(ErrorKind::LeaseLost, RENEW, context)
+    }
+}

@@ -1,0 +1,62 @@
+//! When the table of loads is worth telling.
+
+use std::time::Duration;
+
+/// Fleets up to this size are told every change of a load at once.
+const SMALL_FLEET: usize = 128;
+
+/// In larger fleets, every so manieth renewal of a node is answered with the table.
+const RENEWALS_PER_TABLE: u64 = 8;
+
+/// Counts the states of the load table that watchers are to see.
+///
+/// A table has an entry per node, and every node changes its load about once a heartbeat. Telling
+/// each change to everybody is quadratic in the nodes, so a large fleet's watchers see one table
+/// per heartbeat, and its nodes one per [`RENEWALS_PER_TABLE`] heartbeats.
+#[derive(Debug, Default)]
+pub(crate) struct LoadTable {
+    version: u64,
+    published: Option<Duration>,
+}
+
+impl LoadTable {
+    /// Grows when watchers are to be told.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A load has changed at `now` on the lease clock. In a large fleet this counts when the last
+    /// one that counted is a heartbeat ago; the changes before it come with it.
+    pub(crate) fn changed(&mut self, fleet_len: usize, now: Duration, heartbeat: Duration) {
+        let quiet = self.published.is_none_or(|last| now.saturating_sub(last) >= heartbeat);
+        if quiet || fleet_len <= SMALL_FLEET {
+            self.version = self.version.wrapping_add(1);
+            self.published = Some(now);
+        }
+    }
+
+    /// Whether a node's renewal of this number is answered with the table.
+    pub(crate) fn answers(fleet_len: usize, renewals: u64) -> bool {
+        fleet_len <= SMALL_FLEET || renewals % RENEWALS_PER_TABLE == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_fleet_hears_everything_and_a_large_one_the_newest() {
+        let heartbeat = Duration::from_secs(1);
+        let mut loads = LoadTable::default();
+        loads.changed(2, Duration::ZERO, heartbeat);
+        loads.changed(2, Duration::ZERO, heartbeat);
+        assert_eq!(loads.version(), 2);
+        for millis in [999, 1_000, 1_001, 1_999, 2_000] {
+            loads.changed(1_000, Duration::from_millis(millis), heartbeat);
+        }
+        assert_eq!(loads.version(), 4, "once per heartbeat");
+        assert_eq!((1..=16).filter(|n| LoadTable::answers(1_000, *n)).count(), 2);
+        assert_eq!((1..=16).filter(|n| LoadTable::answers(5, *n)).count(), 16);
+    }
+}

@@ -1,0 +1,184 @@
+//! Sessions: 1,024 partitions behind a lock each.
+
+mod entry;
+mod expiry;
+mod login;
+mod partition;
+mod sweep;
+mod tombstone;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ringhold_core::session::{
+    AckExpired, ClaimSession, Claimed, CreateSession, Created, Cursor, ListSessions, RemoveSession, Removed,
+    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch, Touched,
+};
+use ringhold_core::{
+    Clock, Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
+};
+
+use self::partition::SessionPartition;
+
+/// The shortest time for which a take hides a session.
+const VISIBILITY_MIN: Duration = Duration::from_secs(1);
+
+/// How many touches of one partition are made under one hold of its lock.
+const TOUCHES_PER_LOCK: usize = 256;
+
+/// The [`SessionStore`] of this process.
+///
+/// A partition has a lock, a store clock and an expiry index of its own, so that two players
+/// seldom wait for each other, and nobody waits for a sweep of another partition. Every method
+/// finishes without waiting for anything but that lock, which is never held across an `.await`.
+///
+/// | method | costs, with n sessions in the partition |
+/// |---|---|
+/// | `get`, `claim` | O(1) |
+/// | `find`, `create` | O(sessions of the player); ending and making one O(log n) |
+/// | `save`, `touch_many` | O(1) each; O(log n) where the time left gets shorter |
+/// | `remove`, `restore`, `ack_expired` | O(log n) |
+/// | `take_expired` | O(log n) for each that is taken, or that was touched since it was last looked at |
+/// | `list` | O(n) for each partition on the page; locks one partition at a time |
+///
+/// # Cancel safety
+/// No method but `list` ever suspends, so a future that was polled has done its work. Dropping
+/// `list` loses nothing.
+pub struct MemorySessions {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    partitions: Box<[Mutex<SessionPartition>]>,
+}
+
+impl MemorySessions {
+    /// An empty store on `clock`.
+    pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let time = clock.now();
+        let partitions = Partition::all().map(|_| Mutex::new(SessionPartition::new(time))).collect();
+        Self { limits, clock, partitions }
+    }
+
+    /// Does `work` on one partition at the time of now.
+    fn with<R>(&self, partition: Partition, work: impl FnOnce(&mut SessionPartition, Duration) -> R) -> R {
+        // A panic under the lock can only come from the clock, before anything was changed.
+        let lock = &self.partitions[usize::from(partition.get())];
+        let mut state = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, so that no partition sees time go back.
+        let time = self.clock.now();
+        work(&mut state, time)
+    }
+}
+
+impl fmt::Debug for MemorySessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemorySessions").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+fn check_partition(operation: &'static str, id: &SessionId, player: &PlayerId) -> Result<()> {
+    let (given, right) = (id.partition(), player.partition());
+    if given == right {
+        return Ok(());
+    }
+    let context = format!("session id {id:?} is of partition {given:?}, and the player's is {right:?}");
+    Err(Error::new(ErrorKind::InvalidArgument, operation, context))
+}
+
+#[async_trait]
+impl SessionStore for MemorySessions {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn create(&self, request: CreateSession) -> Result<Created> {
+        check_partition("create", &request.id, &request.player)?;
+        self.limits.check_data("create", &request.data)?;
+        self.with(request.id.partition(), |partition, time| partition.create(time, request))
+    }
+
+    async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
+        Ok(self.with(id.partition(), |partition, time| partition.get(time, id)))
+    }
+
+    async fn find(&self, player: &PlayerId) -> Result<Vec<SessionRecord>> {
+        Ok(self.with(player.partition(), |partition, time| partition.find(time, player)))
+    }
+
+    async fn save(&self, request: SaveSession) -> Result<Saved> {
+        self.limits.check_data("save", &request.data)?;
+        self.with(request.id.partition(), |partition, time| partition.save(time, request))
+    }
+
+    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
+        let mut answers = Vec::with_capacity(touches.len());
+        for together in touches.chunk_by(|a, b| a.id.partition() == b.id.partition()) {
+            for chunk in together.chunks(TOUCHES_PER_LOCK) {
+                let partition = chunk[0].id.partition();
+                self.with(partition, |partition, time| partition.touch_many(time, chunk, &mut answers));
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
+        self.with(request.id.partition(), |partition, time| partition.claim(time, request))
+    }
+
+    async fn remove(&self, request: RemoveSession) -> Result<Removed> {
+        self.with(request.id.partition(), |partition, time| partition.remove(time, request))
+    }
+
+    async fn restore(&self, request: RestoreSession) -> Result<Restored> {
+        check_partition("restore", &request.session.id, &request.session.player)?;
+        self.limits.check_data("restore", &request.session.data)?;
+        self.with(request.session.id.partition(), |partition, time| partition.restore(time, request))
+    }
+
+    async fn list(&self, request: ListSessions) -> Result<SessionPage> {
+        let mut page = SessionPage::default();
+        let after = request.after.map(|Cursor(id)| id);
+        let first = after.map_or(0, |id| id.partition().get());
+        let limit = request.page_len();
+        for partition in Partition::all().skip(usize::from(first)) {
+            // One more than the page holds tells whether there is a next one.
+            let wanted = limit + 1 - page.sessions.len();
+            let found = self.with(partition, |partition, time| {
+                partition.list(time, after.as_ref(), request.owner.as_ref(), wanted)
+            });
+            page.sessions.extend(found);
+            if page.sessions.len() > limit {
+                page.sessions.truncate(limit);
+                page.next = page.sessions.last().map(|session| Cursor(session.id));
+                break;
+            }
+            // A listing of very many sessions lets other tasks of its thread run.
+            tokio::task::coop::consume_budget().await;
+        }
+        Ok(page)
+    }
+
+    async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
+        let (limit, visibility) = (usize::from(request.limit), request.visibility.max(VISIBILITY_MIN));
+        let mut taken = TakenSessions::default();
+        for partition in request.partitions {
+            let swept = self.with(partition, |partition, time| {
+                partition.take_expired(time, limit, visibility, request.token)
+            });
+            taken.sessions.extend(swept.sessions);
+            if swept.more {
+                taken.more.push(partition);
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn ack_expired(&self, request: AckExpired) -> Result<()> {
+        self.with(request.id.partition(), |partition, time| partition.ack_expired(time, request))
+    }
+}

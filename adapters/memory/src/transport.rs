@@ -1,0 +1,155 @@
+//! Calls between the nodes of this process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ringhold_core::transport::{BODY_BYTES_MAX, PeerHandler, PeerRequest, ServeGuard};
+use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeRecord, Result, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+const CALL: &str = "call";
+const SERVE: &str = "serve";
+
+/// The [`Transport`] of this process. Nodes need no `peer` endpoint.
+///
+/// A handler runs in a task of the runtime that its node serves on, as if the call had come over a
+/// network: the caller may go away, and the handler finishes. Dropping the guard stops the calls
+/// that are under way too; their callers get `Unavailable`.
+///
+/// A node that serves twice is called at its last handler.
+pub struct MemoryTransport {
+    servers: Arc<Mutex<Servers>>,
+}
+
+#[derive(Default)]
+struct Servers {
+    by_node: HashMap<NodeIncarnation, Server>,
+    /// Tells two servers of one node apart.
+    last_id: u64,
+}
+
+#[derive(Clone)]
+struct Server {
+    id: u64,
+    handler: Arc<dyn PeerHandler>,
+    runtime: Handle,
+    /// Closed when the guard is dropped.
+    stopped: watch::Receiver<()>,
+}
+
+/// Stops serving when it is dropped.
+struct Stop {
+    node: NodeIncarnation,
+    id: u64,
+    servers: Weak<Mutex<Servers>>,
+    // Its drop closes the channel that running calls look at.
+    _running: watch::Sender<()>,
+}
+
+impl MemoryTransport {
+    /// A transport that nobody serves on yet.
+    pub fn new() -> Self {
+        Self { servers: Arc::default() }
+    }
+}
+
+impl Default for MemoryTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTransport").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        let Some(servers) = self.servers.upgrade() else { return };
+        let mut servers = lock(&servers);
+        // A later server of the same node stays.
+        let stopped = match servers.by_node.get(&self.node) {
+            Some(server) if server.id == self.id => servers.by_node.remove(&self.node),
+            _ => None,
+        };
+        // The handler may own anything, so it goes when the lock is free.
+        drop(servers);
+        drop(stopped);
+    }
+}
+
+fn lock(servers: &Mutex<Servers>) -> MutexGuard<'_, Servers> {
+    // Nothing under the lock runs foreign code.
+    servers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    async fn call(&self, record: &NodeRecord, request: PeerRequest) -> Result<Bytes> {
+        check_body("request", &request.body)?;
+        let target = request.target.clone();
+        if record.id != target.node {
+            let context = format!("the request is for {target}, and the record of node {}", record.id);
+            return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
+        }
+        let server = lock(&self.servers).by_node.get(&target).cloned();
+        let Some(Server { handler, runtime, mut stopped, .. }) = server else {
+            return Err(unavailable(format!("{target} does not serve")));
+        };
+        let gone = format!("{target} has stopped serving");
+        let task = runtime.spawn(async move {
+            tokio::select! {
+                biased;
+                // Nobody ever sends: it changes by being closed.
+                _ = stopped.changed() => Err(unavailable(gone)),
+                reply = handler.handle(request) => reply,
+            }
+        });
+        let reply = match task.await {
+            Ok(reply) => reply?,
+            Err(error) if error.is_panic() => {
+                // What it panicked with may hold anything; it is not sent to another node.
+                return Err(unavailable(format!("the handler of {target} panicked")));
+            }
+            Err(error) => {
+                return Err(unavailable(format!("the runtime of {target} has stopped")).with_source(error));
+            }
+        };
+        check_body("reply", &reply)?;
+        Ok(reply)
+    }
+
+    async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard> {
+        let runtime = Handle::try_current().map_err(|error| {
+            let context = "handlers run in a tokio runtime, and this is called outside of one";
+            Error::new(ErrorKind::InvalidArgument, SERVE, context).with_source(error)
+        })?;
+        let (running, stopped) = watch::channel(());
+        let mut servers = lock(&self.servers);
+        servers.last_id += 1;
+        let id = servers.last_id;
+        let replaced = servers.by_node.insert(node.clone(), Server { id, handler, runtime, stopped });
+        drop(servers);
+        drop(replaced);
+        let servers = Arc::downgrade(&self.servers);
+        Ok(ServeGuard::new(None, Stop { node, id, servers, _running: running }))
+    }
+}
+
+fn check_body(what: &str, body: &Bytes) -> Result<()> {
+    if body.len() <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    let context = format!("the {what} has {} bytes; at most {BODY_BYTES_MAX} can be sent", body.len());
+    Err(Error::new(ErrorKind::TooLarge, CALL, context))
+}
+
+fn unavailable(context: String) -> Error {
+    Error::new(ErrorKind::Unavailable, CALL, context)
+}

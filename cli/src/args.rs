@@ -1,0 +1,110 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use ringhold::{FleetName, PlayerId};
+
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::sessions::SessionsCommand;
+use crate::demo::DemoArgs;
+use crate::target::BackendUrl;
+
+/// Sessions, discovery and balancing for fleets of stateful realtime servers.
+#[derive(Debug, Parser)]
+#[command(name = "ringhold", version, after_help = include_str!("../exit-codes.txt"), max_term_width = 100)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands share.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The backend, such as `memory:` or `redis-cluster://user:pass@host:7000`
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "RINGHOLD_BACKEND",
+        // It may hold a password.
+        hide_env_values = true,
+        default_value = "memory:"
+    )]
+    pub backend: BackendUrl,
+    /// The fleet in that backend, in place of the URL's `fleet=`
+    #[arg(long, global = true, value_name = "NAME")]
+    pub fleet: Option<FleetName>,
+    /// One JSON value a line on standard output, and JSON errors
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Run a fleet of game servers with real players, kill some, and count what was lost
+    Demo(DemoArgs),
+    /// Show the nodes of a fleet, their ring shares and their sessions
+    Nodes,
+    /// Show or end sessions
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Show who holds the live session of a player
+    Locate {
+        /// The player's id
+        player: PlayerId,
+    },
+    /// Show which node the ring gives a key to
+    Owner {
+        /// Any text
+        key: String,
+    },
+    /// Tell what happens in the fleet, until ctrl-c
+    Watch,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// The command's words, as they stand on the command line.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Nodes => "nodes",
+            Self::Sessions(command) => command.name(),
+            Self::Locate { .. } => "locate",
+            Self::Owner { .. } => "owner",
+            Self::Watch => "watch",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in [
+            "ringhold --json --fleet eu --backend memory: nodes",
+            "ringhold nodes --backend memory: --json --fleet eu",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.global.json && cli.global.fleet.is_some());
+            assert_eq!(cli.command.name(), "nodes");
+        }
+        assert!(Cli::try_parse_from(["ringhold", "nodes", "--fleet", "a b"]).is_err());
+        assert!(Cli::try_parse_from(["ringhold", "locate", ""]).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Which backend and which fleet a command is about, and whether the backend can serve it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use ringhold::{Backend, Capabilities, FleetName};
+use url::Url;
+
+use crate::exit::Failure;
+
+/// The URL of a backend, as it was given. It may hold a password, so nothing shows it.
+#[derive(Clone)]
+pub struct BackendUrl(String);
+
+impl FromStr for BackendUrl {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.split_once(':').map_or("", |(scheme, _)| scheme);
+        write!(f, "BackendUrl({scheme}:..)")
+    }
+}
+
+impl BackendUrl {
+    /// Whether the URL itself names a fleet.
+    pub fn names_fleet(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| url.query_pairs().any(|(key, _)| key == "fleet"))
+    }
+
+    /// The URL with another fleet, where one is given. What is not a URL stays as it is, for
+    /// [`ringhold::open`] to say what is wrong with it.
+    #[must_use]
+    pub fn with_fleet(&self, fleet: Option<&FleetName>) -> Self {
+        let (Some(fleet), Ok(mut url)) = (fleet, Url::parse(&self.0)) else { return self.clone() };
+        let others: Vec<(String, String)> =
+            url.query_pairs().filter(|(key, _)| key != "fleet").map(|(k, v)| (k.into(), v.into())).collect();
+        url.query_pairs_mut().clear().extend_pairs(others).append_pair("fleet", fleet.as_str());
+        Self(url.into())
+    }
+
+    /// Opens the backend.
+    ///
+    /// # Errors
+    /// Those of [`ringhold::open`], which say what to do.
+    pub async fn open(&self) -> Result<Backend, Failure> {
+        Ok(ringhold::open(&self.0).await?)
+    }
+}
+
+/// Backends that several processes share. Each comes with its adapter.
+const SHARED: &str = "redis-cluster://, redis:// and etcd://";
+
+/// Whether a command that looks at other processes can serve on a backend with these capabilities.
+///
+/// # Errors
+/// `Unsupported` on an embedded one, with the reason and what would do.
+pub fn needs_shared(command: &str, scheme: &str, capabilities: &Capabilities) -> Result<(), Failure> {
+    if capabilities.shared {
+        return Ok(());
+    }
+    Err(Failure::unsupported(format!(
+        "`ringhold {command}` looks at a fleet that other processes run, and {scheme}: is embedded: what is in \
+         it stays inside the one process that opened it, so from here every fleet in it looks empty. Name a \
+         shared backend with --backend URL or RINGHOLD_BACKEND; shared are {SHARED}, each where its feature \
+         is compiled in. `ringhold demo` runs a whole fleet in one process"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(url: &str, fleet: &str) -> String {
+        let fleet = FleetName::new(fleet).unwrap();
+        url.parse::<BackendUrl>().unwrap().with_fleet(Some(&fleet)).0
+    }
+
+    #[test]
+    fn a_fleet_takes_the_place_of_the_urls() {
+        assert_eq!(with("memory:", "eu"), "memory:?fleet=eu");
+        assert_eq!(with("memory:?fleet=us&data_bytes_max=9", "eu"), "memory:?data_bytes_max=9&fleet=eu");
+        assert_eq!(with("redis://u:p@h:1?node=a:1&node=b:2", "eu"), "redis://u:p@h:1?node=a%3A1&node=b%3A2&fleet=eu");
+        assert_eq!(with("no url", "eu"), "no url");
+        let url: BackendUrl = "memory:?fleet=us".parse().unwrap();
+        assert!(url.names_fleet());
+        assert_eq!(url.with_fleet(None).0, "memory:?fleet=us");
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let url: BackendUrl = "redis://user:hunter2@host".parse().unwrap();
+        assert_eq!(format!("{url:?}"), "BackendUrl(redis:..)");
+    }
+
+    #[test]
+    fn embedded_is_refused_with_the_reason() {
+        let mut capabilities = Capabilities::embedded();
+        let failure = needs_shared("nodes", "memory", &capabilities).unwrap_err();
+        assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
+        assert!(failure.message().contains("RINGHOLD_BACKEND") && failure.message().contains("redis-cluster://"));
+        capabilities.shared = true;
+        assert!(needs_shared("nodes", "memory", &capabilities).is_ok());
+    }
+}

@@ -1,0 +1,76 @@
+//! Decoding with limits: nothing is allocated for a text or a map that is over its limit.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+/// Reads a text of at most `max` bytes, borrowed where the input allows it.
+pub(crate) fn bounded_str<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    max: usize,
+) -> Result<Cow<'de, str>, D::Error> {
+    struct Text(usize);
+
+    impl Text {
+        fn check<E: Error>(&self, len: usize) -> Result<(), E> {
+            if len > self.0 { Err(E::invalid_length(len, self)) } else { Ok(()) }
+        }
+    }
+
+    impl<'de> Visitor<'de> for Text {
+        type Value = Cow<'de, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a text of at most {} bytes", self.0)
+        }
+
+        fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+            self.check(text.len())?;
+            Ok(Cow::Borrowed(text))
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            self.check(text.len())?;
+            Ok(Cow::Owned(text.to_owned()))
+        }
+    }
+
+    deserializer.deserialize_str(Text(max))
+}
+
+/// Reads a map of at most `max` entries with strictly rising keys, the form in which they are written.
+pub(crate) fn bounded_map<'de, D, K, V>(deserializer: D, max: usize) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    struct Entries<K, V>(usize, PhantomData<(K, V)>);
+
+    impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Entries<K, V> {
+        type Value = BTreeMap<K, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a map of at most {} entries with rising keys", self.0)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = access.next_entry::<K, V>()? {
+                if map.len() == self.0 {
+                    return Err(A::Error::invalid_length(self.0 + 1, &self));
+                }
+                if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                    return Err(A::Error::custom("map keys do not rise"));
+                }
+                map.insert(key, value);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(Entries(max, PhantomData))
+}

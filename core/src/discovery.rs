@@ -1,0 +1,229 @@
+//! Registration, leases and the watch of a fleet's membership.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::membership::{Membership, Revision, Update};
+use crate::node::Load;
+use crate::{Incarnation, NodeIncarnation, NodeRecord, OperationId, Result, Timing};
+
+/// Registers a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegisterNode {
+    /// Its record. The incarnation's nonce is the node's and names this registration over all its
+    /// attempts; its number is the last one that the node knows of, 0 at first.
+    pub record: Arc<NodeRecord>,
+    /// The periods that the node runs by.
+    pub timing: Timing,
+}
+
+impl RegisterNode {
+    /// Registers `record` in a fleet that runs by `timing`.
+    pub fn new(record: impl Into<Arc<NodeRecord>>, timing: Timing) -> Self {
+        Self { record: record.into(), timing }
+    }
+}
+
+/// The answer to a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Registered {
+    /// The incarnation that the node now is.
+    pub incarnation: Incarnation,
+    /// The fleet, with the node in it.
+    pub membership: Membership,
+    /// How many replicas acknowledged.
+    pub replicated: u8,
+}
+
+impl Registered {
+    /// An answer.
+    pub fn new(incarnation: Incarnation, membership: Membership) -> Self {
+        Self { incarnation, membership, replicated: 0 }
+    }
+}
+
+/// Renews a lease and asks what is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenewLease {
+    /// Whose lease.
+    pub node: NodeIncarnation,
+    /// The caller's resume point.
+    pub after: Revision,
+    /// What the node carries.
+    pub load: Load,
+    /// Its new record, where it changed. Id and incarnation are those of `node`.
+    pub record: Option<Arc<NodeRecord>>,
+    /// Random bits for the tags of changes that this renewal makes by reaping.
+    pub operation: OperationId,
+}
+
+impl RenewLease {
+    /// A renewal without a change of the record.
+    pub fn new(node: NodeIncarnation, after: Revision, load: Load, operation: OperationId) -> Self {
+        Self { node, after, load, record: None, operation }
+    }
+
+    /// The same renewal with a new record.
+    #[must_use]
+    pub fn with_record(mut self, record: Arc<NodeRecord>) -> Self {
+        self.record = Some(record);
+        self
+    }
+}
+
+/// What is new since a resume point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changes {
+    /// The changes in order, at most [`Changes::MAX`]; empty when there are none.
+    Updates(Vec<Update>),
+    /// Too many, or the resume point is not one of this store's: read the members anew.
+    ResetNeeded,
+}
+
+impl Changes {
+    /// The most changes in one answer.
+    pub const MAX: usize = 64;
+}
+
+/// The answer to a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// What is new since the caller's resume point.
+    pub changes: Changes,
+    /// When the next of the others' leases lapses unless it is renewed; `None` when there is none.
+    pub next_lapse: Option<Duration>,
+    /// What all nodes carry, now and then.
+    pub loads: Option<Vec<(NodeIncarnation, Load)>>,
+}
+
+impl Renewed {
+    /// An answer with `changes` alone.
+    pub fn new(changes: Changes) -> Self {
+        Self { changes, next_lapse: None, loads: None }
+    }
+}
+
+/// Puts a node out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EvictNode {
+    /// Exactly this run of this node.
+    pub target: NodeIncarnation,
+    /// Random bits for the tag of the change.
+    pub operation: OperationId,
+}
+
+impl EvictNode {
+    /// Puts `target` out.
+    pub fn new(target: NodeIncarnation, operation: OperationId) -> Self {
+        Self { target, operation }
+    }
+}
+
+/// Says goodbye.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeaveFleet {
+    /// Who leaves.
+    pub node: NodeIncarnation,
+    /// Random bits for the tag of the change.
+    pub operation: OperationId,
+}
+
+impl LeaveFleet {
+    /// `node` leaves.
+    pub fn new(node: NodeIncarnation, operation: OperationId) -> Self {
+        Self { node, operation }
+    }
+}
+
+/// A running watch.
+#[async_trait]
+pub trait Watch: Send + fmt::Debug {
+    /// The next update. It retries inside; an `Err` is final.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped future loses no update.
+    async fn next(&mut self) -> Result<Update>;
+}
+
+/// Knows who is alive, the same on every backend.
+///
+/// # Contract
+///
+/// Each rule has one function of the same name in `ringhold_testkit::discovery`.
+///
+/// **Registering**
+/// - `register_gives_the_next_incarnation`: the number is `max(stored, the caller's last) + 1`, the
+///   nonce is the caller's, and the answered membership has the node in it.
+/// - `register_is_idempotent`: a repetition with the same nonce answers the same incarnation and
+///   makes no second change.
+/// - `register_supersedes`: where the id is live, its old run leaves (`Superseded`) before the new
+///   one joins.
+/// - `register_checks_the_timing`: while any node lives, another timing than the stored one is
+///   `InvalidArgument` and names both; in an empty fleet it is stored.
+/// - `dead_is_for_ever`: no incarnation number is given twice, also after a leave or an eviction.
+///
+/// **Leases**
+/// - `renew_keeps_alive`: a node that renews each heartbeat stays for ever.
+/// - `a_silent_node_is_reaped`: once its lease has lapsed on the lease clock, the next `register`,
+///   `renew` or `evict` of anybody makes it leave (`LeaseLapsed`); nothing else does.
+/// - `a_lapsed_lease_shows`: until then `members` shows it as `lapsed`.
+/// - `renew_of_the_lapsed_is_lease_lost`, and of the evicted and of those who left.
+/// - `renew_of_the_superseded_is_superseded`: when a greater number of this id is stored; any other
+///   mismatch is `LeaseLost`.
+/// - `renew_tells_the_next_lapse`: of the others, as time left on the lease clock.
+/// - `an_outage_reaps_nobody`: while nobody renews, the lease clock moves by at most one cap, 1.5
+///   heartbeats; the first renewal after an outage of any length takes nobody's lease who then
+///   renews within a heartbeat.
+/// - `evict_is_exact`: only this incarnation leaves (`Evicted`), `Ok(false)` where it is no member.
+/// - `leave_is_idempotent`: `Ok`, also the second time; its node is gone (`Leave`) at once.
+///
+/// **Watching**
+/// - `renew_answers_the_changes`: those since the resume point, in order and without a gap, its own
+///   among them; `ResetNeeded` for more than 64 and for a resume point with a foreign tag.
+/// - `renew_takes_a_new_record`: a changed record is a `Changed` to all; the same one is no change.
+/// - `watch_starts_with_a_reset`: when it has no resume point, or one that the store does not know.
+/// - `watch_resumes`: from a resume point that the store knows, with the changes alone.
+/// - `watch_misses_nothing`: whatever order of registrations, leaves and evictions, the updates
+///   applied one by one give the membership that `members` answers.
+/// - `a_slow_watcher_gets_the_newest`: one that never reads holds up nobody and no unbounded queue;
+///   it is told `Reset` with the newest state.
+/// - `members_are_whole`: sorted by id, at one revision, loads as of the last renewals.
+///
+/// # Cancel safety
+/// Dropping the future of a write is ambiguous; repeat it unchanged.
+///
+/// # Errors
+/// Beside the kinds named above: `Unavailable`, `Timeout` and `Overloaded`, all retryable.
+#[async_trait]
+pub trait Discovery: Send + Sync + fmt::Debug {
+    /// Registers a node.
+    async fn register(&self, request: RegisterNode) -> Result<Registered>;
+
+    /// Renews a lease, reaps lapsed ones, and answers what is new.
+    async fn renew(&self, request: RenewLease) -> Result<Renewed>;
+
+    /// Says goodbye.
+    async fn leave(&self, request: LeaveFleet) -> Result<()>;
+
+    /// Puts a node out; `Ok(false)` when exactly this incarnation is no member.
+    async fn evict(&self, request: EvictNode) -> Result<bool>;
+
+    /// The membership now. Reaps nothing.
+    async fn members(&self) -> Result<Membership>;
+
+    /// The periods that the fleet runs by; `None` before the first registration.
+    async fn timing(&self) -> Result<Option<Timing>>;
+
+    /// Watches the membership from a resume point on, or from the start.
+    async fn watch(&self, after: Option<Revision>) -> Result<Box<dyn Watch>>;
+}

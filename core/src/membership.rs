@@ -1,0 +1,300 @@
+//! The fleet's membership, its revisions, and the updates between them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::Load;
+use crate::{Error, ErrorKind, NodeId, NodeIncarnation, NodeRecord, Result};
+
+/// The number of the last membership change, with a random tag.
+///
+/// It is a resume point: a store that lost its last changes in a failover counts the same numbers
+/// again, with other tags, and a reader is told to start over. Numbers may restart after a
+/// [`Reset`](Update::Reset); only equality of both parts says that two memberships are the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Revision {
+    /// Counts the changes.
+    pub number: u64,
+    /// Tells two changes of the same number apart.
+    pub tag: u64,
+}
+
+impl Revision {
+    /// This number with this tag.
+    pub const fn new(number: u64, tag: u64) -> Self {
+        Self { number, tag }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.number, f)
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:04x}", self.number, self.tag >> 48)
+    }
+}
+
+/// Why a node is no longer a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum LeftReason {
+    /// It said goodbye.
+    Leave,
+    /// It did not renew its lease.
+    LeaseLapsed,
+    /// It was put out.
+    Evicted,
+    /// A newer incarnation of the same id registered.
+    Superseded,
+}
+
+impl LeftReason {
+    /// Its name in `snake_case`, as it stands in events and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leave => "leave",
+            Self::LeaseLapsed => "lease_lapsed",
+            Self::Evicted => "evicted",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// One member, as the backend has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// What it tells about itself.
+    pub record: Arc<NodeRecord>,
+    /// How much it carried at its last renewal.
+    pub load: Load,
+    /// Its lease has lapsed and nobody has reaped it yet: treat it as suspect.
+    pub lapsed: bool,
+}
+
+impl Member {
+    /// A member with a live lease.
+    pub fn new(record: impl Into<Arc<NodeRecord>>, load: Load) -> Self {
+        Self { record: record.into(), load, lapsed: false }
+    }
+
+    /// This run of this node.
+    pub fn node(&self) -> NodeIncarnation {
+        self.record.node()
+    }
+}
+
+/// A member whose record cannot be read here, such as one of a newer format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnreadableMember {
+    /// Its id.
+    pub id: NodeId,
+    /// What is wrong with the record.
+    pub kind: ErrorKind,
+    /// The same in words.
+    pub context: String,
+}
+
+impl UnreadableMember {
+    /// The member `id`, unreadable because of `error`.
+    pub fn new(id: NodeId, error: &Error) -> Self {
+        Self { id, kind: error.kind(), context: error.to_string() }
+    }
+}
+
+/// What the backend says about the fleet at one revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Membership {
+    /// The last change in it.
+    pub revision: Revision,
+    /// The members by node id, one per id.
+    pub members: Vec<Member>,
+    /// Members whose records cannot be read here. They are live and never dropped.
+    pub unreadable: Vec<UnreadableMember>,
+    /// How long nobody had moved the lease clock when this was read. Far above a heartbeat: no node
+    /// renews.
+    pub clock_lag: Duration,
+}
+
+impl Membership {
+    /// The membership of `members`, in any order, at `revision`.
+    pub fn new(revision: Revision, mut members: Vec<Member>) -> Self {
+        members.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+        Self { revision, members, ..Self::default() }
+    }
+
+    /// The member of this id.
+    pub fn get(&self, id: &NodeId) -> Option<&Member> {
+        self.position(id).ok().map(|index| &self.members[index])
+    }
+
+    /// Whether exactly this run of this node is a member.
+    pub fn contains(&self, node: &NodeIncarnation) -> bool {
+        self.get(&node.node).is_some_and(|member| member.record.incarnation == node.incarnation)
+    }
+
+    /// Where the member of this id is in [`members`](Self::members), or where it would be.
+    ///
+    /// # Errors
+    /// The position at which a member of this id would be put in.
+    pub fn position(&self, id: &NodeId) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.record.id.cmp(id))
+    }
+
+    /// Takes one update in. `Ok(false)` says that it was known already.
+    ///
+    /// # Errors
+    /// `Corrupt` when the update does not follow on this revision; nothing is changed, and the
+    /// reader has to start over from a [`Reset`](Update::Reset).
+    pub fn apply(&mut self, update: &Update) -> Result<bool> {
+        let revision = match update {
+            Update::Reset(membership) => {
+                let changed = self != membership;
+                self.clone_from(membership);
+                return Ok(changed);
+            }
+            Update::Loads(loads) => return Ok(self.apply_loads(loads)),
+            Update::Joined { revision, .. }
+            | Update::Changed { revision, .. }
+            | Update::Left { revision, .. } => *revision,
+        };
+        if revision == self.revision {
+            return Ok(false);
+        }
+        if revision.number != self.revision.number.wrapping_add(1) {
+            let context = format!("revision {revision} does not follow {}", self.revision);
+            return Err(Error::new(ErrorKind::Corrupt, "membership update", context));
+        }
+        match update {
+            Update::Joined { node, .. } | Update::Changed { node, .. } => match self.position(&node.id) {
+                Ok(index) => {
+                    let member = &mut self.members[index];
+                    if member.record.incarnation != node.incarnation {
+                        member.load = Load::default();
+                    }
+                    member.record = Arc::clone(node);
+                    member.lapsed = false;
+                }
+                Err(index) => self.members.insert(index, Member::new(Arc::clone(node), Load::default())),
+            },
+            Update::Left { node, .. } => {
+                if let Ok(index) = self.position(&node.node)
+                    && self.members[index].record.incarnation == node.incarnation
+                {
+                    self.members.remove(index);
+                }
+            }
+            Update::Reset(_) | Update::Loads(_) => {}
+        }
+        self.revision = revision;
+        Ok(true)
+    }
+
+    fn apply_loads(&mut self, loads: &[(NodeIncarnation, Load)]) -> bool {
+        let mut changed = false;
+        for (node, load) in loads {
+            if let Ok(index) = self.position(&node.node) {
+                let member = &mut self.members[index];
+                if member.record.incarnation == node.incarnation && member.load != *load {
+                    member.load = *load;
+                    changed = true;
+                }
+            }
+        }
+        changed
+    }
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Update {
+    /// This is now the whole membership; forget what was before.
+    Reset(Membership),
+    /// A node registered.
+    Joined {
+        /// The revision that this makes.
+        revision: Revision,
+        /// Its record.
+        node: Arc<NodeRecord>,
+    },
+    /// A node changed its record.
+    Changed {
+        /// The revision that this makes.
+        revision: Revision,
+        /// Its new record.
+        node: Arc<NodeRecord>,
+    },
+    /// A node is no longer a member. Dead is for ever.
+    Left {
+        /// The revision that this makes.
+        revision: Revision,
+        /// Which run of which node.
+        node: NodeIncarnation,
+        /// Why.
+        reason: LeftReason,
+    },
+    /// What the nodes carry. Makes no revision.
+    Loads(Vec<(NodeIncarnation, Load)>),
+}
+
+impl Update {
+    /// The revision that this update makes or, for a reset, is at. Loads make none.
+    pub fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Reset(membership) => Some(membership.revision),
+            Self::Joined { revision, .. } | Self::Changed { revision, .. } | Self::Left { revision, .. } => {
+                Some(*revision)
+            }
+            Self::Loads(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Incarnation, Nonce};
+
+    fn record(id: &str, number: u64) -> Arc<NodeRecord> {
+        let nonce = Nonce::from_bytes([7; 16]);
+        Arc::new(NodeRecord::new(NodeId::new(id).unwrap(), Incarnation { number, nonce }))
+    }
+
+    #[test]
+    fn updates_follow_without_a_gap() {
+        let mut membership = Membership::default();
+        let joined = Update::Joined { revision: Revision::new(1, 9), node: record("b", 1) };
+        assert!(membership.apply(&joined).unwrap());
+        assert!(!membership.apply(&joined).unwrap(), "a repetition changes nothing");
+        let gap = Update::Joined { revision: Revision::new(3, 9), node: record("a", 1) };
+        assert_eq!(membership.apply(&gap).unwrap_err().kind(), ErrorKind::Corrupt);
+        let joined = Update::Joined { revision: Revision::new(2, 9), node: record("a", 1) };
+        membership.apply(&joined).unwrap();
+        assert_eq!(membership.members[0].record.id.as_str(), "a");
+    }
+
+    #[test]
+    fn a_late_left_of_an_older_run_removes_nothing() {
+        let mut membership = Membership::new(Revision::new(5, 1), vec![Member::new(record("a", 2), Load::new(3))]);
+        let left = Update::Left {
+            revision: Revision::new(6, 1),
+            node: record("a", 1).node(),
+            reason: LeftReason::LeaseLapsed,
+        };
+        membership.apply(&left).unwrap();
+        assert!(membership.contains(&record("a", 2).node()));
+        let loads = Update::Loads(vec![(record("a", 2).node(), Load::new(9)), (record("x", 1).node(), Load::new(1))]);
+        assert!(membership.apply(&loads).unwrap());
+        assert_eq!((membership.members[0].load.sessions, membership.members.len()), (9, 1));
+    }
+}

@@ -1,0 +1,203 @@
+//! Node records: what a node tells the fleet about itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
+use crate::{Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, Result, Weight};
+
+/// What a node is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NodeState {
+    /// Registered, and takes no players yet.
+    Joining,
+    /// Takes players.
+    Ready,
+    /// Keeps its players and takes none.
+    Draining,
+}
+
+impl NodeState {
+    /// Its name in one word, as it stands in tables and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// A small map with a limit on its entries.
+macro_rules! bounded_map {
+    ($(#[$doc:meta])* $name:ident, $key:ty, $value:ty, $what:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+        pub struct $name(BTreeMap<$key, $value>);
+
+        impl $name {
+            /// The most entries.
+            pub const ENTRIES_MAX: usize = $max;
+
+            /// Sets one entry and answers its old value.
+            ///
+            /// # Errors
+            /// `TooLarge` when the map is full and has no such key.
+            pub fn insert(&mut self, key: $key, value: $value) -> Result<Option<$value>> {
+                if self.0.len() >= Self::ENTRIES_MAX && !self.0.contains_key(&key) {
+                    let context = format!("has {} entries already, the most that are allowed", $max);
+                    return Err(Error::new(ErrorKind::TooLarge, $what, context));
+                }
+                Ok(self.0.insert(key, value))
+            }
+
+            /// Takes one entry away.
+            pub fn remove(&mut self, key: &str) -> Option<$value> {
+                let key = <$key>::new(key).ok()?;
+                self.0.remove(&key)
+            }
+
+            /// The value of `key`.
+            pub fn get(&self, key: &str) -> Option<&$value> {
+                self.0.iter().find_map(|(k, v)| (k.as_str() == key).then_some(v))
+            }
+
+            /// All entries by key.
+            pub fn iter(&self) -> impl ExactSizeIterator<Item = (&$key, &$value)> {
+                self.0.iter()
+            }
+
+            /// How many entries there are.
+            pub fn len(&self) -> usize {
+                self.0.len()
+            }
+
+            /// Whether there are none.
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::codec::bounded_map(deserializer, $max).map(Self)
+            }
+        }
+    };
+}
+
+bounded_map!(
+    /// Named addresses of a node, at most 8. `player` is where clients connect, `peer` where other
+    /// nodes do, `health` where probes do; others are the application's.
+    Endpoints, EndpointName, Address, "endpoints", 8
+);
+bounded_map!(
+    /// Free labels of a node, at most 32.
+    Labels, LabelKey, LabelValue, "labels", 32
+);
+
+/// The formats of stored records that a node can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formats {
+    /// The oldest readable format.
+    pub oldest: u16,
+    /// The newest readable format.
+    pub newest: u16,
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Self { oldest: crate::codec::FORMAT_OLDEST, newest: crate::codec::FORMAT_NEWEST }
+    }
+}
+
+/// What a node tells the fleet about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeRecord {
+    /// The node's logical name.
+    pub id: NodeId,
+    /// Which run of it; the number is the store's.
+    pub incarnation: Incarnation,
+    /// What it is ready for.
+    pub state: NodeState,
+    /// Where it is reached.
+    pub endpoints: Endpoints,
+    /// Its failure domain.
+    pub zone: Zone,
+    /// Its share of the ring.
+    pub weight: Weight,
+    /// The most sessions that it takes; `None` for no limit.
+    pub capacity: Option<u32>,
+    /// Free labels.
+    pub labels: Labels,
+    /// The build of the application.
+    pub build: Build,
+    /// The formats that it can read.
+    pub formats: Formats,
+}
+
+impl NodeRecord {
+    /// A ready node of weight 1 without endpoints, zone, labels or a limit of sessions.
+    pub fn new(id: NodeId, incarnation: Incarnation) -> Self {
+        Self {
+            id,
+            incarnation,
+            state: NodeState::Ready,
+            endpoints: Endpoints::default(),
+            zone: Zone::default(),
+            weight: Weight::ONE,
+            capacity: None,
+            labels: Labels::default(),
+            build: Build::default(),
+            formats: Formats::default(),
+        }
+    }
+
+    /// This run of this node.
+    pub fn node(&self) -> NodeIncarnation {
+        NodeIncarnation::new(self.id.clone(), self.incarnation)
+    }
+
+    /// Where the named endpoint is reached.
+    pub fn endpoint(&self, name: &str) -> Option<&Address> {
+        self.endpoints.get(name)
+    }
+}
+
+/// How much a node carries, as it tells the others with its heartbeats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Load {
+    /// Sessions attached to it.
+    pub sessions: u32,
+}
+
+impl Load {
+    /// A load of so many sessions.
+    pub const fn new(sessions: u32) -> Self {
+        Self { sessions }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_have_limits() {
+        let mut labels = Labels::default();
+        for i in 0..32 {
+            let key = LabelKey::new(format!("k{i}")).unwrap();
+            labels.insert(key, LabelValue::new("v").unwrap()).unwrap();
+        }
+        let value = || LabelValue::new("w").unwrap();
+        let error = labels.insert(LabelKey::new("k32").unwrap(), value()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert!(labels.insert(LabelKey::new("k0").unwrap(), value()).unwrap().is_some());
+        assert_eq!(labels.get("k0").map(LabelValue::as_str), Some("w"));
+        assert!(labels.remove("k0").is_some() && labels.get("k0").is_none());
+    }
+}

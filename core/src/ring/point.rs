@@ -1,0 +1,85 @@
+//! Places on the ring: the hashes of keys and of points.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::VIRTUAL_NODES;
+use crate::{NodeId, Weight};
+
+/// Length, id and number of a point.
+const NAME_LEN_MAX: usize = 1 + NodeId::LEN_MAX + 4;
+
+/// The place of a key on the ring: XXH3-64 of its bytes.
+pub fn key_hash(key: &[u8]) -> u64 {
+    xxh3_64(key)
+}
+
+/// The place of point `number` of a node, counted from 0; a node of weight `w` has `150 * w` of them.
+pub fn point_hash(id: &NodeId, number: u32) -> u64 {
+    Name::new(id).hash(number)
+}
+
+/// How many points a weight gives.
+pub(super) fn count(weight: Weight) -> usize {
+    usize::from(weight.get()) * VIRTUAL_NODES as usize
+}
+
+/// The length of an id as it is hashed.
+pub(super) fn id_len(id: &NodeId) -> u8 {
+    // An id has at most 64 bytes.
+    u8::try_from(id.as_str().len()).unwrap_or(u8::MAX)
+}
+
+/// Adds the points of one node, unsorted.
+pub(super) fn extend(points: &mut Vec<(u64, u32)>, node: u32, id: &NodeId, weight: Weight) {
+    let mut name = Name::new(id);
+    let numbers = 0..u32::from(weight.get()) * VIRTUAL_NODES;
+    points.extend(numbers.map(|number| (name.hash(number), node)));
+}
+
+/// The bytes that are hashed for a point, on the stack.
+struct Name {
+    bytes: [u8; NAME_LEN_MAX],
+    number_at: usize,
+}
+
+impl Name {
+    fn new(id: &NodeId) -> Self {
+        let id_bytes = id.as_str().as_bytes();
+        let number_at = 1 + id_bytes.len();
+        let mut bytes = [0; NAME_LEN_MAX];
+        bytes[0] = id_len(id);
+        bytes[1..number_at].copy_from_slice(id_bytes);
+        Self { bytes, number_at }
+    }
+
+    fn hash(&mut self, number: u32) -> u64 {
+        let end = self.number_at + 4;
+        self.bytes[self.number_at..end].copy_from_slice(&number.to_le_bytes());
+        xxh3_64(&self.bytes[..end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_named_by_length_id_and_number() {
+        let id = NodeId::new("eu-1").unwrap();
+        assert_eq!(point_hash(&id, 0x0102_0304), xxh3_64(b"\x04eu-1\x04\x03\x02\x01"));
+        let longest = NodeId::new("n".repeat(64)).unwrap();
+        let name = [&[64_u8][..], &[b'n'; 64][..], &[0; 4][..]].concat();
+        assert_eq!(point_hash(&longest, 0), xxh3_64(&name));
+    }
+
+    #[test]
+    fn points_carry_their_node() {
+        let id = NodeId::new("a").unwrap();
+        let mut points = Vec::new();
+        extend(&mut points, 7, &id, Weight::new(2).unwrap());
+        assert_eq!(points.len(), 300);
+        assert_eq!(points[299], (point_hash(&id, 299), 7));
+        extend(&mut points, 8, &id, Weight::ZERO);
+        assert_eq!(points.len(), 300);
+    }
+}

@@ -1,0 +1,133 @@
+//! The periods of a fleet: one checked value that all its nodes share.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Result};
+
+/// How often nodes renew their leases and how long a lease lasts; everything else follows.
+///
+/// The first node that registers stores it with the fleet; while any node lives, another value is
+/// refused.
+///
+/// | | heartbeat | lease | noticed dead after |
+/// |---|---|---|---|
+/// | [`Timing::default`] | 1 s | 5 s | 4 to 6 s |
+/// | [`Timing::relaxed`] | 5 s | 15 s | 10 to 16 s |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Timing {
+    heartbeat: Duration,
+    lease: Duration,
+}
+
+impl Timing {
+    /// The shortest heartbeat.
+    pub const HEARTBEAT_MIN: Duration = Duration::from_millis(20);
+    /// The longest heartbeat.
+    pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
+    /// The longest lease.
+    pub const LEASE_MAX: Duration = Duration::from_secs(600);
+
+    /// Checks a heartbeat and a lease, both in whole milliseconds.
+    ///
+    /// # Errors
+    /// `InvalidArgument` unless the heartbeat is 20 ms to 60 s and the lease is 3 heartbeats to
+    /// 10 minutes: two heartbeats before the end of its lease a node must have stopped, and one it
+    /// must have to renew in.
+    pub fn new(heartbeat: Duration, lease: Duration) -> Result<Self> {
+        let bad = |context| Err(Error::new(ErrorKind::InvalidArgument, "timing", context));
+        let heartbeat = whole_millis(heartbeat);
+        let lease = whole_millis(lease);
+        if !(Self::HEARTBEAT_MIN..=Self::HEARTBEAT_MAX).contains(&heartbeat) {
+            return bad(format!("heartbeat is {heartbeat:?}; it takes 20 ms to 60 s"));
+        }
+        if lease > Self::LEASE_MAX || lease < heartbeat * 3 {
+            return bad(format!(
+                "lease is {lease:?} with a heartbeat of {heartbeat:?}; it takes 3 heartbeats to 10 minutes"
+            ));
+        }
+        Ok(Self { heartbeat, lease })
+    }
+
+    /// For slow networks and few messages: a heartbeat of 5 s, a lease of 15 s.
+    pub const fn relaxed() -> Self {
+        Self { heartbeat: Duration::from_secs(5), lease: Duration::from_secs(15) }
+    }
+
+    /// The period of renewals.
+    pub const fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// How long a lease lasts on the store clock.
+    pub const fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// 1.5 heartbeats after the last acknowledged renewal was sent a node is late: it accuses
+    /// nobody, takes over nothing, and knows that its view may be old.
+    pub fn soft(&self) -> Duration {
+        self.heartbeat * 3 / 2
+    }
+
+    /// This long after its last acknowledged renewal was sent a node must no longer act as if its
+    /// lease held: two heartbeats before the store may give its sessions away.
+    pub fn hard(&self) -> Duration {
+        self.lease - self.heartbeat * 2
+    }
+
+    /// The cap of the lease clock: 1.5 heartbeats.
+    pub fn clock_cap(&self) -> Duration {
+        self.heartbeat * 3 / 2
+    }
+}
+
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(1), lease: Duration::from_secs(5) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timing {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            heartbeat: Duration,
+            lease: Duration,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        Self::new(raw.heartbeat, raw.lease).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presets_pass_their_own_check() {
+        for timing in [Timing::default(), Timing::relaxed()] {
+            assert_eq!(Timing::new(timing.heartbeat(), timing.lease()).unwrap(), timing);
+            assert!(timing.hard() >= timing.heartbeat());
+        }
+        assert_eq!(Timing::default().hard(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        let secs = Duration::from_secs;
+        for (heartbeat, lease) in [
+            (Duration::ZERO, secs(5)),
+            (secs(61), secs(600)),
+            (secs(2), secs(5)),
+            (secs(1), Duration::MAX),
+        ] {
+            assert_eq!(Timing::new(heartbeat, lease).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+    }
+}

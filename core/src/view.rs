@@ -1,0 +1,270 @@
+//! What one node publishes to its own threads: membership, ring, local evidence and counters.
+
+#[cfg(all(test, not(ringhold_loom)))]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::id::{LabelKey, LabelValue, Zone};
+use crate::node::Load;
+use crate::ring::RingChange;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::{Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeState, Revision, Ring};
+
+/// Counts about one incarnation. They outlive the views that show them, so that what was taken
+/// from a counter goes back to the same one.
+#[derive(Debug, Default)]
+pub struct NodeCounters {
+    sessions: AtomicU32,
+    reserved: AtomicU32,
+    /// The virtual finish time of its last turn, for fair turns.
+    pub(crate) finish: AtomicU64,
+}
+
+impl NodeCounters {
+    /// Sessions on the node, as far as is known here.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Places reserved from here and not yet given back.
+    pub fn reserved(&self) -> u32 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Sessions and reservations together.
+    pub fn total(&self) -> u32 {
+        self.sessions().saturating_add(self.reserved())
+    }
+
+    /// Sets the number of sessions, as the node told it or counted it.
+    pub fn set_sessions(&self, sessions: u32) {
+        self.sessions.store(sessions, Ordering::Relaxed);
+    }
+
+    /// Counts one session more, unless there are `capacity` already.
+    pub fn try_attach(&self, capacity: Option<u32>) -> bool {
+        let most = capacity.unwrap_or(u32::MAX);
+        let step = |sessions: u32| (sessions < most).then(|| sessions + 1);
+        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+    }
+
+    /// Counts one session less.
+    pub fn detach(&self) {
+        let step = |sessions: u32| Some(sessions.saturating_sub(1));
+        let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+    }
+
+    fn reserve(&self) {
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn release(&self) {
+        self.reserved.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One member, as this node sees it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ViewNode {
+    /// Its record.
+    pub record: Arc<NodeRecord>,
+    /// There is evidence against it: its lease has lapsed, or it cannot be reached from here.
+    pub suspect: bool,
+    /// Counts about this incarnation.
+    pub counters: Arc<NodeCounters>,
+}
+
+impl ViewNode {
+    /// Whether it takes anything new: ready, not suspect, of a weight above 0.
+    pub fn takes_new(&self) -> bool {
+        !self.suspect && self.record.state == NodeState::Ready && self.record.weight.get() > 0
+    }
+}
+
+/// What is asked of a place for a new stay.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct PlaceRequest<'a> {
+    /// What to place, such as the player id. Equal keys go to equal nodes under consistent hashing.
+    pub key: &'a [u8],
+    /// Only nodes in this zone.
+    pub zone: Option<&'a Zone>,
+    /// Only nodes that carry all these labels.
+    pub labels: &'a [(LabelKey, LabelValue)],
+    /// 64 random bits, for policies that draw.
+    pub random: u64,
+}
+
+impl<'a> PlaceRequest<'a> {
+    /// A place for `key`, anywhere.
+    pub const fn new(key: &'a [u8], random: u64) -> Self {
+        Self { key, zone: None, labels: &[], random }
+    }
+
+    /// The same request, only in `zone`.
+    #[must_use]
+    pub const fn in_zone(mut self, zone: &'a Zone) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
+    /// The same request, only on nodes with all these labels.
+    #[must_use]
+    pub const fn with_labels(mut self, labels: &'a [(LabelKey, LabelValue)]) -> Self {
+        self.labels = labels;
+        self
+    }
+}
+
+/// What one node sees of the fleet: one immutable value, changed as a whole.
+#[derive(Debug, Clone)]
+pub struct View {
+    revision: Revision,
+    ring: Arc<Ring>,
+    // In the order of the ring's nodes: by id.
+    nodes: Arc<[ViewNode]>,
+    // Virtual time of fair turns, shared by all views that follow each other.
+    pub(crate) turns: Arc<AtomicU64>,
+}
+
+impl View {
+    /// A view of nobody.
+    pub fn empty() -> Self {
+        Self {
+            revision: Revision::default(),
+            ring: Arc::new(Ring::empty()),
+            nodes: Arc::from([]),
+            turns: Arc::default(),
+        }
+    }
+
+    /// The view that follows this one: of `membership`, where `suspect` says against whom there is
+    /// evidence here. The ring is shared while ids and weights stand; counters stay with their
+    /// incarnations. The loads of `membership` are written to the counters of all but `own`, whose
+    /// sessions are counted where they are.
+    #[must_use]
+    pub fn next(
+        &self,
+        membership: &Membership,
+        own: Option<&NodeIncarnation>,
+        suspect: impl Fn(&NodeIncarnation) -> bool,
+    ) -> Self {
+        let mut counters: HashMap<(&NodeId, Incarnation), &Arc<NodeCounters>> = HashMap::new();
+        for node in self.nodes.iter() {
+            counters.insert((&node.record.id, node.record.incarnation), &node.counters);
+        }
+        let nodes: Arc<[ViewNode]> = membership
+            .members
+            .iter()
+            .map(|member| {
+                let node = member.node();
+                let counters = counters.get(&(&member.record.id, member.record.incarnation));
+                let counters = counters.map_or_else(Arc::default, |known| Arc::clone(known));
+                if own != Some(&node) {
+                    let Load { sessions } = member.load;
+                    counters.set_sessions(sessions);
+                }
+                ViewNode {
+                    record: Arc::clone(&member.record),
+                    suspect: member.lapsed || suspect(&node),
+                    counters,
+                }
+            })
+            .collect();
+        let ring = self.ring_of(&nodes);
+        Self { revision: membership.revision, ring, nodes, turns: Arc::clone(&self.turns) }
+    }
+
+    /// The ring of `nodes`: this view's own while ids and weights stand, else made from it.
+    fn ring_of(&self, nodes: &[ViewNode]) -> Arc<Ring> {
+        let mut changes = Vec::new();
+        let mut old = self.ring.nodes().iter().peekable();
+        for NodeRecord { id, weight, .. } in nodes.iter().map(|node| &*node.record) {
+            while let Some((gone, _)) = old.next_if(|(known, _)| known < id) {
+                changes.push(RingChange::Remove(gone.clone()));
+            }
+            if old.next_if(|(known, _)| known == id).is_none_or(|(_, known)| known != weight) {
+                changes.push(RingChange::Set(id.clone(), *weight));
+            }
+        }
+        changes.extend(old.map(|(gone, _)| RingChange::Remove(gone.clone())));
+        if changes.is_empty() { Arc::clone(&self.ring) } else { Arc::new(self.ring.apply(changes)) }
+    }
+
+    /// The membership revision that it shows.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The ring of this revision.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// The members by id; positions are those of the ring's nodes.
+    pub fn nodes(&self) -> &[ViewNode] {
+        &self.nodes
+    }
+
+    /// The member of this id. O(log n).
+    pub fn node(&self, id: &NodeId) -> Option<&ViewNode> {
+        let position = self.nodes.binary_search_by(|node| node.record.id.cmp(id)).ok()?;
+        Some(&self.nodes[position])
+    }
+
+    /// The member that is exactly this run of this node.
+    pub fn incarnation(&self, node: &NodeIncarnation) -> Option<&ViewNode> {
+        self.node(&node.node).filter(|found| found.record.incarnation == node.incarnation)
+    }
+
+    /// What the ring of this revision says. Not a lock.
+    pub fn owner(&self, key: &[u8]) -> Option<&ViewNode> {
+        self.ring.owner_index(key).map(|index| &self.nodes[index])
+    }
+
+    /// Whether the node at `position` takes a stay like this: it takes new ones at all, has the
+    /// zone and labels that are asked for, and a free place.
+    pub fn takes(&self, position: usize, request: &PlaceRequest<'_>) -> bool {
+        let Some(node) = self.nodes.get(position) else { return false };
+        let record = &node.record;
+        node.takes_new()
+            && request.zone.is_none_or(|zone| *zone == record.zone)
+            && request.labels.iter().all(|(key, value)| record.labels.get(key.as_str()) == Some(value))
+            && record.capacity.is_none_or(|capacity| node.counters.total() < capacity)
+    }
+
+    /// Reserves a place on the node at `position`.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn reserve(&self, position: usize) -> Reservation {
+        let node = &self.nodes[position];
+        node.counters.reserve();
+        Reservation { record: Arc::clone(&node.record), counters: Arc::clone(&node.counters) }
+    }
+}
+
+/// A place that is kept on a node, as seen from here: local and advisory. The node itself checks
+/// its capacity when the player logs in. Dropping it gives the place back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the place back"]
+pub struct Reservation {
+    record: Arc<NodeRecord>,
+    counters: Arc<NodeCounters>,
+}
+
+impl Reservation {
+    /// The node on which the place is.
+    pub fn record(&self) -> &Arc<NodeRecord> {
+        &self.record
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.counters.release();
+    }
+}

@@ -1,0 +1,5 @@
+//! The ring against an implementation of its own specification, and against its golden vectors.
+
+mod golden;
+mod oracle;
+mod properties;

@@ -1,0 +1,300 @@
+//! The players that are attached to this node, and what is held of each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+use ringhold_core::session::SessionRecord;
+use ringhold_core::{Fence, NodeIncarnation, PlayerId, SessionId, Ttl, Version};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::session::SessionEvent;
+use crate::shared::lock;
+
+/// What this node holds of one session, as the store last acknowledged it.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) owner: NodeIncarnation,
+    pub(crate) fence: Fence,
+    pub(crate) version: Version,
+    pub(crate) data: Bytes,
+}
+
+/// One attached player.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) id: SessionId,
+    pub(crate) player: PlayerId,
+    pub(crate) ttl: Ttl,
+    hold: Mutex<Hold>,
+    /// One write of this session after the other: held while a save, a claim or a restoration is
+    /// on its way, never by a reader.
+    pub(crate) lane: tokio::sync::Mutex<()>,
+    ended: watch::Sender<Option<SessionEvent>>,
+    slot: Mutex<Option<Slot>>,
+}
+
+impl Attached {
+    pub(crate) fn new(record: &SessionRecord, slot: Slot) -> Arc<Self> {
+        let hold = Hold {
+            owner: record.owner.clone(),
+            fence: record.fence,
+            version: record.version,
+            data: record.data.clone(),
+        };
+        Arc::new(Self {
+            id: record.id,
+            player: record.player.clone(),
+            ttl: record.ttl,
+            hold: Mutex::new(hold),
+            lane: tokio::sync::Mutex::new(()),
+            ended: watch::Sender::new(None),
+            slot: Mutex::new(Some(slot)),
+        })
+    }
+
+    /// What is held now.
+    pub(crate) fn hold(&self) -> Hold {
+        lock(&self.hold).clone()
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        lock(&self.hold).fence
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        lock(&self.hold).version
+    }
+
+    /// Changes what is held, after the store has acknowledged it.
+    pub(crate) fn acknowledged(&self, change: impl FnOnce(&mut Hold)) {
+        change(&mut lock(&self.hold));
+    }
+
+    /// The session as it was last acknowledged, for a restoration.
+    pub(crate) fn record(&self, owner: NodeIncarnation) -> SessionRecord {
+        let Hold { fence, version, data, .. } = self.hold();
+        let mut record =
+            SessionRecord::new(self.id, self.player.clone(), owner, fence.nonce, self.ttl, data);
+        record.fence = fence;
+        record.version = version;
+        record
+    }
+
+    /// How the stay ended, if it has.
+    pub(crate) fn ended(&self) -> Option<SessionEvent> {
+        self.ended.borrow().clone()
+    }
+
+    /// A receiver that sees how the stay ends.
+    pub(crate) fn watch_end(&self) -> watch::Receiver<Option<SessionEvent>> {
+        self.ended.subscribe()
+    }
+}
+
+/// A place among the players of this node; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<AtomicU32>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many tables the players are spread over, so that logins do not queue on one lock.
+const SHARDS: usize = 64;
+
+/// All attached players, and when each is due to be touched.
+#[derive(Debug)]
+pub(crate) struct AttachedTable {
+    shards: Box<[Mutex<HashMap<SessionId, Arc<Attached>>>]>,
+    taken: Arc<AtomicU32>,
+    due: Mutex<Due>,
+    earlier: Notify,
+}
+
+/// Who is due when. The number tells those apart that are due at the same instant.
+#[derive(Debug, Default)]
+struct Due {
+    order: BTreeMap<(Instant, u64), Weak<Attached>>,
+    count: u64,
+}
+
+impl AttachedTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            taken: Arc::default(),
+            due: Mutex::default(),
+            earlier: Notify::new(),
+        }
+    }
+
+    fn shard(&self, id: &SessionId) -> &Mutex<HashMap<SessionId, Arc<Attached>>> {
+        &self.shards[usize::from(id.partition().get()) % SHARDS]
+    }
+
+    /// How many places are taken, logins on their way included.
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place, unless there are `capacity` taken already.
+    pub(crate) fn try_take(&self, capacity: Option<u32>) -> Option<Slot> {
+        let most = capacity.unwrap_or(u32::MAX);
+        let step = |taken: u32| (taken < most).then(|| taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).ok()?;
+        Some(Slot(Arc::clone(&self.taken)))
+    }
+
+    /// Puts a player in. Of two stays in one session the one with the later fence remains, whichever
+    /// comes first: the other is told that it was displaced.
+    pub(crate) fn insert(&self, attached: &Arc<Attached>) {
+        let loser = {
+            let mut shard = lock(self.shard(&attached.id));
+            match shard.get(&attached.id) {
+                Some(other) if other.fence().epoch > attached.fence().epoch => Some(Arc::clone(attached)),
+                _ => shard.insert(attached.id, Arc::clone(attached)),
+            }
+        };
+        if let Some(loser) = loser {
+            let by = Some(attached.hold().owner);
+            self.end(&loser, SessionEvent::Displaced { by });
+        }
+    }
+
+    pub(crate) fn get(&self, id: &SessionId) -> Option<Arc<Attached>> {
+        lock(self.shard(id)).get(id).cloned()
+    }
+
+    /// Everybody.
+    pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
+        self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Takes a player out, if it is this stay.
+    pub(crate) fn detach(&self, attached: &Arc<Attached>) {
+        let mut shard = lock(self.shard(&attached.id));
+        if shard.get(&attached.id).is_some_and(|known| Arc::ptr_eq(known, attached)) {
+            shard.remove(&attached.id);
+        }
+        drop(shard);
+        drop(lock(&attached.slot).take());
+    }
+
+    /// Ends a stay: takes the player out and tells why. The first reason stands.
+    pub(crate) fn end(&self, attached: &Arc<Attached>, event: SessionEvent) {
+        self.detach(attached);
+        attached.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(event);
+            }
+            first
+        });
+    }
+
+    /// Sets when a player is touched next.
+    pub(crate) fn schedule(&self, attached: &Arc<Attached>, at: Instant) {
+        let mut due = lock(&self.due);
+        due.count += 1;
+        let key = (at, due.count);
+        due.order.insert(key, Arc::downgrade(attached));
+        let is_first = due.order.first_key_value().is_some_and(|(first, _)| *first == key);
+        drop(due);
+        if is_first {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Waits until somebody is due, and answers everybody who is due until `slack` from then.
+    pub(crate) async fn next_due(&self, slack: std::time::Duration) -> Vec<Arc<Attached>> {
+        loop {
+            let first = lock(&self.due).order.first_key_value().map(|((at, _), _)| *at);
+            let Some(first) = first else {
+                self.earlier.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(first) => {}
+                () = self.earlier.notified() => continue,
+            }
+            let mut due = lock(&self.due);
+            let later = due.order.split_off(&(Instant::now() + slack, u64::MAX));
+            let now = std::mem::replace(&mut due.order, later);
+            drop(due);
+            let due: Vec<_> = now.into_values().filter_map(|attached| attached.upgrade()).collect();
+            let due: Vec<_> = due.into_iter().filter(|attached| attached.ended().is_none()).collect();
+            if !due.is_empty() {
+                return due;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringhold_core::{Incarnation, NodeId, Nonce};
+    use std::time::Duration;
+
+    fn attached(table: &AttachedTable, epoch: u64) -> Arc<Attached> {
+        let player = PlayerId::new("ada").unwrap();
+        let id = SessionId::new(player.partition(), [1; 16]);
+        let incarnation = Incarnation { number: 1, nonce: Nonce::from_bytes([2; 16]) };
+        let owner = NodeIncarnation::new(NodeId::new("a").unwrap(), incarnation);
+        let mut record =
+            SessionRecord::new(id, player, owner, Nonce::from_bytes([3; 16]), Ttl::MIN, Bytes::new());
+        record.fence.epoch = epoch;
+        Attached::new(&record, table.try_take(None).unwrap())
+    }
+
+    #[test]
+    fn the_later_fence_remains_whichever_comes_first() {
+        for order in [[1, 2], [2, 1]] {
+            let table = AttachedTable::new();
+            let stays = order.map(|epoch| attached(&table, epoch));
+            for stay in &stays {
+                table.insert(stay);
+            }
+            let [early, late] = if order[0] == 1 { [&stays[0], &stays[1]] } else { [&stays[1], &stays[0]] };
+            assert!(matches!(early.ended(), Some(SessionEvent::Displaced { .. })), "{order:?}");
+            assert!(late.ended().is_none() && Arc::ptr_eq(&table.get(&late.id).unwrap(), late));
+            assert_eq!(table.taken(), 1, "the displaced gave its place back");
+        }
+    }
+
+    #[test]
+    fn places_are_limited_and_given_back_once() {
+        let table = AttachedTable::new();
+        let stay = attached(&table, 1);
+        table.insert(&stay);
+        assert!(table.try_take(Some(1)).is_none());
+        table.end(&stay, SessionEvent::Expired);
+        table.end(&stay, SessionEvent::Fenced);
+        assert_eq!(stay.ended(), Some(SessionEvent::Expired), "the first reason stands");
+        assert_eq!(table.taken(), 0);
+        assert!(table.try_take(Some(1)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_due_come_together_and_an_earlier_one_is_seen() {
+        let table = Arc::new(AttachedTable::new());
+        let (late, early, gone) = (attached(&table, 1), attached(&table, 2), attached(&table, 3));
+        let start = Instant::now();
+        table.schedule(&late, start + Duration::from_secs(10));
+        let waiter = Arc::clone(&table);
+        let waiting = tokio::spawn(async move { waiter.next_due(Duration::from_millis(100)).await });
+        tokio::task::yield_now().await;
+        table.schedule(&early, start + Duration::from_secs(1));
+        table.schedule(&gone, start + Duration::from_millis(1_050));
+        drop(gone);
+        let due = waiting.await.unwrap();
+        assert_eq!((due.len(), start.elapsed()), (1, Duration::from_secs(1)));
+        assert!(Arc::ptr_eq(&due[0], &early));
+        assert!(Arc::ptr_eq(&table.next_due(Duration::ZERO).await[0], &late));
+    }
+}

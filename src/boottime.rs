@@ -1,0 +1,41 @@
+//! A clock that counts while the machine sleeps, for deadlines after which a node must not act.
+//!
+//! `Instant` stops while a laptop or a virtual machine is suspended; the fleet does not.
+
+use std::time::Duration;
+
+/// The time since the machine started, sleep included, where the system tells it; `None` elsewhere.
+#[cfg(target_os = "linux")]
+pub(crate) fn since_boot() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}
+
+/// The time since the machine started, sleep included, where the system tells it; `None` elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn since_boot() -> Option<Duration> {
+    None
+}
+
+/// A moment on both clocks: its age is the greater of the two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    instant: tokio::time::Instant,
+    boot: Option<Duration>,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self { instant: tokio::time::Instant::now(), boot: since_boot() }
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        let asleep = self.boot.zip(since_boot()).map_or(Duration::ZERO, |(then, now)| now.saturating_sub(then));
+        self.instant.elapsed().max(asleep)
+    }
+
+    /// Whether it is not before `other`.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        self.instant >= other.instant
+    }
+}

@@ -1,0 +1,193 @@
+//! Joining and observing a fleet.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
+use ringhold_core::policy::ConsistentHash;
+use ringhold_core::{
+    Backend, BalancingPolicy, Error, ErrorKind, Incarnation, NodeId, NodeRecord, Nonce, Result, Timing, Ttl, Weight,
+};
+
+use crate::events::FleetEvent;
+use crate::fleet::{Fleet, Node};
+use crate::observer::{Observer, first_membership};
+use crate::shared::Shared;
+use crate::{heartbeat, peers, random, sweep, touch};
+
+/// Builds a [`Fleet`] or an [`Observer`]. Bad values are reported by
+/// [`join`](Self::join) and [`observe`](Self::observe).
+#[derive(Debug)]
+#[must_use = "it does nothing before `join` or `observe`"]
+pub struct FleetBuilder {
+    backend: Backend,
+    node: Option<NodeId>,
+    record: NodeRecord,
+    timing: Timing,
+    policy: Arc<dyn BalancingPolicy>,
+    session_ttl: Duration,
+    first_error: Option<Error>,
+}
+
+/// Stands in the record until the node's own id is given.
+fn unnamed() -> NodeRecord {
+    let incarnation = Incarnation { number: 0, nonce: Nonce::from_bytes([0; 16]) };
+    match NodeId::new("unnamed") {
+        Ok(id) => NodeRecord::new(id, incarnation),
+        Err(_) => unreachable!("the name is a constant of allowed letters"),
+    }
+}
+
+impl FleetBuilder {
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            node: None,
+            record: unnamed(),
+            timing: Timing::default(),
+            policy: Arc::new(ConsistentHash),
+            session_ttl: Duration::from_secs(60),
+            first_error: None,
+        }
+    }
+
+    fn set<V>(mut self, value: Result<V>, set: impl FnOnce(&mut Self, V) -> Result<()>) -> Self {
+        if let Err(error) = value.and_then(|value| set(&mut self, value)) {
+            self.first_error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// The node's logical name: it stays when the process moves or restarts, and no two live
+    /// processes may share it.
+    pub fn node(self, id: impl AsRef<str>) -> Self {
+        self.set(NodeId::new(id), |this, id| {
+            this.record.id = id.clone();
+            this.node = Some(id);
+            Ok(())
+        })
+    }
+
+    /// An endpoint of the node, such as `player`, where clients connect. At most 8.
+    pub fn endpoint(self, name: impl AsRef<str>, address: impl fmt::Display) -> Self {
+        let entry = EndpointName::new(name).and_then(|name| Ok((name, Address::new(address.to_string())?)));
+        self.set(entry, |this, (name, address)| this.record.endpoints.insert(name, address).map(drop))
+    }
+
+    /// A label of the node. At most 32.
+    pub fn label(self, key: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let entry = LabelKey::new(key).and_then(|key| Ok((key, LabelValue::new(value)?)));
+        self.set(entry, |this, (key, value)| this.record.labels.insert(key, value).map(drop))
+    }
+
+    /// The node's failure domain.
+    pub fn zone(self, zone: impl AsRef<str>) -> Self {
+        self.set(Zone::new(zone), |this, zone| {
+            this.record.zone = zone;
+            Ok(())
+        })
+    }
+
+    /// The build of the application.
+    pub fn build_id(self, build: impl AsRef<str>) -> Self {
+        self.set(Build::new(build), |this, build| {
+            this.record.build = build;
+            Ok(())
+        })
+    }
+
+    /// The node's share of the ring, 0 to 256; 1 unless given. 0 takes no new players.
+    pub fn weight(self, weight: u32) -> Self {
+        self.set(Weight::new(weight), |this, weight| {
+            this.record.weight = weight;
+            Ok(())
+        })
+    }
+
+    /// The most players of the node; no limit unless given.
+    pub fn capacity(mut self, players: u32) -> Self {
+        self.record.capacity = Some(players);
+        self
+    }
+
+    /// The periods of the fleet, the same on all its nodes. [`Timing::default`] unless given.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The policy of [`place`](Observer::place). [`ConsistentHash`] unless given.
+    pub fn policy(mut self, policy: impl BalancingPolicy + 'static) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// How long a session lives after its player's connection has gone, 1 s to 30 days; 60 s unless
+    /// given. From 12 s on it survives a failover of the store.
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.session_ttl = ttl;
+        self
+    }
+
+    /// Joins the fleet as a node.
+    ///
+    /// # Errors
+    /// - `InvalidArgument`: a bad value, no node id, or another timing than that of the fleet.
+    /// - `Unavailable`: the backend did not answer for 20 s.
+    pub async fn join(mut self) -> Result<Fleet> {
+        if let Some(error) = self.first_error.take() {
+            return Err(error);
+        }
+        if self.node.is_none() {
+            let context = "a node needs a name; call node(\"…\"), or observe() to be none";
+            return Err(Error::new(ErrorKind::InvalidArgument, "join", context));
+        }
+        let session_ttl = Ttl::new(self.session_ttl)?;
+        self.record.incarnation.nonce = random::nonce()?;
+        let shared = Arc::new(Shared::new(self.backend, self.policy));
+        let record = Arc::new(self.record.clone());
+        let node = Arc::new(Node::new(Arc::clone(&shared), self.timing, session_ttl, record));
+        // From here on a dropped future stops whatever was started.
+        let fleet = Fleet::new(Arc::clone(&node));
+        let membership = heartbeat::register(&node, self.record).await?;
+        shared.apply([membership], Some(&node.me()))?;
+        if let Some(transport) = &shared.backend.transport {
+            node.set_serving(peers::serve(transport, &node).await?);
+        }
+        shared.events.send(FleetEvent::Registered(node.me()));
+        spawn(&node, heartbeat::run(Arc::clone(&node)));
+        spawn(&node, touch::run(Arc::clone(&node)));
+        spawn(&node, sweep::run(Arc::clone(&node)));
+        Ok(fleet)
+    }
+
+    /// Sees the fleet without being a node of it.
+    ///
+    /// # Errors
+    /// - `InvalidArgument`: a bad value.
+    /// - `Unavailable`: the backend did not answer for 20 s.
+    pub async fn observe(mut self) -> Result<Observer> {
+        if let Some(error) = self.first_error.take() {
+            return Err(error);
+        }
+        let shared = Arc::new(Shared::new(self.backend, self.policy));
+        let observer = Observer::new(Arc::clone(&shared));
+        first_membership(&shared).await?;
+        shared.tasks.spawn(Observer::follow(Arc::clone(&shared), shared.stop.clone()));
+        Ok(observer)
+    }
+}
+
+/// Runs a task of the node until the node stops. A panic in it is a fault of ours: it is reported.
+fn spawn(node: &Arc<Node>, task: impl Future<Output = ()> + Send + 'static) {
+    let stop = node.stop.clone();
+    let inner = node.shared.tasks.spawn(async move { stop.run_until_cancelled(task).await.map(drop) });
+    node.shared.tasks.spawn(async move {
+        if let Err(error) = inner.await
+            && error.is_panic()
+        {
+            tracing::error!("a task of the fleet runtime panicked; this node no longer works as it should");
+        }
+    });
+}

@@ -1,0 +1,351 @@
+//! `Fleet`: this process as a node of the fleet.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringhold_core::discovery::LeaveFleet;
+use ringhold_core::transport::ServeGuard;
+use ringhold_core::{
+    Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, Timing, Ttl,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::attached::AttachedTable;
+use crate::builder::FleetBuilder;
+use crate::events::{FencedReason, FleetEvent};
+use crate::heartbeat::Contact;
+use crate::login::{Login, LoginOptions};
+use crate::observer::Observer;
+use crate::session::SessionEvent;
+use crate::shared::{Shared, lock};
+use crate::{login, random, retry};
+
+/// How a node stands to its fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeStatus {
+    /// Its lease is renewed in time.
+    Attached,
+    /// It could not renew its lease in time. It keeps its players and takes none.
+    Detached,
+    /// It must stop: a newer process has its id.
+    Fenced,
+    /// It said goodbye.
+    Left,
+}
+
+/// What the tasks and the sessions of one node share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timing: Timing,
+    pub(crate) session_ttl: Ttl,
+    pub(crate) attached: AttachedTable,
+    pub(crate) contact: Contact,
+    pub(crate) status: watch::Sender<NodeStatus>,
+    pub(crate) fenced: watch::Sender<Option<FencedReason>>,
+    /// Ends the tasks of the node, and leaves those of the observer.
+    pub(crate) stop: CancellationToken,
+    record: Mutex<Arc<NodeRecord>>,
+    serving: Mutex<Option<ServeGuard>>,
+}
+
+impl Node {
+    pub(crate) fn new(shared: Arc<Shared>, timing: Timing, session_ttl: Ttl, record: Arc<NodeRecord>) -> Self {
+        let stop = shared.stop.child_token();
+        Self {
+            shared,
+            timing,
+            session_ttl,
+            attached: AttachedTable::new(),
+            contact: Contact::new(),
+            status: watch::Sender::new(NodeStatus::Attached),
+            fenced: watch::Sender::new(None),
+            stop,
+            record: Mutex::new(record),
+            serving: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn record(&self) -> Arc<NodeRecord> {
+        Arc::clone(&lock(&self.record))
+    }
+
+    pub(crate) fn set_record(&self, record: Arc<NodeRecord>) {
+        *lock(&self.record) = record;
+    }
+
+    /// Who this node is now.
+    pub(crate) fn me(&self) -> NodeIncarnation {
+        self.record().node()
+    }
+
+    pub(crate) fn set_serving(&self, guard: ServeGuard) {
+        *lock(&self.serving) = Some(guard);
+    }
+
+    /// Whether the node may act as if its lease held: asked at the moment of acting, since a
+    /// process that was paused wakes up with an old status.
+    pub(crate) fn is_attached(&self) -> bool {
+        *self.status.borrow() == NodeStatus::Attached && self.contact.age() < self.timing.hard()
+    }
+
+    /// Sets the status, unless the node has ended, and tells whether it changed.
+    pub(crate) fn set_status(&self, status: NodeStatus) -> bool {
+        self.status.send_if_modified(|now| {
+            let ended = matches!(*now, NodeStatus::Fenced | NodeStatus::Left);
+            let changes = !ended && *now != status;
+            if changes {
+                *now = status;
+            }
+            changes
+        })
+    }
+
+    /// Writes the number of players to the counters that policies look at.
+    pub(crate) fn count_sessions(&self) {
+        let me = self.me();
+        self.shared.view.with(|view| {
+            if let Some(node) = view.incarnation(&me) {
+                node.counters.set_sessions(self.attached.taken());
+            }
+        });
+    }
+
+    pub(crate) fn end_everybody(&self, event: &SessionEvent) {
+        for attached in self.attached.all() {
+            self.attached.end(&attached, event.clone());
+        }
+    }
+
+    pub(crate) fn fence(&self, reason: FencedReason) {
+        self.fenced.send_if_modified(|fenced| {
+            let first = fenced.is_none();
+            fenced.get_or_insert(reason);
+            first
+        });
+        self.shared.events.send(FleetEvent::Fenced(reason));
+    }
+
+    /// A newer process has this id: stop at once, for ever.
+    pub(crate) fn superseded(&self) {
+        self.set_status(NodeStatus::Fenced);
+        self.end_everybody(&SessionEvent::Fenced);
+        self.fence(FencedReason::Superseded);
+        lock(&self.serving).take();
+        self.stop.cancel();
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.shared.backend
+    }
+}
+
+/// This process as a node of the fleet: logs players in, holds their sessions, and sees the others.
+///
+/// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side.
+/// When the last clone is dropped its tasks stop *without* a goodbye, as in a crash: the others
+/// notice when its lease lapses. [`leave`](Self::leave) says goodbye.
+///
+/// ```
+/// # async fn run() -> ringhold::Result<()> {
+/// use ringhold::{Fleet, Login, LoginOptions, PlayerId};
+///
+/// let backend = ringhold::open("memory:").await?;
+/// let eu = Fleet::builder(backend.clone()).node("eu-1").endpoint("player", "127.0.0.1:4000").join().await?;
+/// let us = Fleet::builder(backend).node("us-1").endpoint("player", "127.0.0.1:5000").join().await?;
+///
+/// let ada = PlayerId::new("ada")?;
+/// let Login::Here(mut session) = eu.login::<(i32, i32)>(&ada, LoginOptions::new()).await? else { panic!() };
+/// *session.value_mut() = (3, 4);
+/// session.save().await?;
+///
+/// // Ada is on eu-1, so another node says where to go.
+/// us.wait_for(|view| view.nodes().len() == 2).await;
+/// let Login::Elsewhere(to) = us.login::<(i32, i32)>(&ada, LoginOptions::new()).await? else { panic!() };
+/// assert_eq!(to.address("player").unwrap().as_str(), "127.0.0.1:4000");
+///
+/// // Once eu-1 has left, the player is claimed with everything that was saved.
+/// drop(session);
+/// eu.leave().await?;
+/// us.wait_for(|view| view.nodes().len() == 1).await;
+/// let Login::Here(session) = us.login::<(i32, i32)>(&ada, LoginOptions::new()).await? else { panic!() };
+/// assert_eq!(*session.value(), (3, 4));
+/// # Ok(()) }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    node: Arc<Node>,
+    observer: Observer,
+}
+
+impl Fleet {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        let observer = Observer::new(Arc::clone(&node.shared));
+        Self { node, observer }
+    }
+
+    /// Starts to join or observe the fleet of `backend`.
+    pub fn builder(backend: Backend) -> FleetBuilder {
+        FleetBuilder::new(backend)
+    }
+
+    /// Who this node is now. The incarnation is another after a lost lease.
+    pub fn node(&self) -> NodeIncarnation {
+        self.node.me()
+    }
+
+    /// This node's record.
+    pub fn record(&self) -> Arc<NodeRecord> {
+        self.node.record()
+    }
+
+    /// The periods of the fleet.
+    pub fn timing(&self) -> Timing {
+        self.node.timing
+    }
+
+    /// How this node stands to the fleet.
+    pub fn status(&self) -> NodeStatus {
+        let status = *self.node.status.borrow();
+        if status == NodeStatus::Attached && !self.node.is_attached() { NodeStatus::Detached } else { status }
+    }
+
+    /// How many players are attached here, logins on their way included.
+    pub fn attached(&self) -> usize {
+        self.node.attached.taken() as usize
+    }
+
+    /// Logs a player in: a new one, one who comes back, or one who has to be taken over.
+    ///
+    /// - The player has no live session: it is [`Login::Here`] with `T::default()`.
+    /// - This node holds the session: it is `Here` with the saved value, and the connection that
+    ///   held it until now is told [`SessionEvent::Displaced`].
+    /// - A live node holds it: [`Login::Elsewhere`] says where to go, unless
+    ///   [`LoginOptions::displace`] was asked for.
+    /// - The node that held it has left: this node claims it, `Here` with the saved value. A node
+    ///   that died is known to have left once its lease has lapsed; until then it is `Elsewhere`.
+    ///
+    /// One round trip to the store, two for a claim.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a session behind that lives to its deadline; the next login
+    /// of the player takes it over.
+    ///
+    /// # Errors
+    /// - `NotFound`: the session that the player wanted to resume has ended.
+    /// - `Overloaded`: this node is full.
+    /// - `Unavailable`: no answer for 20 s, or this node is [detached](NodeStatus::Detached) or has
+    ///   stopped.
+    /// - `Corrupt`: the stored value is no `T`. The session stays as it is.
+    pub async fn login<T>(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<T>>
+    where
+        T: Serialize + DeserializeOwned + Default,
+    {
+        login::login(&self.node, player, options, login::postcard_codec(), T::default()).await
+    }
+
+    /// The same with the session's bytes as they are. A new session has none.
+    ///
+    /// # Errors
+    /// As [`login`](Self::login), without `Corrupt`.
+    pub async fn login_raw(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<Bytes>> {
+        login::login(&self.node, player, options, login::raw_codec(), Bytes::new()).await
+    }
+
+    /// Changes this node's record, such as its weight, its capacity or its state, and waits until
+    /// the backend has it. Id and incarnation stay.
+    ///
+    /// # Errors
+    /// `Unavailable` when the lease cannot be renewed for 20 s; the change is tried again with
+    /// every renewal.
+    pub async fn update(&self, change: impl FnOnce(&mut NodeRecord)) -> Result<()> {
+        let mut record = NodeRecord::clone(&self.node.record());
+        let (id, incarnation) = (record.id.clone(), record.incarnation);
+        change(&mut record);
+        (record.id, record.incarnation) = (id, incarnation);
+        self.node.set_record(Arc::new(record));
+        self.node.contact.renewed_from_now(retry::OVERALL_DEADLINE).await
+    }
+
+    /// Says goodbye: saves what is pending, lets go of the players, and leaves the fleet, so that
+    /// others may claim them at once. Each session is told [`SessionEvent::Fenced`].
+    ///
+    /// # Errors
+    /// `Unavailable` after 20 s without an answer; the lease then lapses by itself.
+    pub async fn leave(&self) -> Result<()> {
+        if !self.node.set_status(NodeStatus::Left) {
+            return Ok(());
+        }
+        self.node.stop.cancel();
+        self.node.end_everybody(&SessionEvent::Fenced);
+        lock(&self.node.serving).take();
+        let request = LeaveFleet::new(self.node.me(), random::operation()?);
+        let discovery = &self.node.backend().discovery;
+        retry::until_deadline("leave", || discovery.leave(request.clone())).await?;
+        // The observer goes on: it now follows the watch.
+        let observe = Observer::follow(Arc::clone(&self.node.shared), self.node.shared.stop.clone());
+        self.node.shared.tasks.spawn(observe);
+        Ok(())
+    }
+
+    /// Resolves when this node has lost players to others, or must stop.
+    ///
+    /// [`FencedReason::Superseded`]: another process runs under this node's id; end this one.
+    /// [`FencedReason::SessionsClaimed`]: the lease was lost and others took players over; those
+    /// sessions were told. The node has registered again and goes on.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. Once resolved, it resolves at once.
+    pub async fn fenced(&self) -> FencedReason {
+        let mut fenced = self.node.fenced.subscribe();
+        loop {
+            let reason = *fenced.borrow_and_update();
+            if let Some(reason) = reason {
+                return reason;
+            }
+            // The sender lives in `self.node`.
+            if fenced.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until the status is one that `condition` accepts.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn wait_for_status(&self, mut condition: impl FnMut(NodeStatus) -> bool) -> NodeStatus {
+        let mut status = self.node.status.subscribe();
+        match status.wait_for(|status| condition(*status)).await.as_deref() {
+            Ok(status) => *status,
+            Err(_) => self.status(),
+        }
+    }
+}
+
+impl Deref for Fleet {
+    type Target = Observer;
+    fn deref(&self) -> &Observer {
+        &self.observer
+    }
+}
+
+/// The error of an act that needs an attached node.
+pub(crate) fn not_attached(operation: &'static str, node: &Node) -> Error {
+    let context = match *node.status.borrow() {
+        NodeStatus::Fenced => "this node was superseded by a newer process of the same id",
+        NodeStatus::Left => "this node has left the fleet",
+        _ => "this node cannot renew its lease and takes no players until it can",
+    };
+    Error::new(ErrorKind::Unavailable, operation, context).with_retryable(false)
+}
+
+/// No login holds back the node's own reads for longer than this.
+pub(crate) const FRESH_VIEW_DEADLINE: Duration = Duration::from_secs(5);

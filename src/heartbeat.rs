@@ -1,0 +1,243 @@
+//! Renews the node's lease, takes in what is new, registers again when the lease was lost, and
+//! stops when the node was superseded.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ringhold_core::discovery::{Changes, EvictNode, RegisterNode, RenewLease, Renewed};
+use ringhold_core::membership::Update;
+use ringhold_core::node::Load;
+use ringhold_core::{Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::boottime::Moment;
+use crate::events::FleetEvent;
+use crate::fleet::{Node, NodeStatus};
+use crate::save::{self, Kept};
+use crate::shared::lock;
+use crate::{FencedReason, random, retry};
+
+/// The least time that one renewal gets.
+const ATTEMPT_MIN: Duration = Duration::from_millis(250);
+/// Up to this later than the next lapse a node renews to see it, so that not all come at once.
+const LAPSE_JITTER: Duration = Duration::from_millis(200);
+/// Above so many nodes only some look at a lapse when it is due; the others see it with their next heartbeat.
+const LAPSE_WATCHERS_ALL: usize = 100;
+
+/// When the store was last heard of.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    /// When the last renewal was *sent* that was acknowledged.
+    renewed: watch::Sender<Moment>,
+    /// The record that was acknowledged last.
+    record: Mutex<Option<Arc<NodeRecord>>>,
+    poke: Notify,
+}
+
+impl Contact {
+    pub(crate) fn new() -> Self {
+        Self { renewed: watch::Sender::new(Moment::now()), record: Mutex::default(), poke: Notify::new() }
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.renewed.borrow().age()
+    }
+
+    pub(crate) fn acknowledged(&self, sent: Moment, record: Arc<NodeRecord>) {
+        *lock(&self.record) = Some(record);
+        self.renewed.send_replace(sent);
+    }
+
+    /// Renews now, and waits for a renewal that was sent after the call.
+    pub(crate) async fn renewed_from_now(&self, limit: Duration) -> Result<()> {
+        let called = Moment::now();
+        let mut renewed = self.renewed.subscribe();
+        self.poke.notify_one();
+        let acknowledged = renewed.wait_for(|sent| sent.is_after(&called));
+        match timeout(limit, acknowledged).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => {
+                let context = format!("the lease could not be renewed within {limit:?}");
+                Err(Error::new(ErrorKind::Unavailable, "renew", context))
+            }
+        }
+    }
+}
+
+/// Renews for as long as the node runs.
+pub(crate) async fn run(node: Arc<Node>) {
+    let heartbeat = node.timing.heartbeat();
+    let mut pause = random::jittered(heartbeat, 50, 100);
+    loop {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = node.contact.poke.notified() => {}
+        }
+        pause = match renew(&node).await {
+            Ok(next) => next,
+            Err(error) => match error.kind() {
+                ErrorKind::Superseded => {
+                    tracing::error!(node = %node.me(), "superseded: a newer process runs under this node's id");
+                    return node.superseded();
+                }
+                ErrorKind::LeaseLost => {
+                    tracing::warn!(node = %node.me(), "the lease was lost; registering again");
+                    detach(&node);
+                    match register_again(&node).await {
+                        Ok(()) => random::jittered(heartbeat, 80, 100),
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot register again yet");
+                            heartbeat / 4
+                        }
+                    }
+                }
+                _ => {
+                    tracing::warn!(node = %node.me(), %error, "cannot renew the lease");
+                    until_hard_deadline(&node)
+                }
+            },
+        };
+    }
+}
+
+/// After a failure: detaches at the hard deadline, and answers when to try again.
+fn until_hard_deadline(node: &Node) -> Duration {
+    let left = node.timing.hard().saturating_sub(node.contact.age());
+    if left.is_zero() {
+        detach(node);
+    }
+    let pause = random::jittered(node.timing.heartbeat() / 4, 50, 100);
+    if left.is_zero() { pause } else { pause.min(left) }
+}
+
+fn detach(node: &Node) {
+    if node.set_status(NodeStatus::Detached) {
+        node.shared.events.send(FleetEvent::Detached);
+    }
+}
+
+fn reattach(node: &Node) {
+    if node.set_status(NodeStatus::Attached) {
+        node.shared.events.send(FleetEvent::Reattached);
+    }
+}
+
+/// One renewal, and what follows from its answer. Answers when to renew again.
+async fn renew(node: &Arc<Node>) -> Result<Duration> {
+    let record = node.record();
+    let sent = Moment::now();
+    let load = Load::new(node.attached.taken());
+    let mut request = RenewLease::new(record.node(), node.shared.revision(), load, random::operation()?);
+    let known = lock(&node.contact.record).clone();
+    if known.is_some_and(|known| known != record) {
+        request = request.with_record(Arc::clone(&record));
+    }
+    let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
+    let renewed = within(limit, node.backend().discovery.renew(request)).await?;
+    let Renewed { changes, next_lapse, loads, .. } = renewed;
+    take_in(node, changes, loads).await?;
+    node.contact.acknowledged(sent, record);
+    reattach(node);
+    Ok(next_renewal(node, next_lapse))
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, "renew", format!("no answer within {limit:?}")))
+    })
+}
+
+/// Takes in what a renewal answered.
+async fn take_in(
+    node: &Arc<Node>,
+    changes: Changes,
+    loads: Option<Vec<(NodeIncarnation, Load)>>,
+) -> Result<()> {
+    let me = node.me();
+    let taken = match changes {
+        Changes::Updates(updates) => {
+            let loads = loads.map(Update::Loads);
+            node.shared.apply(updates.into_iter().chain(loads), Some(&me))
+        }
+        Changes::ResetNeeded => Err(Error::new(ErrorKind::Corrupt, "renew", "the resume point is unknown")),
+    };
+    let returned = match taken {
+        Ok(returned) => returned,
+        // A gap, or a store that does not know this history: start over from the whole.
+        Err(_) => {
+            let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
+            let membership = within(limit, node.backend().discovery.members()).await?;
+            node.shared.apply([Update::Reset(membership)], Some(&me))?
+        }
+    };
+    node.count_sessions();
+    for dead in returned {
+        tracing::warn!(node = %dead, "a node that was known to be dead is a member again; evicting it");
+        let request = EvictNode::new(dead, random::operation()?);
+        let node = Arc::clone(node);
+        node.clone().shared.tasks.spawn(async move {
+            let evict = || node.backend().discovery.evict(request.clone());
+            if let Err(error) = retry::within(node.timing.lease(), "evict", evict).await {
+                tracing::warn!(%error, "cannot evict a node that was known to be dead");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The next heartbeat, or sooner where a lease is about to lapse, so that a death is seen on time.
+fn next_renewal(node: &Node, next_lapse: Option<Duration>) -> Duration {
+    let heartbeat = random::jittered(node.timing.heartbeat(), 80, 100);
+    let Some(lapse) = next_lapse else { return heartbeat };
+    let nodes = node.shared.view.with(|view| view.nodes().len());
+    if nodes > LAPSE_WATCHERS_ALL && random::quick() % (nodes as u64) >= 4 {
+        return heartbeat;
+    }
+    let jitter = LAPSE_JITTER.min(node.timing.heartbeat());
+    heartbeat.min(lapse + random::jittered(jitter, 1, 100))
+}
+
+/// Registers under a new incarnation with the full record, and keeps the players who were not
+/// claimed by others meanwhile.
+async fn register_again(node: &Arc<Node>) -> Result<()> {
+    let mut record = NodeRecord::clone(&node.record());
+    record.incarnation = Incarnation { number: record.incarnation.number, nonce: random::nonce()? };
+    let membership = register(node, record).await?;
+    node.shared.apply([membership], Some(&node.me()))?;
+    let me = node.me();
+    if let Some(transport) = &node.backend().transport {
+        let serving = crate::peers::serve(transport, node).await?;
+        node.set_serving(serving);
+    }
+    node.shared.events.send(FleetEvent::Registered(me.clone()));
+    reattach(node);
+    let players = node.attached.all();
+    let node = Arc::clone(node);
+    node.clone().shared.tasks.spawn(async move {
+        let mut lost = 0;
+        for attached in players {
+            // Who is not reached now is claimed by the next touch.
+            if save::reclaim(&node, &attached, me.clone()).await == Kept::Lost {
+                lost += 1;
+            }
+        }
+        if lost > 0 {
+            tracing::error!(lost, "others had claimed players of this node while its lease was lost");
+            node.fence(FencedReason::SessionsClaimed(lost));
+        }
+    });
+    Ok(())
+}
+
+/// Registers `record` and sets it, with the incarnation that the store gave, as this node's.
+pub(crate) async fn register(node: &Node, record: NodeRecord) -> Result<Update> {
+    let request = RegisterNode::new(record.clone(), node.timing);
+    let sent = Moment::now();
+    let discovery = &node.backend().discovery;
+    let registered = retry::until_deadline("join", || discovery.register(request.clone())).await?;
+    let record = Arc::new(NodeRecord { incarnation: registered.incarnation, ..record });
+    node.set_record(Arc::clone(&record));
+    node.contact.acknowledged(sent, record);
+    Ok(Update::Reset(registered.membership))
+}

@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attached;
+mod boottime;
+mod builder;
+mod events;
+mod fleet;
+mod heartbeat;
+mod login;
+mod observer;
+mod open;
+mod peers;
+mod random;
+mod retry;
+mod save;
+mod session;
+mod shared;
+mod sweep;
+mod touch;
+
+pub use builder::FleetBuilder;
+pub use events::{Events, FencedReason, FleetEvent};
+pub use fleet::{Fleet, NodeStatus};
+pub use login::{Login, LoginOptions, Redirect};
+pub use observer::{Located, Observer, Router};
+pub use open::open;
+pub use session::{Session, SessionEvent, ValueMut};
+
+pub use ringhold_core as core;
+pub use ringhold_core::backend::{Backend, Capabilities};
+pub use ringhold_core::id::{
+    Address, Build, EndpointName, Fence, FleetName, Incarnation, LabelKey, LabelValue, NodeId, NodeIncarnation,
+    Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version, Weight, Zone,
+};
+pub use ringhold_core::membership::{LeftReason, Membership, Revision, Update};
+pub use ringhold_core::node::{NodeRecord, NodeState};
+pub use ringhold_core::policy::{BalancingPolicy, ConsistentHash, LeastConnections, RoundRobin};
+pub use ringhold_core::ring::Ring;
+pub use ringhold_core::session::{Saved, SessionRecord, SessionStore};
+pub use ringhold_core::view::{PlaceRequest, Reservation, View, ViewNode};
+pub use ringhold_core::{Discovery, Error, ErrorKind, HealthCheck, Limits, Result, Timing, Transport};
+
+/// The in-memory backend, `memory:`.
+#[cfg(feature = "memory")]
+pub use ringhold_memory as memory;

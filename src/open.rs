@@ -1,0 +1,160 @@
+//! `open(url)`: from a URL to a backend.
+
+use ringhold_core::{Backend, Error, ErrorKind, FleetName, Limits, Result};
+use url::Url;
+
+/// One scheme that Ringhold knows, built in or not.
+struct Scheme {
+    name: &'static str,
+    feature: &'static str,
+    built_in: bool,
+}
+
+const SCHEMES: &[Scheme] = &[Scheme { name: "memory", feature: "memory", built_in: cfg!(feature = "memory") }];
+
+/// Opens the backend that `url` names.
+///
+/// | URL | backend | feature |
+/// |---|---|---|
+/// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+///
+/// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
+/// of data of one session (65,536 unless given). Each call opens its own backend: share one by
+/// cloning it.
+///
+/// # Errors
+/// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
+/// - `Unsupported`: a scheme whose feature is not compiled in; the message names the feature.
+///
+/// ```
+/// # async fn run() -> ringhold::Result<()> {
+/// let backend = ringhold::open("memory:?fleet=arena").await?;
+/// assert_eq!(backend.fleet.as_str(), "arena");
+///
+/// let error = ringhold::open("memry:").await.unwrap_err();
+/// assert_eq!(error.kind(), ringhold::ErrorKind::InvalidArgument);
+/// # Ok(()) }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+/// ```
+// Other schemes connect.
+#[expect(clippy::unused_async, reason = "backends on servers connect here, and the URL is all that changes")]
+pub async fn open(url: &str) -> Result<Backend> {
+    let url = Url::parse(url).map_err(|error| {
+        // The text itself may hold a password, so it is not repeated.
+        let context = format!("is not a URL ({error}); write for example memory:?fleet=arena");
+        Error::new(ErrorKind::InvalidArgument, OPEN, context)
+    })?;
+    let scheme = SCHEMES.iter().find(|scheme| scheme.name == url.scheme()).ok_or_else(|| {
+        let known = SCHEMES.iter().map(|scheme| scheme.name).collect::<Vec<_>>().join(", ");
+        let context = format!("unknown scheme {:?}; known are: {known}", url.scheme());
+        Error::new(ErrorKind::InvalidArgument, OPEN, context)
+    })?;
+    if !scheme.built_in {
+        let context = format!(
+            "the scheme {:?} is not compiled in; add the feature {:?} of ringhold",
+            scheme.name, scheme.feature
+        );
+        return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
+    }
+    match scheme.name {
+        #[cfg(feature = "memory")]
+        "memory" => memory(&url),
+        other => Err(Error::new(ErrorKind::Unsupported, OPEN, format!("no opener for {other:?}"))),
+    }
+}
+
+const OPEN: &str = "open";
+
+/// The parameters that every scheme takes.
+#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+struct Common {
+    fleet: FleetName,
+    limits: Limits,
+}
+
+#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+impl Common {
+    fn parse(url: &Url) -> Result<Self> {
+        let mut common = Self { fleet: FleetName::new("default")?, limits: Limits::default() };
+        let mut seen = Vec::new();
+        for (key, value) in url.query_pairs() {
+            if seen.contains(&key) {
+                return Err(bad(format!("the parameter {key:?} stands twice")));
+            }
+            match &*key {
+                "fleet" => common.fleet = FleetName::new(&*value)?,
+                "data_bytes_max" => {
+                    let bytes = value.parse().map_err(|_| bad(format!("data_bytes_max={value} is no number")))?;
+                    common.limits = common.limits.with_data_bytes_max(bytes)?;
+                }
+                _ => {
+                    let context = format!("unknown parameter {key:?}; known are: fleet, data_bytes_max");
+                    return Err(bad(context));
+                }
+            }
+            seen.push(key);
+        }
+        Ok(common)
+    }
+}
+
+#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+fn bad(context: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, OPEN, context)
+}
+
+#[cfg(feature = "memory")]
+fn memory(url: &Url) -> Result<Backend> {
+    if url.has_host() || !matches!(url.path(), "" | "/") {
+        return Err(bad("memory: takes no host and no path; write memory:?fleet=arena".to_owned()));
+    }
+    let Common { fleet, limits } = Common::parse(url)?;
+    Ok(ringhold_memory::MemoryBackend::new(fleet, limits).into_backend())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn kind(url: &str) -> ErrorKind {
+        open(url).await.unwrap_err().kind()
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said() {
+        assert_eq!(kind("").await, ErrorKind::InvalidArgument);
+        assert_eq!(kind("arena").await, ErrorKind::InvalidArgument);
+        assert_eq!(kind("memry:").await, ErrorKind::InvalidArgument);
+        let secret = open("postgres://user:hunter2@host/db").await.unwrap_err();
+        assert!(!format!("{secret} {secret:?}").contains("hunter2"));
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test]
+    async fn memory_takes_its_parameters() {
+        let backend = open("memory:?fleet=arena&data_bytes_max=10").await.unwrap();
+        assert_eq!((backend.scheme, backend.fleet.as_str()), ("memory", "arena"));
+        assert_eq!(backend.sessions.limits().data_bytes_max, 10);
+        assert_eq!(open("memory:").await.unwrap().fleet.as_str(), "default");
+        for bad in [
+            "memory:?fleet=",
+            "memory:?fleet=a{b}",
+            "memory:?flet=a",
+            "memory:?fleet=a&fleet=b",
+            "memory:?data_bytes_max=-1",
+            "memory:?data_bytes_max=99999999",
+            "memory://host?fleet=a",
+            "memory:/path",
+        ] {
+            assert_eq!(kind(bad).await, ErrorKind::InvalidArgument, "{bad}");
+        }
+    }
+
+    #[cfg(not(feature = "memory"))]
+    #[tokio::test]
+    async fn a_scheme_that_is_not_compiled_in_names_its_feature() {
+        let error = open("memory:").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.context().contains("feature \"memory\""), "{error}");
+    }
+}

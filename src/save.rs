@@ -1,0 +1,160 @@
+//! The writes of an attached session: saves, claims after a lost lease, restorations, removal.
+//!
+//! One at a time per session (its lane), each repeated unchanged until it is answered or the
+//! overall deadline has passed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringhold_core::session::{ClaimSession, RemoveSession, RestoreSession, SaveSession, Saved};
+use ringhold_core::{Error, ErrorKind, NodeIncarnation, Result};
+
+use crate::attached::Attached;
+use crate::fleet::Node;
+use crate::session::SessionEvent;
+use crate::{random, retry, touch};
+
+/// What came of an attempt to keep a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is this node's, under a new fence.
+    Yes,
+    /// It is somebody else's, or has ended; the player was told.
+    Lost,
+    /// The store did not answer.
+    Unknown,
+}
+
+pub(crate) fn ended_error(operation: &'static str, event: &SessionEvent) -> Error {
+    let context = match event {
+        SessionEvent::Displaced { .. } => "a later login took this session over",
+        SessionEvent::Expired => "this session has expired",
+        SessionEvent::Fenced => "this node no longer holds the session",
+    };
+    Error::new(ErrorKind::Fenced, operation, context)
+}
+
+/// Writes `data`. Runs to its end even when the caller stops waiting, so that the version that is
+/// held stays the version that is stored.
+pub(crate) async fn save(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -> Result<Saved> {
+    let (node, attached) = (Arc::clone(node), Arc::clone(attached));
+    let task = node.shared.tasks.spawn({
+        let node = Arc::clone(&node);
+        async move { save_in_lane(&node, &attached, data).await }
+    });
+    task.await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Unavailable, "save", "the runtime is shutting down").with_source(error))
+    })
+}
+
+async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -> Result<Saved> {
+    let _lane = attached.lane.lock().await;
+    let store = &node.shared.backend.sessions;
+    let operation = random::operation()?;
+    let mut adopted = false;
+    loop {
+        if let Some(event) = attached.ended() {
+            return Err(ended_error("save", &event));
+        }
+        let hold = attached.hold();
+        let request =
+            SaveSession::new(attached.id, hold.fence, hold.version, attached.ttl, data.clone(), operation);
+        let answer = retry::until_deadline("save", || store.save(request.clone())).await;
+        match answer {
+            Ok(saved) => {
+                attached.acknowledged(|hold| (hold.version, hold.data) = (saved.version, data));
+                return Ok(saved);
+            }
+            // Only the holder of the fence writes, so a version that is not known here is that of a
+            // save of our own whose answer was lost for good.
+            Err(error) if error.kind() == ErrorKind::VersionConflict && !adopted => {
+                let found = retry::until_deadline("save", || store.get(&attached.id)).await?;
+                let Some(found) = found.filter(|found| found.fence == hold.fence) else { return Err(error) };
+                attached.acknowledged(|hold| (hold.version, hold.data) = (found.version, found.data));
+                adopted = true;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if restore_in_lane(node, attached, node.me()).await != Kept::Yes {
+                    return Err(error);
+                }
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::Fenced {
+                    touch::ask_why(node, attached).await;
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Claims a session of this node's last incarnation for `owner`, its present one.
+pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
+    let _lane = attached.lane.lock().await;
+    if attached.ended().is_some() {
+        return Kept::Lost;
+    }
+    let Ok(nonce) = random::nonce() else { return Kept::Unknown };
+    let request = ClaimSession::new(attached.id, attached.fence(), owner.clone(), nonce, attached.ttl);
+    match node.shared.backend.sessions.claim(request).await {
+        Ok(claimed) => {
+            attached.acknowledged(|hold| (hold.owner, hold.fence) = (owner, claimed.session.fence));
+            Kept::Yes
+        }
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            node.attached.end(attached, SessionEvent::Fenced);
+            Kept::Lost
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => restore_in_lane(node, attached, owner).await,
+        Err(error) => {
+            tracing::warn!(session = ?attached.id, %error, "cannot claim a session of the last incarnation yet");
+            Kept::Unknown
+        }
+    }
+}
+
+/// Brings a session back that the store lost in a failover.
+pub(crate) async fn restore(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
+    let _lane = attached.lane.lock().await;
+    restore_in_lane(node, attached, owner).await
+}
+
+async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
+    let Ok(nonce) = random::nonce() else { return Kept::Unknown };
+    let request = RestoreSession::new(attached.record(owner.clone()), nonce);
+    match node.shared.backend.sessions.restore(request).await {
+        Ok(restored) => {
+            tracing::info!(session = ?attached.id, "restored a session that the store had lost");
+            attached.acknowledged(|hold| {
+                (hold.owner, hold.fence, hold.version) = (owner, restored.session.fence, restored.session.version);
+            });
+            Kept::Yes
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::AlreadyExists) => {
+            node.attached.end(attached, SessionEvent::Displaced { by: None });
+            Kept::Lost
+        }
+        Err(error) => {
+            tracing::warn!(session = ?attached.id, %error, "cannot restore a session yet");
+            Kept::Unknown
+        }
+    }
+}
+
+/// Ends a session for good.
+pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result<()> {
+    let _lane = attached.lane.lock().await;
+    if let Some(event) = attached.ended() {
+        return Err(ended_error("close", &event));
+    }
+    let request = RemoveSession::new(attached.id, attached.fence(), random::operation()?);
+    let store = &node.shared.backend.sessions;
+    match retry::until_deadline("close", || store.remove(request.clone())).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        // What the store has lost is as closed as what it removed.
+        _ => {
+            node.attached.detach(attached);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `Session<T>`: the handle of a player who is attached to this node.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringhold_core::session::Saved;
+use ringhold_core::{Error, Fence, NodeIncarnation, PlayerId, Result, SessionId, Version};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::attached::Attached;
+use crate::fleet::Node;
+use crate::save;
+use crate::shared::lock;
+
+/// What a player's server is told about a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// A later login of the same player took the session over, here or elsewhere. End the connection.
+    Displaced {
+        /// The node that holds it now, where that is known.
+        by: Option<NodeIncarnation>,
+    },
+    /// This node no longer holds the session: its lease was lost and another node has claimed the
+    /// player, an operator removed the session, or this node left. End the connection.
+    Fenced,
+    /// The session expired.
+    Expired,
+}
+
+/// How a value becomes the session's bytes and comes back.
+#[derive(Debug)]
+pub(crate) struct Codec<T> {
+    pub(crate) encode: fn(&T) -> Result<Bytes>,
+    pub(crate) decode: fn(&Bytes) -> Result<T>,
+}
+
+/// The handle of an attached player, with a value of the application.
+///
+/// The value is what the last [`save`](Self::save) of any holder stored. The session is touched in
+/// the background for as long as the handle lives. Dropping the handle *detaches*: the session
+/// stays in the store to its deadline, and the player can come back to it, here or, once this node
+/// has left, elsewhere. [`close`](Self::close) ends it.
+///
+/// Whatever a displaced handle has not saved is lost.
+pub struct Session<T> {
+    node: Arc<Node>,
+    attached: Arc<Attached>,
+    value: T,
+    codec: Codec<T>,
+    is_new: bool,
+    coalescer: Option<Arc<Coalescer>>,
+}
+
+impl<T> Session<T> {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        attached: Arc<Attached>,
+        codec: Codec<T>,
+        value: T,
+        is_new: bool,
+    ) -> Self {
+        Self { node, attached, value, codec, is_new, coalescer: None }
+    }
+
+    /// The session's id, for the client to come back with.
+    pub fn id(&self) -> SessionId {
+        self.attached.id
+    }
+
+    /// Whose it is.
+    pub fn player(&self) -> &PlayerId {
+        &self.attached.player
+    }
+
+    /// The fence under which it is held.
+    pub fn fence(&self) -> Fence {
+        self.attached.fence()
+    }
+
+    /// The version of the data that was last acknowledged.
+    pub fn version(&self) -> Version {
+        self.attached.version()
+    }
+
+    /// Whether this login made the session; `false` when the player came back to it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The value.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The value, to change it. Nothing is stored before the next [`save`](Self::save), unless
+    /// [`save_every`](Self::save_every) was called.
+    pub fn value_mut(&mut self) -> ValueMut<'_, T> {
+        ValueMut { session: self }
+    }
+
+    /// Stores the value.
+    ///
+    /// # Cancel safety
+    /// A dropped future does not stop the save: it goes on in the background, and whether it
+    /// succeeded shows in [`version`](Self::version).
+    ///
+    /// # Errors
+    /// - `Fenced`: this node no longer holds the session; [`event`](Self::event) tells why.
+    /// - `TooLarge`: the encoded value is over the limit; nothing was written.
+    /// - `Unavailable`: no answer for 20 s. The save may have happened.
+    pub async fn save(&mut self) -> Result<Saved> {
+        let data = (self.codec.encode)(&self.value)?;
+        if let Some(coalescer) = &self.coalescer {
+            lock(&coalescer.pending).take();
+        }
+        save::save(&self.node, &self.attached, data).await
+    }
+
+    /// From now on stores changes by itself, at most once in `period`: a change waits for the rest
+    /// of its period, and later ones join it. A crash of this process loses at most the changes of
+    /// one period and of the save that is on its way. Dropping the handle stores what is pending.
+    ///
+    /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
+    pub fn save_every(&mut self, period: Duration) {
+        let coalescer = Arc::new(Coalescer::default());
+        let task = coalesce(Arc::clone(&self.node), Arc::clone(&self.attached), Arc::clone(&coalescer), period);
+        self.node.shared.tasks.spawn(task);
+        if let Some(earlier) = self.coalescer.replace(coalescer) {
+            earlier.close();
+        }
+    }
+
+    /// The last error of a save that nobody waited for.
+    pub fn take_save_error(&mut self) -> Option<Error> {
+        lock(&self.coalescer.as_ref()?.error).take()
+    }
+
+    /// Waits for the next event. Each of today's events is the last one of the session and is
+    /// answered again when asked again.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no event is lost.
+    pub async fn event(&mut self) -> SessionEvent {
+        let mut ended = self.attached.watch_end();
+        match ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(event)) => event.clone(),
+            // The sender lives in `self.attached`.
+            _ => SessionEvent::Fenced,
+        }
+    }
+
+    /// Ends the session: the player starts anew at the next login. Pending changes are not stored.
+    ///
+    /// # Errors
+    /// `Fenced` when this node no longer holds it, and then nothing was ended; `Unavailable` after
+    /// 20 s without an answer.
+    pub async fn close(mut self) -> Result<()> {
+        if let Some(coalescer) = self.coalescer.take() {
+            lock(&coalescer.pending).take();
+            coalescer.close();
+        }
+        save::remove(&self.node, &self.attached).await
+    }
+
+    fn changed(&self) {
+        let Some(coalescer) = &self.coalescer else { return };
+        match (self.codec.encode)(&self.value) {
+            Ok(data) => {
+                *lock(&coalescer.pending) = Some(data);
+                coalescer.wake.notify_one();
+            }
+            Err(error) => *lock(&coalescer.error) = Some(error),
+        }
+    }
+}
+
+impl<T> Drop for Session<T> {
+    fn drop(&mut self) {
+        if let Some(coalescer) = &self.coalescer {
+            coalescer.close();
+        }
+        self.node.attached.detach(&self.attached);
+    }
+}
+
+impl<T> fmt::Debug for Session<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.attached.id)
+            .field("player", &self.attached.player)
+            .field("fence", &self.attached.fence())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session's value, borrowed to change it.
+#[derive(Debug)]
+pub struct ValueMut<'a, T> {
+    session: &'a mut Session<T>,
+}
+
+impl<T> Deref for ValueMut<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.session.value
+    }
+}
+
+impl<T> DerefMut for ValueMut<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.session.value
+    }
+}
+
+impl<T> Drop for ValueMut<'_, T> {
+    fn drop(&mut self) {
+        self.session.changed();
+    }
+}
+
+/// Changes that wait to be stored together.
+#[derive(Debug, Default)]
+struct Coalescer {
+    pending: Mutex<Option<Bytes>>,
+    error: Mutex<Option<Error>>,
+    wake: Notify,
+    closed: tokio_util::sync::CancellationToken,
+}
+
+impl Coalescer {
+    fn close(&self) {
+        self.closed.cancel();
+        self.wake.notify_one();
+    }
+}
+
+async fn coalesce(node: Arc<Node>, attached: Arc<Attached>, coalescer: Arc<Coalescer>, period: Duration) {
+    loop {
+        coalescer.wake.notified().await;
+        if !coalescer.closed.is_cancelled() {
+            // Ends early when the handle goes, so that what is pending is stored at once.
+            coalescer.closed.run_until_cancelled(sleep(period)).await;
+        }
+        let pending = lock(&coalescer.pending).take();
+        if let Some(data) = pending
+            && let Err(error) = save::save(&node, &attached, data).await
+        {
+            tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
+            *lock(&coalescer.error) = Some(error);
+        }
+        if coalescer.closed.is_cancelled() || attached.ended().is_some() {
+            return;
+        }
+    }
+}

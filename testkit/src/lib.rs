@@ -1,0 +1,81 @@
+//! What the tests of Ringhold and of its adapters stand on.
+//!
+//! | | |
+//! |---|---|
+//! | [`session_store`], [`discovery`], [`transport`] | the contract of each trait: one function per rule, named as in the trait's docs |
+//! | [`session_store_contract!`], [`discovery_contract!`], [`transport_contract!`] | one test per rule |
+//! | [`StoreHarness`], [`DiscoveryHarness`], [`TransportHarness`], [`TestTime`] | what an adapter brings |
+//! | [`SimulatedClock`] | time that stands still until a test moves it |
+//! | [`wait_for`] | waiting for a condition, with a deadline that prints what was seen |
+//! | [`Make`] | ids, owners, players and records from a seed |
+//!
+//! # An adapter's `tests/contract.rs`
+//!
+//! A harness hands out backends that nothing was written to, and moves their time. The macros make
+//! a module of tests from it, `session_store::create_makes_a_session` and so on. The expression is
+//! evaluated anew in each test and may `.await`.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use ringhold_core::backend::Capabilities;
+//! use ringhold_core::SessionStore;
+//! use ringhold_testkit::{SimulatedClock, StoreHarness, TestTime, async_trait};
+//! # mod my_adapter {
+//! #     use std::sync::Arc;
+//! #     pub fn open(_: Arc<dyn ringhold_core::Clock>) -> Arc<dyn ringhold_core::SessionStore> {
+//! #         unreachable!("an example")
+//! #     }
+//! # }
+//!
+//! #[derive(Default)]
+//! struct Harness {
+//!     clock: SimulatedClock,
+//! }
+//!
+//! #[async_trait]
+//! impl StoreHarness for Harness {
+//!     async fn store(&self) -> Arc<dyn SessionStore> {
+//!         my_adapter::open(Arc::new(self.clock.clone()))
+//!     }
+//!
+//!     fn time(&self) -> &dyn TestTime {
+//!         &self.clock
+//!     }
+//!
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities::embedded()
+//!     }
+//! }
+//!
+//! ringhold_testkit::session_store_contract!(Harness::default());
+//! # fn main() {}
+//! ```
+//!
+//! # Time
+//!
+//! The suites never sleep. They ask [`TestTime::pass`] for time, and because a store's clock moves
+//! only while somebody writes, [`session_store::let_pass`] and [`discovery::let_pass`] tick it on
+//! the way. What passes beside that on a real server is [`TestTime::slack`]; how exactly deadlines
+//! are kept is [`Capabilities::ttl_resolution`](ringhold_core::backend::Capabilities).
+
+#![allow(clippy::missing_panics_doc, reason = "a suite says by a panic that a rule is broken")]
+
+mod clock;
+mod contract;
+pub mod discovery;
+mod expect;
+mod harness;
+mod make;
+pub mod session_store;
+pub mod transport;
+mod wait;
+
+pub use async_trait::async_trait;
+
+pub use clock::SimulatedClock;
+pub use contract::run;
+pub use harness::{DiscoveryHarness, StoreHarness, TestTime, TransportHarness};
+pub use make::Make;
+pub use wait::{WAIT_MAX, wait_for, within};

@@ -1,0 +1,112 @@
+//! Waiting for a condition: with a deadline, and with words when it does not come.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+/// The longest that a rule waits for what has to come at once, in real time.
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Polls `condition` until it is `Ok`, and answers its value.
+///
+/// The condition's `Err` says what it saw; the last one is in the panic's message. Polls come fast
+/// at first and every 50 ms later on. A condition that hangs is ended at the deadline too.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use ringhold_testkit::wait_for;
+///
+/// let mut players = 0;
+/// let all = wait_for("three players", Duration::from_secs(5), async || {
+///     players += 1;
+///     if players >= 3 { Ok(players) } else { Err(format!("{players} players")) }
+/// });
+/// assert_eq!(all.await, 3);
+/// # });
+/// ```
+///
+/// # Panics
+/// When `deadline` has passed without an `Ok`.
+pub async fn wait_for<T, S: Display>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl AsyncFnMut() -> Result<T, S>,
+) -> T {
+    const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+    let end = Instant::now() + deadline;
+    let mut pause = Duration::from_millis(1);
+    let mut seen: Option<S> = None;
+    let mut polls = 0_u32;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        polls += 1;
+        match timeout(left, condition()).await {
+            Ok(Ok(value)) => return value,
+            Ok(Err(now)) if Instant::now() < end => seen = Some(now),
+            Ok(Err(now)) => panic!("waited {deadline:?} for {what}; seen last, at poll {polls}: {now}"),
+            Err(_) => match seen {
+                Some(seen) => panic!("waited {deadline:?} for {what}; poll {polls} hung; seen before: {seen}"),
+                None => panic!("waited {deadline:?} for {what}; poll {polls} hung, nothing was seen before"),
+            },
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Awaits `future` for at most [`WAIT_MAX`].
+///
+/// # Panics
+/// When it takes longer.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(WAIT_MAX, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {WAIT_MAX:?} for {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    const SHORT: Duration = Duration::from_millis(30);
+
+    async fn message(wait: impl Future<Output = ()> + Send + 'static) -> String {
+        let panic = tokio::spawn(wait).await.expect_err("the wait must fail").into_panic();
+        *panic.downcast::<String>().expect("a message")
+    }
+
+    #[tokio::test]
+    async fn it_says_what_it_saw_last() {
+        let mut polls = 0;
+        let wait = async move {
+            wait_for("the moon", SHORT, async || {
+                polls += 1;
+                Err::<(), _>(format!("cloud {polls}"))
+            })
+            .await;
+        };
+        let message = message(wait).await;
+        assert!(message.contains("for the moon; seen last") || message.contains("cloud"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_hangs_is_ended() {
+        let wait = wait_for("an answer", SHORT, async || pending::<Result<(), &str>>().await);
+        let message = message(wait).await;
+        assert!(message.contains("for an answer; poll 1 hung"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn it_answers_as_soon_as_it_holds() {
+        let start = Instant::now();
+        assert_eq!(wait_for("a value", WAIT_MAX, async || Ok::<_, String>(7)).await, 7);
+        assert!(start.elapsed() < WAIT_MAX / 2, "{:?}", start.elapsed());
+        assert_eq!(within("a value", async { 7 }).await, 7);
+    }
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
+
+use crate::run::{Call, Result, Steps};
+use crate::{demo, loom, setup, test, tidy};
+
+/// Runs the steps; the first that fails is the last.
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    steps.run("format", || {
+        Call::cargo(["fmt", "--all", "--check"])
+            .advice("run `cargo fmt --all`")
+            .run()
+    })?;
+    steps.run("tidy", tidy::run)?;
+    steps.run("clippy", || {
+        let workspace = ["clippy", "--workspace", "--all-targets", "--all-features"];
+        Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()
+    })?;
+    for package in ["ringhold", "ringhold-cli"] {
+        steps.run(format!("{package} without features"), || {
+            Call::cargo([
+                "clippy",
+                "-p",
+                package,
+                "--no-default-features",
+                "--",
+                "-D",
+                "warnings",
+            ])
+            .advice("an item needs a `cfg(feature = …)`, or a dependency must not be optional")
+            .run()
+        })?;
+    }
+    test::run(steps, false)?;
+    steps.run("docs", || {
+        // The program and the library share the name `ringhold`, and so one folder of pages.
+        Call::cargo(["doc", "--workspace", "--lib", "--all-features", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .run()
+    })?;
+    steps.run("dependencies", || {
+        setup::run(&[setup::DENY])?;
+        // The advisory database is left out: it cannot be fetched where CI runs.
+        Call::cargo(["deny", "--all-features", "check", "bans", "licenses", "sources"])
+            .advice("allow it in deny.toml with a reason, or do without that crate")
+            .run()
+    })?;
+    steps.run("loom", loom::run)?;
+    steps.run("demo", demo::run)
+}

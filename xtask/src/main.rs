@@ -1,0 +1,63 @@
+//! The tasks of this repository, run as `cargo xtask …`.
+//!
+//! One program instead of scripts: it runs wherever the library builds, and its checks have tests.
+
+mod ci;
+mod demo;
+mod loom;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::Steps;
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing, then build and run every test of every member.
+    Test {
+        /// Leave out doctests, examples, benches and tests whose names start with `slow_`.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Everything that must pass before a change lands, in the order of `.ci/run`.
+    Ci,
+    /// Explore the interleavings of the lock-free code of core.
+    Loom,
+    /// Check the rules of the house: adapters, arrows, guides, lints, tests.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut steps = Steps::default();
+    let outcome = match arguments.task {
+        Task::Test { quick } => test::run(&mut steps, quick),
+        Task::Ci => ci::run(&mut steps),
+        Task::Loom => loom::run(),
+        Task::Tidy => tidy::run(),
+    };
+    if !steps.is_empty() {
+        print!("{steps}");
+    }
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

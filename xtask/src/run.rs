@@ -1,0 +1,249 @@
+//! Running programs, and the steps that a task is made of.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Why a task stopped, in words that say what to do.
+#[derive(Debug)]
+pub(crate) struct Problem(String);
+
+/// The result of a task or a part of one.
+pub(crate) type Result<T> = std::result::Result<T, Problem>;
+
+impl Problem {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The steps of one task: names each as it starts, and shows as a table where the time went.
+#[derive(Default)]
+pub(crate) struct Steps {
+    done: Vec<Done>,
+}
+
+struct Done {
+    name: String,
+    took: Duration,
+    passed: bool,
+}
+
+impl Steps {
+    /// Whether the task had no steps.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.done.is_empty()
+    }
+
+    /// Runs one step. The caller stops at the first that fails.
+    pub(crate) fn run(&mut self, name: impl Into<String>, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let name = name.into();
+        eprintln!("\n==> {name}");
+        let start = Instant::now();
+        let outcome = work().map_err(|problem| Problem::new(format!("{name}: {problem}")));
+        self.done.push(Done {
+            name,
+            took: start.elapsed(),
+            passed: outcome.is_ok(),
+        });
+        outcome
+    }
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .done
+            .iter()
+            .map(|step| step.name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(5);
+        writeln!(f, "\n{:width$}  seconds", "step")?;
+        for step in &self.done {
+            let mark = if step.passed { "" } else { "  failed" };
+            writeln!(f, "{:width$}  {:7.1}{mark}", step.name, step.took.as_secs_f64())?;
+        }
+        let total: Duration = self.done.iter().map(|step| step.took).sum();
+        writeln!(f, "{:width$}  {:7.1}", "total", total.as_secs_f64())
+    }
+}
+
+/// One program call. Shown before it runs; standard input is always empty.
+pub(crate) struct Call {
+    command: Command,
+    shown: String,
+    advice: Option<&'static str>,
+    silent: bool,
+}
+
+impl Call {
+    pub(crate) fn new<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::named(program, OsStr::new(program), arguments)
+    }
+
+    /// The cargo that runs this program, so that one toolchain does everything.
+    pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Self::named("cargo", &cargo, arguments)
+    }
+
+    fn named<S: AsRef<OsStr>>(name: &str, program: &OsStr, arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        let mut shown = name.to_owned();
+        for argument in command.get_args() {
+            shown.push(' ');
+            shown.push_str(&argument.to_string_lossy());
+        }
+        Self {
+            command,
+            shown,
+            advice: None,
+            silent: false,
+        }
+    }
+
+    /// Sets a variable of the environment, and shows it.
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self.shown = if value.contains(' ') {
+            format!("{key}=\"{value}\" {}", self.shown)
+        } else {
+            format!("{key}={value} {}", self.shown)
+        };
+        self
+    }
+
+    /// What the reader should do when the call fails.
+    pub(crate) fn advice(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// A failure is an answer here, not something to show.
+    pub(crate) fn silent(mut self) -> Self {
+        self.silent = true;
+        self
+    }
+
+    /// Runs to the end, output passed through; a failure is a [`Problem`].
+    pub(crate) fn run(mut self) -> Result<()> {
+        eprintln!("$ {}", self.shown);
+        let status = self.command.status().map_err(|error| self.not_started(&error))?;
+        self.judge(status)
+    }
+
+    /// Runs to the end, passes standard output through and returns it too.
+    pub(crate) fn run_and_read(mut self) -> Result<String> {
+        eprintln!("$ {}", self.shown);
+        self.command.stdout(Stdio::piped());
+        let mut child = self.command.spawn().map_err(|error| self.not_started(&error))?;
+        let mut read = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            let mut lines = BufReader::new(stdout);
+            loop {
+                let start = read.len();
+                match lines.read_line(&mut read) {
+                    Ok(0) => break,
+                    Ok(_) => print!("{}", &read[start..]),
+                    Err(error) => return Err(Problem::new(format!("reading `{}`: {error}", self.shown))),
+                }
+                // Progress that cannot be shown is no reason to stop the task.
+                let _ = std::io::stdout().flush();
+            }
+        }
+        let status = child.wait().map_err(|error| self.not_started(&error))?;
+        self.judge(status).map(|()| read)
+    }
+
+    /// Returns standard output; shows standard error when the program fails.
+    pub(crate) fn output(mut self) -> Result<String> {
+        let output = self.command.output().map_err(|error| self.not_started(&error))?;
+        if !output.status.success() && !self.silent {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        self.judge(output.status)?;
+        String::from_utf8(output.stdout)
+            .map_err(|_| Problem::new(format!("`{}` printed something that is not UTF-8", self.shown)))
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Problem {
+        Problem::new(format!(
+            "`{}` did not start: {error}; is the program installed?",
+            self.shown
+        ))
+    }
+
+    fn judge(&self, status: ExitStatus) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        let advice = self
+            .advice
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default();
+        Err(Problem::new(format!(
+            "`{}` failed ({status}){advice}",
+            self.shown
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_is_named_in_the_table_and_in_the_error() {
+        let mut steps = Steps::default();
+        steps.run("good", || Ok(())).unwrap();
+        let problem = steps.run("bad", || Err(Problem::new("broken"))).unwrap_err();
+        assert_eq!(problem.to_string(), "bad: broken");
+        let table = steps.to_string();
+        assert!(
+            table
+                .lines()
+                .any(|line| line.starts_with("bad") && line.ends_with("failed")),
+            "{table}"
+        );
+        assert!(
+            table
+                .lines()
+                .any(|line| line.starts_with("good") && !line.ends_with("failed")),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_call_that_fails_says_what_ran_and_what_to_do() {
+        let problem = Call::cargo(["no-such-command-here"])
+            .advice("add it")
+            .output()
+            .unwrap_err();
+        let text = problem.to_string();
+        assert!(
+            text.contains("`cargo no-such-command-here` failed") && text.ends_with("; add it"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_said_to_be() {
+        let problem = Call::new("ringhold-has-no-such-program", ["x"])
+            .run()
+            .unwrap_err();
+        assert!(
+            problem.to_string().contains("is the program installed?"),
+            "{problem}"
+        );
+    }
+}
