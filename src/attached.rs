@@ -75,9 +75,10 @@ impl Attached {
 
     /// The session as it was last acknowledged, for a restoration.
     pub(crate) fn record(&self, owner: NodeIncarnation) -> SessionRecord {
-        let Hold { fence, version, data, .. } = self.hold();
-        let mut record =
-            SessionRecord::new(self.id, self.player.clone(), owner, fence.nonce, self.ttl, data);
+        let Hold {
+            fence, version, data, ..
+        } = self.hold();
+        let mut record = SessionRecord::new(self.id, self.player.clone(), owner, fence.nonce, self.ttl, data);
         record.fence = fence;
         record.version = version;
         record
@@ -146,7 +147,9 @@ impl AttachedTable {
     pub(crate) fn try_take(&self, capacity: Option<u32>) -> Option<Slot> {
         let most = capacity.unwrap_or(u32::MAX);
         let step = |taken: u32| (taken < most).then(|| taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).ok()?;
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
+            .ok()?;
         Some(Slot(Arc::clone(&self.taken)))
     }
 
@@ -172,13 +175,19 @@ impl AttachedTable {
 
     /// Everybody.
     pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
-        self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Takes a player out, if it is this stay.
     pub(crate) fn detach(&self, attached: &Arc<Attached>) {
         let mut shard = lock(self.shard(&attached.id));
-        if shard.get(&attached.id).is_some_and(|known| Arc::ptr_eq(known, attached)) {
+        if shard
+            .get(&attached.id)
+            .is_some_and(|known| Arc::ptr_eq(known, attached))
+        {
             shard.remove(&attached.id);
         }
         drop(shard);
@@ -203,7 +212,10 @@ impl AttachedTable {
         due.count += 1;
         let key = (at, due.count);
         due.order.insert(key, Arc::downgrade(attached));
-        let is_first = due.order.first_key_value().is_some_and(|(first, _)| *first == key);
+        let is_first = due
+            .order
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == key);
         drop(due);
         if is_first {
             self.earlier.notify_one();
@@ -226,8 +238,14 @@ impl AttachedTable {
             let later = due.order.split_off(&(Instant::now() + slack, u64::MAX));
             let now = std::mem::replace(&mut due.order, later);
             drop(due);
-            let due: Vec<_> = now.into_values().filter_map(|attached| attached.upgrade()).collect();
-            let due: Vec<_> = due.into_iter().filter(|attached| attached.ended().is_none()).collect();
+            let due: Vec<_> = now
+                .into_values()
+                .filter_map(|attached| attached.upgrade())
+                .collect();
+            let due: Vec<_> = due
+                .into_iter()
+                .filter(|attached| attached.ended().is_none())
+                .collect();
             if !due.is_empty() {
                 return due;
             }
@@ -244,10 +262,19 @@ mod tests {
     fn attached(table: &AttachedTable, epoch: u64) -> Arc<Attached> {
         let player = PlayerId::new("ada").unwrap();
         let id = SessionId::new(player.partition(), [1; 16]);
-        let incarnation = Incarnation { number: 1, nonce: Nonce::from_bytes([2; 16]) };
+        let incarnation = Incarnation {
+            number: 1,
+            nonce: Nonce::from_bytes([2; 16]),
+        };
         let owner = NodeIncarnation::new(NodeId::new("a").unwrap(), incarnation);
-        let mut record =
-            SessionRecord::new(id, player, owner, Nonce::from_bytes([3; 16]), Ttl::MIN, Bytes::new());
+        let mut record = SessionRecord::new(
+            id,
+            player,
+            owner,
+            Nonce::from_bytes([3; 16]),
+            Ttl::MIN,
+            Bytes::new(),
+        );
         record.fence.epoch = epoch;
         Attached::new(&record, table.try_take(None).unwrap())
     }
@@ -260,8 +287,15 @@ mod tests {
             for stay in &stays {
                 table.insert(stay);
             }
-            let [early, late] = if order[0] == 1 { [&stays[0], &stays[1]] } else { [&stays[1], &stays[0]] };
-            assert!(matches!(early.ended(), Some(SessionEvent::Displaced { .. })), "{order:?}");
+            let [early, late] = if order[0] == 1 {
+                [&stays[0], &stays[1]]
+            } else {
+                [&stays[1], &stays[0]]
+            };
+            assert!(
+                matches!(early.ended(), Some(SessionEvent::Displaced { .. })),
+                "{order:?}"
+            );
             assert!(late.ended().is_none() && Arc::ptr_eq(&table.get(&late.id).unwrap(), late));
             assert_eq!(table.taken(), 1, "the displaced gave its place back");
         }
@@ -275,7 +309,11 @@ mod tests {
         assert!(table.try_take(Some(1)).is_none());
         table.end(&stay, SessionEvent::Expired);
         table.end(&stay, SessionEvent::Fenced);
-        assert_eq!(stay.ended(), Some(SessionEvent::Expired), "the first reason stands");
+        assert_eq!(
+            stay.ended(),
+            Some(SessionEvent::Expired),
+            "the first reason stands"
+        );
         assert_eq!(table.taken(), 0);
         assert!(table.try_take(Some(1)).is_some());
     }

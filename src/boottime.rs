@@ -8,7 +8,10 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 pub(crate) fn since_boot() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+    Some(Duration::new(
+        u64::try_from(time.tv_sec).ok()?,
+        u32::try_from(time.tv_nsec).ok()?,
+    ))
 }
 
 /// The time since the machine started, sleep included, where the system tells it; `None` elsewhere.
@@ -26,11 +29,17 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        Self { instant: tokio::time::Instant::now(), boot: since_boot() }
+        Self {
+            instant: tokio::time::Instant::now(),
+            boot: since_boot(),
+        }
     }
 
     pub(crate) fn age(&self) -> Duration {
-        let asleep = self.boot.zip(since_boot()).map_or(Duration::ZERO, |(then, now)| now.saturating_sub(then));
+        let asleep = self
+            .boot
+            .zip(since_boot())
+            .map_or(Duration::ZERO, |(then, now)| now.saturating_sub(then));
         self.instant.elapsed().max(asleep)
     }
 

@@ -68,7 +68,10 @@ impl EventSender {
     }
 
     pub(crate) fn subscribe(&self, stop: CancellationToken) -> Events {
-        Events { receiver: self.0.subscribe(), stop }
+        Events {
+            receiver: self.0.subscribe(),
+            stop,
+        }
     }
 }
 
@@ -115,7 +118,9 @@ pub(crate) async fn call_with_each(mut events: Events, callback: impl FnMut(Flee
     while let Some(event) = events.next().await {
         let call = tokio::task::spawn_blocking(move || {
             if catch_unwind(AssertUnwindSafe(|| callback(event))).is_err() {
-                tracing::error!("a callback for fleet events panicked; it is called again with the next event");
+                tracing::error!(
+                    "a callback for fleet events panicked; it is called again with the next event"
+                );
             }
             callback
         });

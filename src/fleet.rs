@@ -7,9 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ringhold_core::discovery::LeaveFleet;
 use ringhold_core::transport::ServeGuard;
-use ringhold_core::{
-    Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, Timing, Ttl,
-};
+use ringhold_core::{Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, Timing, Ttl};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -56,7 +54,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(shared: Arc<Shared>, timing: Timing, session_ttl: Ttl, record: Arc<NodeRecord>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        timing: Timing,
+        session_ttl: Ttl,
+        record: Arc<NodeRecord>,
+    ) -> Self {
         let stop = shared.stop.child_token();
         Self {
             shared,
@@ -87,6 +90,12 @@ impl Node {
 
     pub(crate) fn set_serving(&self, guard: ServeGuard) {
         *lock(&self.serving) = Some(guard);
+    }
+
+    /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
+    pub(crate) async fn serve_until_stopped(self: Arc<Self>) {
+        self.stop.cancelled().await;
+        lock(&self.serving).take();
     }
 
     /// Whether the node may act as if its lease held: asked at the moment of acting, since a
@@ -137,7 +146,6 @@ impl Node {
         self.set_status(NodeStatus::Fenced);
         self.end_everybody(&SessionEvent::Fenced);
         self.fence(FencedReason::Superseded);
-        lock(&self.serving).take();
         self.stop.cancel();
     }
 
@@ -214,7 +222,11 @@ impl Fleet {
     /// How this node stands to the fleet.
     pub fn status(&self) -> NodeStatus {
         let status = *self.node.status.borrow();
-        if status == NodeStatus::Attached && !self.node.is_attached() { NodeStatus::Detached } else { status }
+        if status == NodeStatus::Attached && !self.node.is_attached() {
+            NodeStatus::Detached
+        } else {
+            status
+        }
     }
 
     /// How many players are attached here, logins on their way included.
@@ -285,7 +297,6 @@ impl Fleet {
         }
         self.node.stop.cancel();
         self.node.end_everybody(&SessionEvent::Fenced);
-        lock(&self.node.serving).take();
         let request = LeaveFleet::new(self.node.me(), random::operation()?);
         let discovery = &self.node.backend().discovery;
         retry::until_deadline("leave", || discovery.leave(request.clone())).await?;

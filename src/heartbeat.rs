@@ -37,7 +37,11 @@ pub(crate) struct Contact {
 
 impl Contact {
     pub(crate) fn new() -> Self {
-        Self { renewed: watch::Sender::new(Moment::now()), record: Mutex::default(), poke: Notify::new() }
+        Self {
+            renewed: watch::Sender::new(Moment::now()),
+            record: Mutex::default(),
+            poke: Notify::new(),
+        }
     }
 
     pub(crate) fn age(&self) -> Duration {
@@ -135,7 +139,12 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     }
     let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
     let renewed = within(limit, node.backend().discovery.renew(request)).await?;
-    let Renewed { changes, next_lapse, loads, .. } = renewed;
+    let Renewed {
+        changes,
+        next_lapse,
+        loads,
+        ..
+    } = renewed;
     take_in(node, changes, loads).await?;
     node.contact.acknowledged(sent, record);
     reattach(node);
@@ -144,7 +153,11 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
 
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Timeout, "renew", format!("no answer within {limit:?}")))
+        Err(Error::new(
+            ErrorKind::Timeout,
+            "renew",
+            format!("no answer within {limit:?}"),
+        ))
     })
 }
 
@@ -160,7 +173,11 @@ async fn take_in(
             let loads = loads.map(Update::Loads);
             node.shared.apply(updates.into_iter().chain(loads), Some(&me))
         }
-        Changes::ResetNeeded => Err(Error::new(ErrorKind::Corrupt, "renew", "the resume point is unknown")),
+        _ => Err(Error::new(
+            ErrorKind::Corrupt,
+            "renew",
+            "the resume point is unknown",
+        )),
     };
     let returned = match taken {
         Ok(returned) => returned,
@@ -202,7 +219,10 @@ fn next_renewal(node: &Node, next_lapse: Option<Duration>) -> Duration {
 /// claimed by others meanwhile.
 async fn register_again(node: &Arc<Node>) -> Result<()> {
     let mut record = NodeRecord::clone(&node.record());
-    record.incarnation = Incarnation { number: record.incarnation.number, nonce: random::nonce()? };
+    record.incarnation = Incarnation {
+        number: record.incarnation.number,
+        nonce: random::nonce()?,
+    };
     let membership = register(node, record).await?;
     node.shared.apply([membership], Some(&node.me()))?;
     let me = node.me();
@@ -223,7 +243,10 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
             }
         }
         if lost > 0 {
-            tracing::error!(lost, "others had claimed players of this node while its lease was lost");
+            tracing::error!(
+                lost,
+                "others had claimed players of this node while its lease was lost"
+            );
             node.fence(FencedReason::SessionsClaimed(lost));
         }
     });
@@ -231,12 +254,13 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
 }
 
 /// Registers `record` and sets it, with the incarnation that the store gave, as this node's.
-pub(crate) async fn register(node: &Node, record: NodeRecord) -> Result<Update> {
+pub(crate) async fn register(node: &Node, mut record: NodeRecord) -> Result<Update> {
     let request = RegisterNode::new(record.clone(), node.timing);
     let sent = Moment::now();
     let discovery = &node.backend().discovery;
     let registered = retry::until_deadline("join", || discovery.register(request.clone())).await?;
-    let record = Arc::new(NodeRecord { incarnation: registered.incarnation, ..record });
+    record.incarnation = registered.incarnation;
+    let record = Arc::new(record);
     node.set_record(Arc::clone(&record));
     node.contact.acknowledged(sent, record);
     Ok(Update::Reset(registered.membership))

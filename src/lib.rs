@@ -6,6 +6,7 @@ mod boottime;
 mod builder;
 mod events;
 mod fleet;
+mod health;
 mod heartbeat;
 mod login;
 mod observer;
@@ -30,8 +31,8 @@ pub use session::{Session, SessionEvent, ValueMut};
 pub use ringhold_core as core;
 pub use ringhold_core::backend::{Backend, Capabilities};
 pub use ringhold_core::id::{
-    Address, Build, EndpointName, Fence, FleetName, Incarnation, LabelKey, LabelValue, NodeId, NodeIncarnation,
-    Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version, Weight, Zone,
+    Address, Build, EndpointName, Fence, FleetName, Incarnation, LabelKey, LabelValue, NodeId,
+    NodeIncarnation, Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version, Weight, Zone,
 };
 pub use ringhold_core::membership::{LeftReason, Membership, Revision, Update};
 pub use ringhold_core::node::{NodeRecord, NodeState};

@@ -92,12 +92,17 @@ pub(crate) fn postcard_codec<T: Serialize + DeserializeOwned>() -> Codec<T> {
     Codec {
         encode: |value| {
             postcard::to_stdvec(value).map(Bytes::from).map_err(|error| {
-                Error::new(ErrorKind::InvalidArgument, "save", "the value cannot be encoded").with_source(error)
+                Error::new(ErrorKind::InvalidArgument, "save", "the value cannot be encoded")
+                    .with_source(error)
             })
         },
         decode: |bytes| match postcard::take_from_bytes(bytes) {
             Ok((value, [])) => Ok(value),
-            Ok(_) => Err(Error::new(ErrorKind::Corrupt, "login", "the stored value has bytes to spare")),
+            Ok(_) => Err(Error::new(
+                ErrorKind::Corrupt,
+                "login",
+                "the stored value has bytes to spare",
+            )),
             Err(error) => {
                 let context = "the stored value is not of the type that was asked for";
                 Err(Error::new(ErrorKind::Corrupt, "login", context).with_source(error))
@@ -108,7 +113,10 @@ pub(crate) fn postcard_codec<T: Serialize + DeserializeOwned>() -> Codec<T> {
 
 /// Bytes as they are.
 pub(crate) fn raw_codec() -> Codec<Bytes> {
-    Codec { encode: |bytes| Ok(bytes.clone()), decode: |bytes| Ok(bytes.clone()) }
+    Codec {
+        encode: |bytes| Ok(bytes.clone()),
+        decode: |bytes| Ok(bytes.clone()),
+    }
 }
 
 /// How often a login starts over when it lost a race.
@@ -121,7 +129,10 @@ pub(crate) async fn login<T>(
     codec: Codec<T>,
     default: T,
 ) -> Result<Login<T>> {
-    if options.resume.is_some_and(|id| id.partition() != player.partition()) {
+    if options
+        .resume
+        .is_some_and(|id| id.partition() != player.partition())
+    {
         return Err(ended_session());
     }
     let initial = (codec.encode)(&default)?;
@@ -146,9 +157,14 @@ pub(crate) async fn login<T>(
         let attached = Attached::new(&record, slot);
         node.attached.insert(&attached);
         peers::tell_displaced(node, created.displaced);
-        node.attached.schedule(&attached, touch::next(record.ttl.duration()));
+        node.attached
+            .schedule(&attached, touch::next(record.ttl.duration()));
         node.count_sessions();
-        let value = if is_new { Ok(default) } else { (codec.decode)(&record.data) };
+        let value = if is_new {
+            Ok(default)
+        } else {
+            (codec.decode)(&record.data)
+        };
         let session = |value| Session::new(Arc::clone(node), Arc::clone(&attached), codec, value, is_new);
         return match value {
             Ok(value) => Ok(Login::Here(session(value))),
@@ -163,7 +179,11 @@ pub(crate) async fn login<T>(
 }
 
 fn ended_session() -> Error {
-    Error::new(ErrorKind::NotFound, "login", "the session to resume has ended; log in without it")
+    Error::new(
+        ErrorKind::NotFound,
+        "login",
+        "the session to resume has ended; log in without it",
+    )
 }
 
 /// Where a session is asked for by its id: it must be one of the player's live ones.
@@ -197,22 +217,27 @@ async fn take_slot(node: &Arc<Node>, player: &PlayerId) -> Result<Slot> {
         return Ok(slot);
     }
     let context = if free {
-        format!("this node takes {} players and is full; place the player elsewhere", node.attached.taken())
+        format!(
+            "this node takes {} players and is full; place the player elsewhere",
+            node.attached.taken()
+        )
     } else {
-        format!("this node is {} and takes no new players; place the player elsewhere", record.state.as_str())
+        format!(
+            "this node is {} and takes no new players; place the player elsewhere",
+            record.state.as_str()
+        )
     };
     Err(Error::new(ErrorKind::Overloaded, "login", context).with_retryable(false))
 }
 
-async fn create(
-    node: &Arc<Node>,
-    player: &PlayerId,
-    options: &LoginOptions,
-    data: Bytes,
-) -> Result<Created> {
+async fn create(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions, data: Bytes) -> Result<Created> {
     let id = random::session_id(player.partition())?;
     let ttl = options.ttl.unwrap_or(node.session_ttl);
-    let from = if options.displace { TakeoverFrom::Anyone } else { TakeoverFrom::Own };
+    let from = if options.displace {
+        TakeoverFrom::Anyone
+    } else {
+        TakeoverFrom::Own
+    };
     let request = CreateSession::new(id, player.clone(), node.me(), random::nonce()?, ttl)
         .with_data(data)
         .with_on_existing(OnExisting::Takeover { from });
@@ -234,7 +259,10 @@ enum Claim {
 async fn claim(node: &Arc<Node>, options: &LoginOptions, session: SessionRecord) -> Result<Claim> {
     if !has_left(node, &session.owner).await? {
         let record = node.shared.view.with(|view| record_of(view, &session.owner));
-        return Ok(Claim::Held(Redirect { node: session.owner, record }));
+        return Ok(Claim::Held(Redirect {
+            node: session.owner,
+            record,
+        }));
     }
     let ttl = options.ttl.unwrap_or(node.session_ttl);
     let request = ClaimSession::new(session.id, session.fence, node.me(), random::nonce()?, ttl);

@@ -7,7 +7,8 @@ use ringhold_core::policy::Candidates;
 use ringhold_core::published::Reader;
 use ringhold_core::view::{PlaceRequest, Reservation};
 use ringhold_core::{
-    Backend, Error, ErrorKind, Membership, NodeIncarnation, NodeRecord, PlayerId, Result, SessionRecord, Update, View,
+    Backend, Error, ErrorKind, Membership, NodeIncarnation, NodeRecord, PlayerId, Result, SessionRecord,
+    Update, View,
 };
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -55,10 +56,6 @@ impl Observer {
         Self { shared, _stop: stop }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// The backend, for its session store and its discovery.
     pub fn backend(&self) -> &Backend {
         &self.shared.backend
@@ -71,13 +68,17 @@ impl Observer {
 
     /// A reader for one thread or task, the fastest way to ask often.
     pub fn router(&self) -> Router {
-        Router { reader: self.shared.view.reader() }
+        Router {
+            reader: self.shared.view.reader(),
+        }
     }
 
     /// What the ring of this revision says of a key; `None` in an empty fleet. It is not a lock:
     /// nodes at one revision agree, and revisions differ for a moment. O(1), never waits.
     pub fn owner(&self, key: impl AsRef<[u8]>) -> Option<Arc<NodeRecord>> {
-        self.shared.view.with(|view| view.owner(key.as_ref()).map(|node| Arc::clone(&node.record)))
+        self.shared
+            .view
+            .with(|view| view.owner(key.as_ref()).map(|node| Arc::clone(&node.record)))
     }
 
     /// The policy's choice for a new stay of `key`, with a place reserved.

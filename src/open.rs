@@ -10,7 +10,11 @@ struct Scheme {
     built_in: bool,
 }
 
-const SCHEMES: &[Scheme] = &[Scheme { name: "memory", feature: "memory", built_in: cfg!(feature = "memory") }];
+const SCHEMES: &[Scheme] = &[Scheme {
+    name: "memory",
+    feature: "memory",
+    built_in: cfg!(feature = "memory"),
+}];
 
 /// Opens the backend that `url` names.
 ///
@@ -37,18 +41,28 @@ const SCHEMES: &[Scheme] = &[Scheme { name: "memory", feature: "memory", built_i
 /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 /// ```
 // Other schemes connect.
-#[expect(clippy::unused_async, reason = "backends on servers connect here, and the URL is all that changes")]
+#[expect(
+    clippy::unused_async,
+    reason = "backends on servers connect here, and the URL is all that changes"
+)]
 pub async fn open(url: &str) -> Result<Backend> {
     let url = Url::parse(url).map_err(|error| {
         // The text itself may hold a password, so it is not repeated.
         let context = format!("is not a URL ({error}); write for example memory:?fleet=arena");
         Error::new(ErrorKind::InvalidArgument, OPEN, context)
     })?;
-    let scheme = SCHEMES.iter().find(|scheme| scheme.name == url.scheme()).ok_or_else(|| {
-        let known = SCHEMES.iter().map(|scheme| scheme.name).collect::<Vec<_>>().join(", ");
-        let context = format!("unknown scheme {:?}; known are: {known}", url.scheme());
-        Error::new(ErrorKind::InvalidArgument, OPEN, context)
-    })?;
+    let scheme = SCHEMES
+        .iter()
+        .find(|scheme| scheme.name == url.scheme())
+        .ok_or_else(|| {
+            let known = SCHEMES
+                .iter()
+                .map(|scheme| scheme.name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let context = format!("unknown scheme {:?}; known are: {known}", url.scheme());
+            Error::new(ErrorKind::InvalidArgument, OPEN, context)
+        })?;
     if !scheme.built_in {
         let context = format!(
             "the scheme {:?} is not compiled in; add the feature {:?} of ringhold",
@@ -59,23 +73,36 @@ pub async fn open(url: &str) -> Result<Backend> {
     match scheme.name {
         #[cfg(feature = "memory")]
         "memory" => memory(&url),
-        other => Err(Error::new(ErrorKind::Unsupported, OPEN, format!("no opener for {other:?}"))),
+        other => Err(Error::new(
+            ErrorKind::Unsupported,
+            OPEN,
+            format!("no opener for {other:?}"),
+        )),
     }
 }
 
 const OPEN: &str = "open";
 
 /// The parameters that every scheme takes.
-#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+#[cfg_attr(
+    not(feature = "memory"),
+    expect(dead_code, reason = "no scheme is compiled in")
+)]
 struct Common {
     fleet: FleetName,
     limits: Limits,
 }
 
-#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+#[cfg_attr(
+    not(feature = "memory"),
+    expect(dead_code, reason = "no scheme is compiled in")
+)]
 impl Common {
     fn parse(url: &Url) -> Result<Self> {
-        let mut common = Self { fleet: FleetName::new("default")?, limits: Limits::default() };
+        let mut common = Self {
+            fleet: FleetName::new("default")?,
+            limits: Limits::default(),
+        };
         let mut seen = Vec::new();
         for (key, value) in url.query_pairs() {
             if seen.contains(&key) {
@@ -84,7 +111,9 @@ impl Common {
             match &*key {
                 "fleet" => common.fleet = FleetName::new(&*value)?,
                 "data_bytes_max" => {
-                    let bytes = value.parse().map_err(|_| bad(format!("data_bytes_max={value} is no number")))?;
+                    let bytes = value
+                        .parse()
+                        .map_err(|_| bad(format!("data_bytes_max={value} is no number")))?;
                     common.limits = common.limits.with_data_bytes_max(bytes)?;
                 }
                 _ => {
@@ -98,7 +127,10 @@ impl Common {
     }
 }
 
-#[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "no scheme is compiled in"))]
+#[cfg_attr(
+    not(feature = "memory"),
+    expect(dead_code, reason = "no scheme is compiled in")
+)]
 fn bad(context: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, OPEN, context)
 }
@@ -106,10 +138,15 @@ fn bad(context: String) -> Error {
 #[cfg(feature = "memory")]
 fn memory(url: &Url) -> Result<Backend> {
     if url.has_host() || !matches!(url.path(), "" | "/") {
-        return Err(bad("memory: takes no host and no path; write memory:?fleet=arena".to_owned()));
+        return Err(bad(
+            "memory: takes no host and no path; write memory:?fleet=arena".to_owned(),
+        ));
     }
     let Common { fleet, limits } = Common::parse(url)?;
-    Ok(ringhold_memory::MemoryBackend::new(fleet, limits).into_backend())
+    Ok(ringhold_memory::MemoryBackend::builder(fleet)
+        .limits(limits)
+        .build()
+        .backend())
 }
 
 #[cfg(test)]

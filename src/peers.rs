@@ -27,7 +27,9 @@ enum PeerMessage {
 
 /// Serves calls to `node` for as long as the guard lives.
 pub(crate) async fn serve(transport: &Arc<dyn Transport>, node: &Arc<Node>) -> Result<ServeGuard> {
-    transport.serve(node.me(), Arc::new(Handler(Arc::downgrade(node)))).await
+    transport
+        .serve(node.me(), Arc::new(Handler(Arc::downgrade(node))))
+        .await
 }
 
 /// Answers for a node. It does not keep the node alive.
@@ -50,7 +52,8 @@ impl PeerHandler for Handler {
             PeerMessage::Displaced { session, fence } => {
                 // The receiver decides by its own table: a hold under another fence stays.
                 if let Some(attached) = node.attached.get(&session).filter(|held| held.fence() == fence) {
-                    node.attached.end(&attached, SessionEvent::Displaced { by: request.from });
+                    node.attached
+                        .end(&attached, SessionEvent::Displaced { by: request.from });
                     node.count_sessions();
                 }
                 Ok(Bytes::new())
@@ -64,16 +67,30 @@ pub(crate) fn tell_displaced(node: &Arc<Node>, displaced: Vec<Displaced>) {
     let me = node.me();
     for hold in displaced {
         if hold.owner == me {
-            if let Some(attached) = node.attached.get(&hold.id).filter(|held| held.fence() == hold.fence) {
-                node.attached.end(&attached, SessionEvent::Displaced { by: Some(me.clone()) });
+            if let Some(attached) = node
+                .attached
+                .get(&hold.id)
+                .filter(|held| held.fence() == hold.fence)
+            {
+                node.attached
+                    .end(&attached, SessionEvent::Displaced { by: Some(me.clone()) });
             }
             continue;
         }
-        let Some(transport) = node.backend().transport.clone() else { continue };
+        let Some(transport) = node.backend().transport.clone() else {
+            continue;
+        };
         let view = node.shared.view.load();
-        let Some(record) = record_of(&view, &hold.owner) else { continue };
-        let message = PeerMessage::Displaced { session: hold.id, fence: hold.fence };
-        let Ok(body) = codec::encode_frame(&message) else { continue };
+        let Some(record) = record_of(&view, &hold.owner) else {
+            continue;
+        };
+        let message = PeerMessage::Displaced {
+            session: hold.id,
+            fence: hold.fence,
+        };
+        let Ok(body) = codec::encode_frame(&message) else {
+            continue;
+        };
         let fleet = node.backend().fleet.clone();
         let request = PeerRequest::new(fleet, hold.owner, view.revision(), body).from(me.clone());
         node.shared.tasks.spawn(async move {

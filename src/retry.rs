@@ -79,7 +79,11 @@ mod tests {
         let attempts = Cell::new(0);
         let answer = until_deadline("test", || {
             attempts.set(attempts.get() + 1);
-            let answer = if attempts.get() < 4 { failure(ErrorKind::Unavailable) } else { Ok(()) };
+            let answer = if attempts.get() < 4 {
+                failure(ErrorKind::Unavailable)
+            } else {
+                Ok(())
+            };
             async { answer }
         });
         answer.await.unwrap();
@@ -89,11 +93,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn gives_up_at_the_deadline_and_keeps_the_cause() {
         let start = Instant::now();
-        let error = until_deadline("test", || async { failure(ErrorKind::Timeout) }).await.unwrap_err();
+        let error = until_deadline("test", || async { failure(ErrorKind::Timeout) })
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(std::error::Error::source(&error).is_some());
         assert!(start.elapsed() <= OVERALL_DEADLINE);
-        let error = until_deadline("test", std::future::pending::<Result<()>>).await.unwrap_err();
+        let error = until_deadline("test", std::future::pending::<Result<()>>)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
     }
 

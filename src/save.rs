@@ -57,8 +57,14 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
             return Err(ended_error("save", &event));
         }
         let hold = attached.hold();
-        let request =
-            SaveSession::new(attached.id, hold.fence, hold.version, attached.ttl, data.clone(), operation);
+        let request = SaveSession::new(
+            attached.id,
+            hold.fence,
+            hold.version,
+            attached.ttl,
+            data.clone(),
+            operation,
+        );
         let answer = retry::until_deadline("save", || store.save(request.clone())).await;
         match answer {
             Ok(saved) => {
@@ -69,7 +75,9 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
             // save of our own whose answer was lost for good.
             Err(error) if error.kind() == ErrorKind::VersionConflict && !adopted => {
                 let found = retry::until_deadline("save", || store.get(&attached.id)).await?;
-                let Some(found) = found.filter(|found| found.fence == hold.fence) else { return Err(error) };
+                let Some(found) = found.filter(|found| found.fence == hold.fence) else {
+                    return Err(error);
+                };
                 attached.acknowledged(|hold| (hold.version, hold.data) = (found.version, found.data));
                 adopted = true;
             }
@@ -94,7 +102,9 @@ pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
     if attached.ended().is_some() {
         return Kept::Lost;
     }
-    let Ok(nonce) = random::nonce() else { return Kept::Unknown };
+    let Ok(nonce) = random::nonce() else {
+        return Kept::Unknown;
+    };
     let request = ClaimSession::new(attached.id, attached.fence(), owner.clone(), nonce, attached.ttl);
     match node.shared.backend.sessions.claim(request).await {
         Ok(claimed) => {
@@ -120,13 +130,16 @@ pub(crate) async fn restore(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
 }
 
 async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
-    let Ok(nonce) = random::nonce() else { return Kept::Unknown };
+    let Ok(nonce) = random::nonce() else {
+        return Kept::Unknown;
+    };
     let request = RestoreSession::new(attached.record(owner.clone()), nonce);
     match node.shared.backend.sessions.restore(request).await {
         Ok(restored) => {
             tracing::info!(session = ?attached.id, "restored a session that the store had lost");
             attached.acknowledged(|hold| {
-                (hold.owner, hold.fence, hold.version) = (owner, restored.session.fence, restored.session.version);
+                (hold.owner, hold.fence, hold.version) =
+                    (owner, restored.session.fence, restored.session.version);
             });
             Kept::Yes
         }

@@ -64,7 +64,14 @@ impl<T> Session<T> {
         value: T,
         is_new: bool,
     ) -> Self {
-        Self { node, attached, value, codec, is_new, coalescer: None }
+        Self {
+            node,
+            attached,
+            value,
+            codec,
+            is_new,
+            coalescer: None,
+        }
     }
 
     /// The session's id, for the client to come back with.
@@ -128,7 +135,12 @@ impl<T> Session<T> {
     /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
     pub fn save_every(&mut self, period: Duration) {
         let coalescer = Arc::new(Coalescer::default());
-        let task = coalesce(Arc::clone(&self.node), Arc::clone(&self.attached), Arc::clone(&coalescer), period);
+        let task = coalesce(
+            Arc::clone(&self.node),
+            Arc::clone(&self.attached),
+            Arc::clone(&coalescer),
+            period,
+        );
         self.node.shared.tasks.spawn(task);
         if let Some(earlier) = self.coalescer.replace(coalescer) {
             earlier.close();

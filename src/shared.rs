@@ -84,7 +84,9 @@ impl Shared {
         let mut outcome = Ok(());
         let mut changed = false;
         for update in updates {
-            let Writer { membership, departed, .. } = &mut *writer;
+            let Writer {
+                membership, departed, ..
+            } = &mut *writer;
             let known = matches!(update, Update::Reset(_)).then(|| membership.clone());
             match membership.apply(&update) {
                 Ok(true) => {
@@ -110,7 +112,12 @@ impl Shared {
     }
 
     /// Notes that a node could, or could not, be reached from here, and publishes what follows.
-    pub(crate) fn note_reachable(&self, node: &NodeIncarnation, reachable: bool, own: Option<&NodeIncarnation>) {
+    pub(crate) fn note_reachable(
+        &self,
+        node: &NodeIncarnation,
+        reachable: bool,
+        own: Option<&NodeIncarnation>,
+    ) {
         let mut events = Vec::new();
         let mut writer = lock(&self.writer);
         let changed = if reachable {
@@ -130,7 +137,11 @@ impl Shared {
     /// Publishes the view of the writer's membership. The lock is held so that views are published
     /// in the order of their making.
     fn publish(&self, writer: &mut Writer, own: Option<&NodeIncarnation>, events: &mut Vec<FleetEvent>) {
-        let Writer { membership, unreachable, .. } = writer;
+        let Writer {
+            membership,
+            unreachable,
+            ..
+        } = writer;
         unreachable.retain(|node| membership.contains(node));
         let before = self.view.latest();
         let view = before.next(membership, own, |node| unreachable.contains(node));
@@ -220,26 +231,31 @@ pub(crate) fn record_of(view: &View, node: &NodeIncarnation) -> Option<Arc<NodeR
     view.incarnation(node).map(|node| Arc::clone(&node.record))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "memory"))]
 mod tests {
     use super::*;
     use ringhold_core::membership::Member;
     use ringhold_core::node::Load;
-    use ringhold_core::{FleetName, Incarnation, Limits, NodeId, Nonce};
+    use ringhold_core::{FleetName, Incarnation, NodeId, Nonce};
 
     fn record(id: &str, number: u64) -> Arc<NodeRecord> {
-        let incarnation = Incarnation { number, nonce: Nonce::from_bytes([1; 16]) };
+        let incarnation = Incarnation {
+            number,
+            nonce: Nonce::from_bytes([1; 16]),
+        };
         Arc::new(NodeRecord::new(NodeId::new(id).unwrap(), incarnation))
     }
 
     fn shared() -> Shared {
         let fleet = FleetName::new("test").unwrap();
-        let backend = ringhold_memory::MemoryBackend::new(fleet, Limits::default()).into_backend();
+        let backend = ringhold_memory::MemoryBackend::new(fleet).backend();
         Shared::new(backend, Arc::new(ringhold_core::policy::ConsistentHash))
     }
 
     fn reset(number: u64, records: &[Arc<NodeRecord>]) -> Update {
-        let members = records.iter().map(|record| Member::new(Arc::clone(record), Load::default()));
+        let members = records
+            .iter()
+            .map(|record| Member::new(Arc::clone(record), Load::default()));
         Update::Reset(Membership::new(Revision::new(number, number), members.collect()))
     }
 
@@ -247,10 +263,14 @@ mod tests {
     async fn a_reset_tells_what_changed_and_the_dead_are_known_when_they_return() {
         let shared = shared();
         let mut events = shared.events.subscribe(shared.stop.clone());
-        shared.apply([reset(1, &[record("a", 1), record("b", 1)])], None).unwrap();
+        shared
+            .apply([reset(1, &[record("a", 1), record("b", 1)])], None)
+            .unwrap();
         shared.apply([reset(2, &[record("b", 1)])], None).unwrap();
         assert!(shared.has_departed(&record("a", 1).node()));
-        let returned = shared.apply([reset(3, &[record("a", 1), record("b", 1)])], None).unwrap();
+        let returned = shared
+            .apply([reset(3, &[record("a", 1), record("b", 1)])], None)
+            .unwrap();
         assert_eq!(returned, [record("a", 1).node()]);
         let mut told = Vec::new();
         shared.stop.cancel();
@@ -280,7 +300,10 @@ mod tests {
     #[test]
     fn a_gap_is_reported_and_publishes_what_came_before() {
         let shared = shared();
-        let joined = |number, id| Update::Joined { revision: Revision::new(number, 5), node: record(id, 1) };
+        let joined = |number, id| Update::Joined {
+            revision: Revision::new(number, 5),
+            node: record(id, 1),
+        };
         assert!(shared.apply([joined(1, "a"), joined(3, "b")], None).is_err());
         assert_eq!(shared.view.latest().nodes().len(), 1);
         assert_eq!(shared.revision().number, 1);

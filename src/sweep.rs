@@ -54,7 +54,11 @@ struct Mine {
 impl Mine {
     fn partitions(&mut self, node: &Node) -> &[Partition] {
         let view = node.shared.view.latest();
-        if !self.ring.as_ref().is_some_and(|ring| Arc::ptr_eq(ring, view.ring())) {
+        if !self
+            .ring
+            .as_ref()
+            .is_some_and(|ring| Arc::ptr_eq(ring, view.ring()))
+        {
             let own = node.me().node;
             let is_mine = |partition: &Partition| view.ring().owner(&partition.ring_key()) == Some(&own);
             self.partitions = Partition::all().filter(is_mine).collect();
@@ -68,15 +72,23 @@ impl Mine {
 async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>) -> Result<Vec<Partition>> {
     let store = &node.backend().sessions;
     let request = TakeExpired::new(partitions, TAKE_MAX, random::nonce()?);
-    let Ok(taken) = timeout(DEADLINE, store.take_expired(request)).await else { return Ok(Vec::new()) };
+    let Ok(taken) = timeout(DEADLINE, store.take_expired(request)).await else {
+        return Ok(Vec::new());
+    };
     let taken = taken?;
     for unreadable in &taken.unreadable {
         tracing::error!(session = ?unreadable.id, reason = unreadable.context, "an expired session cannot be read");
     }
-    let unreadable: HashSet<_> = taken.unreadable.iter().map(|session| session.id.partition()).collect();
+    let unreadable: HashSet<_> = taken
+        .unreadable
+        .iter()
+        .map(|session| session.id.partition())
+        .collect();
     for expired in taken.sessions {
         let ack = AckExpired::new(expired.session.id, expired.token);
-        node.shared.events.send(FleetEvent::SessionExpired(Arc::new(expired.session)));
+        node.shared
+            .events
+            .send(FleetEvent::SessionExpired(Arc::new(expired.session)));
         match timeout(DEADLINE, store.ack_expired(ack)).await {
             // Revived, or taken by another sweeper meanwhile: it comes again when it expires again.
             Ok(Err(error)) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::NotFound) => {}
@@ -85,5 +97,9 @@ async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>) -> Result<Vec<Parti
         }
     }
     // What cannot be read is taken again and again; do not spin on it.
-    Ok(taken.more.into_iter().filter(|partition| !unreadable.contains(partition)).collect())
+    Ok(taken
+        .more
+        .into_iter()
+        .filter(|partition| !unreadable.contains(partition))
+        .collect())
 }

@@ -41,13 +41,18 @@ pub(crate) async fn run(node: Arc<Node>) {
     loop {
         let mut by_partition: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for attached in node.attached.next_due(SLACK).await {
-            by_partition.entry(attached.id.partition()).or_default().push(attached);
+            by_partition
+                .entry(attached.id.partition())
+                .or_default()
+                .push(attached);
         }
         for mut batch in by_partition.into_values() {
             while !batch.is_empty() {
                 let rest = batch.split_off(batch.len().min(BATCH_MAX));
                 // The semaphore is never closed.
-                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
+                    return;
+                };
                 let node = Arc::clone(&node);
                 node.clone().shared.tasks.spawn(async move {
                     touch_batch(&node, &batch).await;
@@ -136,7 +141,10 @@ fn event_of(answer: Touched) -> SessionEvent {
 pub(crate) async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
     let touch = Touch::new(attached.id, attached.fence(), attached.ttl);
     let answer = timeout(DEADLINE, node.shared.backend.sessions.touch_many(&[touch])).await;
-    let answer = answer.ok().and_then(Result::ok).and_then(|answers| answers.into_iter().next());
+    let answer = answer
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|answers| answers.into_iter().next());
     match answer {
         // It holds after all, or nobody knows: the next touch tells.
         None | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_)) => {}

@@ -24,7 +24,12 @@ pub struct Capabilities {
 impl Capabilities {
     /// A store inside one process that keeps nothing: not shared, not durable, no replicas, 1 ms.
     pub const fn embedded() -> Self {
-        Self { shared: false, durable: false, replicas_max: 0, ttl_resolution: Duration::from_millis(1) }
+        Self {
+            shared: false,
+            durable: false,
+            replicas_max: 0,
+            ttl_resolution: Duration::from_millis(1),
+        }
     }
 }
 
@@ -55,7 +60,14 @@ impl Backend {
         sessions: Arc<dyn SessionStore>,
         discovery: Arc<dyn Discovery>,
     ) -> Self {
-        Self { scheme, fleet, capabilities, sessions, discovery, transport: None }
+        Self {
+            scheme,
+            fleet,
+            capabilities,
+            sessions,
+            discovery,
+            transport: None,
+        }
     }
 
     /// The same backend with a transport.

@@ -47,7 +47,11 @@ impl StoreClock {
 
     /// A clock that reads zero at server time `time`.
     pub const fn new(time: Duration, cap: Duration) -> Self {
-        Self { now: Duration::ZERO, last: time, cap }
+        Self {
+            now: Duration::ZERO,
+            last: time,
+            cap,
+        }
     }
 
     /// What the clock reads at server time `time`, for a reader.

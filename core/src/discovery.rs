@@ -24,7 +24,10 @@ pub struct RegisterNode {
 impl RegisterNode {
     /// Registers `record` in a fleet that runs by `timing`.
     pub fn new(record: impl Into<Arc<NodeRecord>>, timing: Timing) -> Self {
-        Self { record: record.into(), timing }
+        Self {
+            record: record.into(),
+            timing,
+        }
     }
 }
 
@@ -43,7 +46,11 @@ pub struct Registered {
 impl Registered {
     /// An answer.
     pub fn new(incarnation: Incarnation, membership: Membership) -> Self {
-        Self { incarnation, membership, replicated: 0 }
+        Self {
+            incarnation,
+            membership,
+            replicated: 0,
+        }
     }
 }
 
@@ -66,7 +73,13 @@ pub struct RenewLease {
 impl RenewLease {
     /// A renewal without a change of the record.
     pub fn new(node: NodeIncarnation, after: Revision, load: Load, operation: OperationId) -> Self {
-        Self { node, after, load, record: None, operation }
+        Self {
+            node,
+            after,
+            load,
+            record: None,
+            operation,
+        }
     }
 
     /// The same renewal with a new record.
@@ -107,7 +120,11 @@ pub struct Renewed {
 impl Renewed {
     /// An answer with `changes` alone.
     pub fn new(changes: Changes) -> Self {
-        Self { changes, next_lapse: None, loads: None }
+        Self {
+            changes,
+            next_lapse: None,
+            loads: None,
+        }
     }
 }
 

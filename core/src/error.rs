@@ -113,7 +113,9 @@ impl Error {
             context: context.into(),
             source: None,
         };
-        Self { inner: Box::new(inner) }
+        Self {
+            inner: Box::new(inner),
+        }
     }
 
     /// The same error with the error that caused it.
@@ -153,7 +155,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, context, .. } = &*self.inner;
+        let Inner {
+            kind,
+            operation,
+            context,
+            ..
+        } = &*self.inner;
         write!(f, "{operation}: {kind}: {context}")
     }
 }
@@ -172,7 +179,10 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.inner.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+        self.inner
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -185,7 +195,10 @@ mod tests {
     fn display_is_one_line_and_the_source_is_kept() {
         let error = Error::new(ErrorKind::Unavailable, "open", "no answer").with_source("refused");
         assert_eq!(error.to_string(), "open: unavailable: no answer");
-        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("refused"));
+        assert_eq!(
+            error.source().map(ToString::to_string).as_deref(),
+            Some("refused")
+        );
         assert!(error.is_retryable());
         assert!(!error.with_retryable(false).is_retryable());
     }

@@ -22,7 +22,10 @@ impl Limits {
     /// `InvalidArgument` above [`DATA_BYTES_CEILING`](Self::DATA_BYTES_CEILING).
     pub fn with_data_bytes_max(mut self, bytes: usize) -> Result<Self> {
         if bytes > Self::DATA_BYTES_CEILING {
-            let context = format!("data_bytes_max is {bytes}; it takes 0 to {}", Self::DATA_BYTES_CEILING);
+            let context = format!(
+                "data_bytes_max is {bytes}; it takes 0 to {}",
+                Self::DATA_BYTES_CEILING
+            );
             return Err(Error::new(ErrorKind::InvalidArgument, "limits", context));
         }
         self.data_bytes_max = bytes;
@@ -48,7 +51,9 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { data_bytes_max: 64 * 1024 }
+        Self {
+            data_bytes_max: 64 * 1024,
+        }
     }
 }
 
@@ -60,8 +65,14 @@ mod tests {
     fn one_byte_over_is_too_large() {
         let limits = Limits::default();
         assert!(limits.check_data("save", &Bytes::from(vec![0; 65_536])).is_ok());
-        let error = limits.check_data("save", &Bytes::from(vec![0; 65_537])).unwrap_err();
+        let error = limits
+            .check_data("save", &Bytes::from(vec![0; 65_537]))
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert!(limits.with_data_bytes_max(Limits::DATA_BYTES_CEILING + 1).is_err());
+        assert!(
+            limits
+                .with_data_bytes_max(Limits::DATA_BYTES_CEILING + 1)
+                .is_err()
+        );
     }
 }

@@ -82,7 +82,11 @@ pub struct Member {
 impl Member {
     /// A member with a live lease.
     pub fn new(record: impl Into<Arc<NodeRecord>>, load: Load) -> Self {
-        Self { record: record.into(), load, lapsed: false }
+        Self {
+            record: record.into(),
+            load,
+            lapsed: false,
+        }
     }
 
     /// This run of this node.
@@ -106,7 +110,11 @@ pub struct UnreadableMember {
 impl UnreadableMember {
     /// The member `id`, unreadable because of `error`.
     pub fn new(id: NodeId, error: &Error) -> Self {
-        Self { id, kind: error.kind(), context: error.to_string() }
+        Self {
+            id,
+            kind: error.kind(),
+            context: error.to_string(),
+        }
     }
 }
 
@@ -129,7 +137,11 @@ impl Membership {
     /// The membership of `members`, in any order, at `revision`.
     pub fn new(revision: Revision, mut members: Vec<Member>) -> Self {
         members.sort_by(|a, b| a.record.id.cmp(&b.record.id));
-        Self { revision, members, ..Self::default() }
+        Self {
+            revision,
+            members,
+            ..Self::default()
+        }
     }
 
     /// The member of this id.
@@ -139,7 +151,8 @@ impl Membership {
 
     /// Whether exactly this run of this node is a member.
     pub fn contains(&self, node: &NodeIncarnation) -> bool {
-        self.get(&node.node).is_some_and(|member| member.record.incarnation == node.incarnation)
+        self.get(&node.node)
+            .is_some_and(|member| member.record.incarnation == node.incarnation)
     }
 
     /// Where the member of this id is in [`members`](Self::members), or where it would be.
@@ -184,7 +197,9 @@ impl Membership {
                     member.record = Arc::clone(node);
                     member.lapsed = false;
                 }
-                Err(index) => self.members.insert(index, Member::new(Arc::clone(node), Load::default())),
+                Err(index) => self
+                    .members
+                    .insert(index, Member::new(Arc::clone(node), Load::default())),
             },
             Update::Left { node, .. } => {
                 if let Ok(index) = self.position(&node.node)
@@ -267,25 +282,43 @@ mod tests {
 
     fn record(id: &str, number: u64) -> Arc<NodeRecord> {
         let nonce = Nonce::from_bytes([7; 16]);
-        Arc::new(NodeRecord::new(NodeId::new(id).unwrap(), Incarnation { number, nonce }))
+        Arc::new(NodeRecord::new(
+            NodeId::new(id).unwrap(),
+            Incarnation { number, nonce },
+        ))
     }
 
     #[test]
     fn updates_follow_without_a_gap() {
         let mut membership = Membership::default();
-        let joined = Update::Joined { revision: Revision::new(1, 9), node: record("b", 1) };
+        let joined = Update::Joined {
+            revision: Revision::new(1, 9),
+            node: record("b", 1),
+        };
         assert!(membership.apply(&joined).unwrap());
-        assert!(!membership.apply(&joined).unwrap(), "a repetition changes nothing");
-        let gap = Update::Joined { revision: Revision::new(3, 9), node: record("a", 1) };
+        assert!(
+            !membership.apply(&joined).unwrap(),
+            "a repetition changes nothing"
+        );
+        let gap = Update::Joined {
+            revision: Revision::new(3, 9),
+            node: record("a", 1),
+        };
         assert_eq!(membership.apply(&gap).unwrap_err().kind(), ErrorKind::Corrupt);
-        let joined = Update::Joined { revision: Revision::new(2, 9), node: record("a", 1) };
+        let joined = Update::Joined {
+            revision: Revision::new(2, 9),
+            node: record("a", 1),
+        };
         membership.apply(&joined).unwrap();
         assert_eq!(membership.members[0].record.id.as_str(), "a");
     }
 
     #[test]
     fn a_late_left_of_an_older_run_removes_nothing() {
-        let mut membership = Membership::new(Revision::new(5, 1), vec![Member::new(record("a", 2), Load::new(3))]);
+        let mut membership = Membership::new(
+            Revision::new(5, 1),
+            vec![Member::new(record("a", 2), Load::new(3))],
+        );
         let left = Update::Left {
             revision: Revision::new(6, 1),
             node: record("a", 1).node(),
@@ -293,8 +326,14 @@ mod tests {
         };
         membership.apply(&left).unwrap();
         assert!(membership.contains(&record("a", 2).node()));
-        let loads = Update::Loads(vec![(record("a", 2).node(), Load::new(9)), (record("x", 1).node(), Load::new(1))]);
+        let loads = Update::Loads(vec![
+            (record("a", 2).node(), Load::new(9)),
+            (record("x", 1).node(), Load::new(1)),
+        ]);
         assert!(membership.apply(&loads).unwrap());
-        assert_eq!((membership.members[0].load.sessions, membership.members.len()), (9, 1));
+        assert_eq!(
+            (membership.members[0].load.sessions, membership.members.len()),
+            (9, 1)
+        );
     }
 }

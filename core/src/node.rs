@@ -109,7 +109,10 @@ pub struct Formats {
 
 impl Default for Formats {
     fn default() -> Self {
-        Self { oldest: crate::codec::FORMAT_OLDEST, newest: crate::codec::FORMAT_NEWEST }
+        Self {
+            oldest: crate::codec::FORMAT_OLDEST,
+            newest: crate::codec::FORMAT_NEWEST,
+        }
     }
 }
 
@@ -196,7 +199,12 @@ mod tests {
         let value = || LabelValue::new("w").unwrap();
         let error = labels.insert(LabelKey::new("k32").unwrap(), value()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert!(labels.insert(LabelKey::new("k0").unwrap(), value()).unwrap().is_some());
+        assert!(
+            labels
+                .insert(LabelKey::new("k0").unwrap(), value())
+                .unwrap()
+                .is_some()
+        );
         assert_eq!(labels.get("k0").map(LabelValue::as_str), Some("w"));
         assert!(labels.remove("k0").is_some() && labels.get("k0").is_none());
     }

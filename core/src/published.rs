@@ -172,8 +172,12 @@ impl<T: Any + Send + Sync> Published<T> {
 
     /// Reads the value in place, as [`load`](Self::load) does but without counting a reference.
     ///
-    /// `read` may use this and other cells, also write to them; what it sees stays the value it
-    /// was given.
+    /// `read` may use this and other cells, also write to them; the value that it was given stays.
+    /// Inside of `read` the thread's cache takes nothing new, so a read of the same cell in there that
+    /// finds the slot busy gives the outer value again.
+    ///
+    /// # Panics
+    /// Only when `read` does.
     pub fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         let mut read = Some(read);
         let mut call = |value: &T| read.take().map(|read| read(value));

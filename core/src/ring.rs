@@ -120,9 +120,9 @@ impl Ring {
         }
         points.sort_unstable();
         let mut index = index::Builder::new(points.len(), members.len());
-        points
-            .into_iter()
-            .for_each(|(place, node)| index.push(place, node));
+        for (place, node) in points {
+            index.push(place, node);
+        }
         Self::from_parts(members, index.finish())
     }
 

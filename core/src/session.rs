@@ -6,8 +6,8 @@ mod store;
 
 pub use record::{Displaced, SessionRecord, TakenSession, UnreadableSession};
 pub use request::{
-    AckExpired, Claimed, ClaimSession, CreateOutcome, CreateSession, Created, Cursor, Durability, EndReason,
-    ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage,
-    TakeExpired, TakeoverFrom, TakenSessions, Touch, Touched,
+    AckExpired, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Durability, EndReason,
+    ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
+    SessionPage, TakeExpired, TakenSessions, TakeoverFrom, Touch, Touched,
 };
 pub use store::{SessionStore, TOMBSTONE_TTL};

@@ -4,15 +4,15 @@
 //!
 //! `Arc` is std's in both: published values are `Arc`s of the caller, who knows nothing of loom.
 
-#[cfg(ringhold_loom)]
-pub(crate) use {
-    loom::sync::{Mutex, MutexGuard, atomic},
-    loom_thread_local as thread_local,
-};
 #[cfg(not(ringhold_loom))]
 pub(crate) use std::{
     sync::{Mutex, MutexGuard, atomic},
     thread_local,
+};
+#[cfg(ringhold_loom)]
+pub(crate) use {
+    loom::sync::{Mutex, MutexGuard, atomic},
+    loom_thread_local as thread_local,
 };
 
 /// loom's `thread_local`, which does not know `const` initialisers.

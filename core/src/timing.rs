@@ -52,7 +52,10 @@ impl Timing {
 
     /// For slow networks and few messages: a heartbeat of 5 s, a lease of 15 s.
     pub const fn relaxed() -> Self {
-        Self { heartbeat: Duration::from_secs(5), lease: Duration::from_secs(15) }
+        Self {
+            heartbeat: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+        }
     }
 
     /// The period of renewals.
@@ -89,7 +92,10 @@ fn whole_millis(duration: Duration) -> Duration {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(1), lease: Duration::from_secs(5) }
+        Self {
+            heartbeat: Duration::from_secs(1),
+            lease: Duration::from_secs(5),
+        }
     }
 }
 
@@ -127,7 +133,10 @@ mod tests {
             (secs(2), secs(5)),
             (secs(1), Duration::MAX),
         ] {
-            assert_eq!(Timing::new(heartbeat, lease).unwrap_err().kind(), ErrorKind::InvalidArgument);
+            assert_eq!(
+                Timing::new(heartbeat, lease).unwrap_err().kind(),
+                ErrorKind::InvalidArgument
+            );
         }
     }
 }

@@ -31,8 +31,19 @@ pub struct PeerRequest {
 
 impl PeerRequest {
     /// A request to `target`.
-    pub fn new(fleet: FleetName, target: NodeIncarnation, revision: Revision, body: impl Into<Bytes>) -> Self {
-        Self { fleet, from: None, target, revision, body: body.into() }
+    pub fn new(
+        fleet: FleetName,
+        target: NodeIncarnation,
+        revision: Revision,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            fleet,
+            from: None,
+            target,
+            revision,
+            body: body.into(),
+        }
     }
 
     /// The same request, signed with the caller's name.
@@ -61,7 +72,10 @@ pub struct ServeGuard {
 impl ServeGuard {
     /// Serving until `stop` is dropped, at `address` where others need one to call.
     pub fn new(address: Option<Address>, stop: impl Any + Send + Sync) -> Self {
-        Self { address, _stop: Box::new(stop) }
+        Self {
+            address,
+            _stop: Box::new(stop),
+        }
     }
 
     /// Where the node is called, for its `peer` endpoint.
@@ -72,7 +86,9 @@ impl ServeGuard {
 
 impl fmt::Debug for ServeGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServeGuard").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("ServeGuard")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

@@ -47,13 +47,17 @@ impl NodeCounters {
     pub fn try_attach(&self, capacity: Option<u32>) -> bool {
         let most = capacity.unwrap_or(u32::MAX);
         let step = |sessions: u32| (sessions < most).then(|| sessions + 1);
-        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+        self.sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
+            .is_ok()
     }
 
     /// Counts one session less.
     pub fn detach(&self) {
         let step = |sessions: u32| Some(sessions.saturating_sub(1));
-        let _ = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        let _ = self
+            .sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
     fn reserve(&self) {
@@ -101,7 +105,12 @@ pub struct PlaceRequest<'a> {
 impl<'a> PlaceRequest<'a> {
     /// A place for `key`, anywhere.
     pub const fn new(key: &'a [u8], random: u64) -> Self {
-        Self { key, zone: None, labels: &[], random }
+        Self {
+            key,
+            zone: None,
+            labels: &[],
+            random,
+        }
     }
 
     /// The same request, only in `zone`.
@@ -175,7 +184,12 @@ impl View {
             })
             .collect();
         let ring = self.ring_of(&nodes);
-        Self { revision: membership.revision, ring, nodes, turns: Arc::clone(&self.turns) }
+        Self {
+            revision: membership.revision,
+            ring,
+            nodes,
+            turns: Arc::clone(&self.turns),
+        }
     }
 
     /// The ring of `nodes`: this view's own while ids and weights stand, else made from it.
@@ -186,12 +200,19 @@ impl View {
             while let Some((gone, _)) = old.next_if(|(known, _)| known < id) {
                 changes.push(RingChange::Remove(gone.clone()));
             }
-            if old.next_if(|(known, _)| known == id).is_none_or(|(_, known)| known != weight) {
+            if old
+                .next_if(|(known, _)| known == id)
+                .is_none_or(|(_, known)| known != weight)
+            {
                 changes.push(RingChange::Set(id.clone(), *weight));
             }
         }
         changes.extend(old.map(|(gone, _)| RingChange::Remove(gone.clone())));
-        if changes.is_empty() { Arc::clone(&self.ring) } else { Arc::new(self.ring.apply(changes)) }
+        if changes.is_empty() {
+            Arc::clone(&self.ring)
+        } else {
+            Arc::new(self.ring.apply(changes))
+        }
     }
 
     /// The membership revision that it shows.
@@ -217,7 +238,8 @@ impl View {
 
     /// The member that is exactly this run of this node.
     pub fn incarnation(&self, node: &NodeIncarnation) -> Option<&ViewNode> {
-        self.node(&node.node).filter(|found| found.record.incarnation == node.incarnation)
+        self.node(&node.node)
+            .filter(|found| found.record.incarnation == node.incarnation)
     }
 
     /// What the ring of this revision says. Not a lock.
@@ -228,12 +250,19 @@ impl View {
     /// Whether the node at `position` takes a stay like this: it takes new ones at all, has the
     /// zone and labels that are asked for, and a free place.
     pub fn takes(&self, position: usize, request: &PlaceRequest<'_>) -> bool {
-        let Some(node) = self.nodes.get(position) else { return false };
+        let Some(node) = self.nodes.get(position) else {
+            return false;
+        };
         let record = &node.record;
         node.takes_new()
             && request.zone.is_none_or(|zone| *zone == record.zone)
-            && request.labels.iter().all(|(key, value)| record.labels.get(key.as_str()) == Some(value))
-            && record.capacity.is_none_or(|capacity| node.counters.total() < capacity)
+            && request
+                .labels
+                .iter()
+                .all(|(key, value)| record.labels.get(key.as_str()) == Some(value))
+            && record
+                .capacity
+                .is_none_or(|capacity| node.counters.total() < capacity)
     }
 
     /// Reserves a place on the node at `position`.
@@ -243,7 +272,10 @@ impl View {
     pub fn reserve(&self, position: usize) -> Reservation {
         let node = &self.nodes[position];
         node.counters.reserve();
-        Reservation { record: Arc::clone(&node.record), counters: Arc::clone(&node.counters) }
+        Reservation {
+            record: Arc::clone(&node.record),
+            counters: Arc::clone(&node.counters),
+        }
     }
 }
 

@@ -33,7 +33,9 @@ impl SimulatedClock {
 
     /// A clock of its own.
     pub fn new() -> Self {
-        Self { nanos: Arc::new(AtomicU64::new(Self::ORIGIN_NANOS)) }
+        Self {
+            nanos: Arc::new(AtomicU64::new(Self::ORIGIN_NANOS)),
+        }
     }
 
     /// Moves it on, for all clones at once.
@@ -78,6 +80,10 @@ mod tests {
         let other = clock.clone();
         other.advance(Duration::from_nanos(1));
         assert_eq!(clock.now() - start, Duration::from_nanos(1));
-        assert_eq!(SimulatedClock::new().now(), start, "clocks of their own do not share");
+        assert_eq!(
+            SimulatedClock::new().now(),
+            start,
+            "clocks of their own do not share"
+        );
     }
 }

@@ -18,12 +18,18 @@ pub(crate) fn done<T>(what: &str, result: Result<T>) -> T {
 pub(crate) fn refused<T: Debug>(what: &str, result: Result<T>, kind: ErrorKind) {
     match result {
         Err(error) if error.kind() == kind => {
-            let worth_repeating = matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Overloaded);
+            let worth_repeating = matches!(
+                kind,
+                ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Overloaded
+            );
             assert!(
                 worth_repeating || !error.is_retryable(),
                 "{what}: `{kind}` stays `{kind}` when repeated, and says that it is retryable: {error:?}"
             );
-            assert!(!error.context().is_empty(), "{what}: the error says nothing: {error:?}");
+            assert!(
+                !error.context().is_empty(),
+                "{what}: the error says nothing: {error:?}"
+            );
         }
         Err(error) => panic!("{what}: must be `{kind}`, and is `{}`: {error:?}", error.kind()),
         Ok(value) => panic!("{what}: must be `{kind}`, and succeeded: {value:?}"),

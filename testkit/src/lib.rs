@@ -60,7 +60,10 @@
 //! the way. What passes beside that on a real server is [`TestTime::slack`]; how exactly deadlines
 //! are kept is [`Capabilities::ttl_resolution`](ringhold_core::backend::Capabilities).
 
-#![allow(clippy::missing_panics_doc, reason = "a suite says by a panic that a rule is broken")]
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a suite says by a panic that a rule is broken"
+)]
 
 mod clock;
 mod contract;

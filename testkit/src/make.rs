@@ -37,7 +37,9 @@ impl Make {
     /// When `RINGHOLD_SEED` is set to something else than a number.
     pub fn new(name: &'static str) -> Self {
         let salt = match std::env::var("RINGHOLD_SEED") {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("RINGHOLD_SEED is {text:?}, not a number")),
+            Ok(text) => text
+                .parse()
+                .unwrap_or_else(|_| panic!("RINGHOLD_SEED is {text:?}, not a number")),
             Err(_) => 0,
         };
         Self::with_seed(name, seed_of(name) ^ salt)
@@ -45,7 +47,12 @@ impl Make {
 
     /// The maker of the test `name` with this seed.
     pub fn with_seed(name: &'static str, seed: u64) -> Self {
-        Self { name, seed, state: AtomicU64::new(seed), count: AtomicU64::new(0) }
+        Self {
+            name,
+            seed,
+            state: AtomicU64::new(seed),
+            count: AtomicU64::new(0),
+        }
     }
 
     /// 64 bits: the next output of `SplitMix64`.
@@ -120,7 +127,13 @@ impl Make {
 
     /// The first run of a node.
     pub fn owner(&self) -> NodeIncarnation {
-        NodeIncarnation::new(self.node_id(), Incarnation { number: 1, nonce: self.nonce() })
+        NodeIncarnation::new(
+            self.node_id(),
+            Incarnation {
+                number: 1,
+                nonce: self.nonce(),
+            },
+        )
     }
 
     /// The name of a node.
@@ -135,12 +148,24 @@ impl Make {
 
     /// The record of a new run of the node `id`, which knows of no earlier one.
     pub fn run_of(&self, id: NodeId) -> NodeRecord {
-        NodeRecord::new(id, Incarnation { number: 0, nonce: self.nonce() })
+        NodeRecord::new(
+            id,
+            Incarnation {
+                number: 0,
+                nonce: self.nonce(),
+            },
+        )
     }
 
     /// A login of `player` by `owner` that takes over only its own.
     pub fn login(&self, player: &PlayerId, owner: &NodeIncarnation, ttl: Ttl) -> CreateSession {
-        CreateSession::new(self.session_id(player), player.clone(), owner.clone(), self.nonce(), ttl)
+        CreateSession::new(
+            self.session_id(player),
+            player.clone(),
+            owner.clone(),
+            self.nonce(),
+            ttl,
+        )
     }
 
     /// The same with another rule for live sessions.
@@ -156,7 +181,14 @@ impl Make {
 
     /// A write of `data` over `session` as it stands.
     pub fn save(&self, session: &SessionRecord, data: &'static [u8]) -> SaveSession {
-        SaveSession::new(session.id, session.fence, session.version, session.ttl, data, self.operation())
+        SaveSession::new(
+            session.id,
+            session.fence,
+            session.version,
+            session.ttl,
+            data,
+            self.operation(),
+        )
     }
 
     /// A take of up to `limit` from `partition`, hidden for 30 s.
@@ -171,21 +203,31 @@ impl Make {
 
 impl fmt::Debug for Make {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Make").field("name", &self.name).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Make")
+            .field("name", &self.name)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Make {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("{}: the seed was {:#018x} ({} names made)", self.name, self.seed, self.count.load(Ordering::Relaxed));
+            eprintln!(
+                "{}: the seed was {:#018x} ({} names made)",
+                self.name,
+                self.seed,
+                self.count.load(Ordering::Relaxed)
+            );
         }
     }
 }
 
 /// A seed from a name: FNV-1a, the same in every build.
 fn seed_of(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

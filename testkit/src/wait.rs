@@ -49,7 +49,9 @@ pub async fn wait_for<T, S: Display>(
             Ok(Err(now)) if Instant::now() < end => seen = Some(now),
             Ok(Err(now)) => panic!("waited {deadline:?} for {what}; seen last, at poll {polls}: {now}"),
             Err(_) => match seen {
-                Some(seen) => panic!("waited {deadline:?} for {what}; poll {polls} hung; seen before: {seen}"),
+                Some(seen) => {
+                    panic!("waited {deadline:?} for {what}; poll {polls} hung; seen before: {seen}")
+                }
                 None => panic!("waited {deadline:?} for {what}; poll {polls} hung, nothing was seen before"),
             },
         }
@@ -73,39 +75,49 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 mod tests {
     use super::*;
     use std::future::pending;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     const SHORT: Duration = Duration::from_millis(30);
 
-    async fn message(wait: impl Future<Output = ()> + Send + 'static) -> String {
-        let panic = tokio::spawn(wait).await.expect_err("the wait must fail").into_panic();
+    /// What a wait that fails says.
+    fn message(wait: impl Future<Output = ()>) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(wait))).expect_err("it must fail");
         *panic.downcast::<String>().expect("a message")
     }
 
-    #[tokio::test]
-    async fn it_says_what_it_saw_last() {
+    #[test]
+    fn it_says_what_it_saw_last() {
         let mut polls = 0;
-        let wait = async move {
-            wait_for("the moon", SHORT, async || {
-                polls += 1;
-                Err::<(), _>(format!("cloud {polls}"))
-            })
-            .await;
-        };
-        let message = message(wait).await;
-        assert!(message.contains("for the moon; seen last") || message.contains("cloud"), "{message}");
+        let message = message(wait_for("the moon", SHORT, async || {
+            polls += 1;
+            Err::<(), _>(format!("cloud {polls}"))
+        }));
+        assert!(message.contains("for the moon; seen last, at poll"), "{message}");
+        assert!(
+            polls > 1 && message.ends_with(&format!("cloud {polls}")),
+            "{message}"
+        );
     }
 
-    #[tokio::test]
-    async fn a_condition_that_hangs_is_ended() {
-        let wait = wait_for("an answer", SHORT, async || pending::<Result<(), &str>>().await);
-        let message = message(wait).await;
+    #[test]
+    fn a_condition_that_hangs_is_ended() {
+        let message = message(wait_for("an answer", SHORT, async || {
+            pending::<Result<(), &str>>().await
+        }));
         assert!(message.contains("for an answer; poll 1 hung"), "{message}");
     }
 
     #[tokio::test]
     async fn it_answers_as_soon_as_it_holds() {
         let start = Instant::now();
-        assert_eq!(wait_for("a value", WAIT_MAX, async || Ok::<_, String>(7)).await, 7);
+        assert_eq!(
+            wait_for("a value", WAIT_MAX, async || Ok::<_, String>(7)).await,
+            7
+        );
         assert!(start.elapsed() < WAIT_MAX / 2, "{:?}", start.elapsed());
         assert_eq!(within("a value", async { 7 }).await, 7);
     }

@@ -67,7 +67,11 @@ impl MemoryBackend {
 
     /// Starts with default settings.
     pub fn builder(fleet: FleetName) -> MemoryBuilder {
-        MemoryBuilder { fleet, limits: Limits::default(), clock: None }
+        MemoryBuilder {
+            fleet,
+            limits: Limits::default(),
+            clock: None,
+        }
     }
 
     /// The fleet whose memory it is.
@@ -93,8 +97,14 @@ impl MemoryBackend {
     /// The trait objects, as a URL would open them.
     pub fn backend(&self) -> Backend {
         let (sessions, discovery) = (self.sessions(), self.discovery());
-        Backend::new(SCHEME, self.fleet.clone(), Capabilities::embedded(), sessions, discovery)
-            .with_transport(self.transport())
+        Backend::new(
+            SCHEME,
+            self.fleet.clone(),
+            Capabilities::embedded(),
+            sessions,
+            discovery,
+        )
+        .with_transport(self.transport())
     }
 }
 

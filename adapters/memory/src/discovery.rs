@@ -14,9 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ringhold_core::discovery::{
-    EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
-};
+use ringhold_core::discovery::{EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch};
 use ringhold_core::{Clock, Discovery, Membership, Result, Revision, Timing};
 
 use self::leases::Leases;
@@ -46,7 +44,13 @@ impl MemoryDiscovery {
     /// An empty fleet on `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let leases = Mutex::new(Leases::new(clock.now()));
-        Self { shared: Arc::new(Shared { leases, clock, bell: tokio::sync::watch::Sender::new(()) }) }
+        Self {
+            shared: Arc::new(Shared {
+                leases,
+                clock,
+                bell: tokio::sync::watch::Sender::new(()),
+            }),
+        }
     }
 }
 

@@ -38,7 +38,8 @@
 //! let login = CreateSession::new(id, ada.clone(), server, nonce, Ttl::new(Duration::from_secs(30))?);
 //! let created = backend.sessions.create(login.with_data("level 1")).await?;
 //! assert_eq!(created.outcome, CreateOutcome::New);
-//! assert_eq!(backend.sessions.find(&ada).await?, [created.session]);
+//! let found = backend.sessions.find(&ada).await?;
+//! assert_eq!((found[0].id, &found[0].data[..]), (id, &b"level 1"[..]));
 //! # Ok(())
 //! # }
 //! ```

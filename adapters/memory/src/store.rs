@@ -60,8 +60,14 @@ impl MemorySessions {
     /// An empty store on `clock`.
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let time = clock.now();
-        let partitions = Partition::all().map(|_| Mutex::new(SessionPartition::new(time))).collect();
-        Self { limits, clock, partitions }
+        let partitions = Partition::all()
+            .map(|_| Mutex::new(SessionPartition::new(time)))
+            .collect();
+        Self {
+            limits,
+            clock,
+            partitions,
+        }
     }
 
     /// Does `work` on one partition at the time of now.
@@ -77,7 +83,9 @@ impl MemorySessions {
 
 impl fmt::Debug for MemorySessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemorySessions").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("MemorySessions")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,7 +107,9 @@ impl SessionStore for MemorySessions {
     async fn create(&self, request: CreateSession) -> Result<Created> {
         check_partition("create", &request.id, &request.player)?;
         self.limits.check_data("create", &request.data)?;
-        self.with(request.id.partition(), |partition, time| partition.create(time, request))
+        self.with(request.id.partition(), |partition, time| {
+            partition.create(time, request)
+        })
     }
 
     async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
@@ -112,7 +122,9 @@ impl SessionStore for MemorySessions {
 
     async fn save(&self, request: SaveSession) -> Result<Saved> {
         self.limits.check_data("save", &request.data)?;
-        self.with(request.id.partition(), |partition, time| partition.save(time, request))
+        self.with(request.id.partition(), |partition, time| {
+            partition.save(time, request)
+        })
     }
 
     async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
@@ -120,24 +132,32 @@ impl SessionStore for MemorySessions {
         for together in touches.chunk_by(|a, b| a.id.partition() == b.id.partition()) {
             for chunk in together.chunks(TOUCHES_PER_LOCK) {
                 let partition = chunk[0].id.partition();
-                self.with(partition, |partition, time| partition.touch_many(time, chunk, &mut answers));
+                self.with(partition, |partition, time| {
+                    partition.touch_many(time, chunk, &mut answers);
+                });
             }
         }
         Ok(answers)
     }
 
     async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
-        self.with(request.id.partition(), |partition, time| partition.claim(time, request))
+        self.with(request.id.partition(), |partition, time| {
+            partition.claim(time, request)
+        })
     }
 
     async fn remove(&self, request: RemoveSession) -> Result<Removed> {
-        self.with(request.id.partition(), |partition, time| partition.remove(time, request))
+        self.with(request.id.partition(), |partition, time| {
+            partition.remove(time, &request)
+        })
     }
 
     async fn restore(&self, request: RestoreSession) -> Result<Restored> {
         check_partition("restore", &request.session.id, &request.session.player)?;
         self.limits.check_data("restore", &request.session.data)?;
-        self.with(request.session.id.partition(), |partition, time| partition.restore(time, request))
+        self.with(request.session.id.partition(), |partition, time| {
+            partition.restore(time, request)
+        })
     }
 
     async fn list(&self, request: ListSessions) -> Result<SessionPage> {
@@ -179,6 +199,8 @@ impl SessionStore for MemorySessions {
     }
 
     async fn ack_expired(&self, request: AckExpired) -> Result<()> {
-        self.with(request.id.partition(), |partition, time| partition.ack_expired(time, request))
+        self.with(request.id.partition(), |partition, time| {
+            partition.ack_expired(time, request)
+        })
     }
 }

@@ -1,5 +1,8 @@
 //! Calls between the nodes of this process.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -53,7 +56,9 @@ struct Stop {
 impl MemoryTransport {
     /// A transport that nobody serves on yet.
     pub fn new() -> Self {
-        Self { servers: Arc::default() }
+        Self {
+            servers: Arc::default(),
+        }
     }
 }
 
@@ -71,7 +76,9 @@ impl fmt::Debug for MemoryTransport {
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        let Some(servers) = self.servers.upgrade() else { return };
+        let Some(servers) = self.servers.upgrade() else {
+            return;
+        };
         let mut servers = lock(&servers);
         // A later server of the same node stays.
         let stopped = match servers.by_node.get(&self.node) {
@@ -95,11 +102,20 @@ impl Transport for MemoryTransport {
         check_body("request", &request.body)?;
         let target = request.target.clone();
         if record.id != target.node {
-            let context = format!("the request is for {target}, and the record of node {}", record.id);
+            let context = format!(
+                "the request is for {target}, and the record of node {}",
+                record.id
+            );
             return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
         }
         let server = lock(&self.servers).by_node.get(&target).cloned();
-        let Some(Server { handler, runtime, mut stopped, .. }) = server else {
+        let Some(Server {
+            handler,
+            runtime,
+            mut stopped,
+            ..
+        }) = server
+        else {
             return Err(unavailable(format!("{target} does not serve")));
         };
         let gone = format!("{target} has stopped serving");
@@ -134,11 +150,27 @@ impl Transport for MemoryTransport {
         let mut servers = lock(&self.servers);
         servers.last_id += 1;
         let id = servers.last_id;
-        let replaced = servers.by_node.insert(node.clone(), Server { id, handler, runtime, stopped });
+        let replaced = servers.by_node.insert(
+            node.clone(),
+            Server {
+                id,
+                handler,
+                runtime,
+                stopped,
+            },
+        );
         drop(servers);
         drop(replaced);
         let servers = Arc::downgrade(&self.servers);
-        Ok(ServeGuard::new(None, Stop { node, id, servers, _running: running }))
+        Ok(ServeGuard::new(
+            None,
+            Stop {
+                node,
+                id,
+                servers,
+                _running: running,
+            },
+        ))
     }
 }
 
@@ -146,7 +178,10 @@ fn check_body(what: &str, body: &Bytes) -> Result<()> {
     if body.len() <= BODY_BYTES_MAX {
         return Ok(());
     }
-    let context = format!("the {what} has {} bytes; at most {BODY_BYTES_MAX} can be sent", body.len());
+    let context = format!(
+        "the {what} has {} bytes; at most {BODY_BYTES_MAX} can be sent",
+        body.len()
+    );
     Err(Error::new(ErrorKind::TooLarge, CALL, context))
 }
 

@@ -1,11 +1,14 @@
-//! Decoding with limits: nothing is allocated for a text or a map that is over its limit.
+//! Decoding with limits: nothing is allocated for a length that was only claimed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// For how many elements room is made before the first one was read.
+const ELEMENTS_AHEAD: usize = 4;
 
 /// Reads a text of at most `max` bytes, borrowed where the input allows it.
 pub(crate) fn bounded_str<'de, D: Deserializer<'de>>(
@@ -16,7 +19,11 @@ pub(crate) fn bounded_str<'de, D: Deserializer<'de>>(
 
     impl Text {
         fn check<E: Error>(&self, len: usize) -> Result<(), E> {
-            if len > self.0 { Err(E::invalid_length(len, self)) } else { Ok(()) }
+            if len > self.0 {
+                Err(E::invalid_length(len, self))
+            } else {
+                Ok(())
+            }
         }
     }
 
@@ -73,4 +80,97 @@ where
     }
 
     deserializer.deserialize_map(Entries(max, PhantomData))
+}
+
+/// Reads a sequence of at most `max` elements, each passed through `map`.
+///
+/// Room is made as elements come, and for [`ELEMENTS_AHEAD`] of them at the most before.
+pub(crate) fn bounded_vec<'de, D, T, U>(
+    deserializer: D,
+    max: usize,
+    map: impl Fn(T) -> U,
+) -> Result<Vec<U>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Elements<T, M>(usize, M, PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, U, M: Fn(T) -> U> Visitor<'de> for Elements<T, M> {
+        type Value = Vec<U>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {} elements", self.0)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::with_capacity(access.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD));
+            while let Some(element) = access.next_element()? {
+                if elements.len() == self.0 {
+                    return Err(A::Error::invalid_length(self.0 + 1, &self));
+                }
+                elements.push(self.1(element));
+            }
+            Ok(elements)
+        }
+    }
+
+    deserializer.deserialize_seq(Elements(max, map, PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
+
+    use super::*;
+
+    /// Claims to be endless, and has three elements.
+    struct Boastful(std::ops::Range<u32>);
+
+    impl Iterator for Boastful {
+        type Item = u32;
+
+        fn next(&mut self) -> Option<u32> {
+            self.0.next()
+        }
+
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (usize::MAX, Some(usize::MAX))
+        }
+    }
+
+    #[test]
+    fn a_claimed_length_reserves_next_to_nothing() {
+        let input = SeqDeserializer::<_, Error>::new(Boastful(0..3));
+        let elements = bounded_vec(input, usize::MAX, |element: u32| element).unwrap();
+        assert_eq!(elements, [0, 1, 2]);
+        assert_eq!(elements.capacity(), ELEMENTS_AHEAD);
+    }
+
+    #[test]
+    fn one_over_the_limit_is_refused() {
+        let seq = |len: u32| {
+            let input = SeqDeserializer::<_, Error>::new(0..len);
+            bounded_vec(input, 3, |element: u32| element * 2)
+        };
+        assert_eq!(seq(3).unwrap(), [0, 2, 4]);
+        assert!(seq(4).is_err());
+
+        let map = |keys: &[u32]| {
+            let input = MapDeserializer::<_, Error>::new(keys.iter().map(|key| (*key, *key)));
+            bounded_map::<_, u32, u32>(input, 3)
+        };
+        assert_eq!(map(&[1, 2, 3]).unwrap().len(), 3);
+        for bad in [[1, 2, 3, 4].as_slice(), &[2, 1], &[1, 1]] {
+            assert!(map(bad).is_err(), "{bad:?}");
+        }
+
+        let text = |text: &str| {
+            let input: serde::de::value::StrDeserializer<'_, Error> = text.into_deserializer();
+            bounded_str(input, 3).map(Cow::into_owned)
+        };
+        assert_eq!(text("abc").unwrap(), "abc");
+        assert!(text("\u{e9}\u{e9}").is_err());
+    }
 }

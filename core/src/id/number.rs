@@ -104,7 +104,11 @@ impl fmt::Display for NodeIncarnation {
 
 impl fmt::Debug for NodeIncarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}/{:?}", self.node, self.incarnation.number, self.incarnation.nonce)
+        write!(
+            f,
+            "{}#{}/{:?}",
+            self.node, self.incarnation.number, self.incarnation.nonce
+        )
     }
 }
 
@@ -245,7 +249,11 @@ mod tests {
 
     #[test]
     fn ttl_has_a_floor_and_a_ceiling() {
-        for bad in [Duration::ZERO, Duration::from_millis(999), Duration::from_secs(u64::MAX)] {
+        for bad in [
+            Duration::ZERO,
+            Duration::from_millis(999),
+            Duration::from_secs(u64::MAX),
+        ] {
             assert_eq!(Ttl::new(bad).unwrap_err().kind(), ErrorKind::InvalidArgument);
         }
         assert!(Ttl::from_millis(u64::MAX).is_err());

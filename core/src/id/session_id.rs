@@ -25,7 +25,10 @@ impl SessionId {
 
     /// An id in `partition` from 128 bits of a cryptographic source.
     pub const fn new(partition: Partition, random: [u8; 16]) -> Self {
-        Self { partition, random: Nonce::from_bytes(random) }
+        Self {
+            partition,
+            random: Nonce::from_bytes(random),
+        }
     }
 
     /// Where the session lives.
@@ -48,13 +51,21 @@ impl SessionId {
     /// `InvalidArgument` when the partition is out of range.
     pub fn from_bytes(bytes: [u8; 18]) -> Result<Self> {
         let [high, low, random @ ..] = bytes;
-        Ok(Self::new(Partition::new(u16::from_be_bytes([high, low]))?, random))
+        Ok(Self::new(
+            Partition::new(u16::from_be_bytes([high, low]))?,
+            random,
+        ))
     }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:03x}-{:032x}", self.partition.get(), u128::from_be_bytes(self.random.to_bytes()))
+        write!(
+            f,
+            "{:03x}-{:032x}",
+            self.partition.get(),
+            u128::from_be_bytes(self.random.to_bytes())
+        )
     }
 }
 
@@ -83,7 +94,10 @@ impl FromStr for SessionId {
         }
         let partition = u16::from_str_radix(partition, 16).map_err(|_| bad())?;
         let random = u128::from_str_radix(random, 16).map_err(|_| bad())?;
-        Ok(Self::new(Partition::new(partition).map_err(|_| bad())?, random.to_be_bytes()))
+        Ok(Self::new(
+            Partition::new(partition).map_err(|_| bad())?,
+            random.to_be_bytes(),
+        ))
     }
 }
 

@@ -20,7 +20,9 @@ enum Alphabet {
 impl Alphabet {
     fn holds(self, text: &str) -> bool {
         match self {
-            Self::Word => text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')),
+            Self::Word => text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')),
             Self::Graphic => text.bytes().all(|b| b.is_ascii_graphic()),
             Self::Text => !text.chars().any(char::is_control),
         }
@@ -42,7 +44,11 @@ fn check(what: &'static str, text: &str, min: usize, max: usize, alphabet: Alpha
         return Err(Error::new(ErrorKind::InvalidArgument, what, context));
     }
     if text.len() < min {
-        return Err(Error::new(ErrorKind::InvalidArgument, what, format!("is empty; {}", takes())));
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            what,
+            format!("is empty; {}", takes()),
+        ));
     }
     if !alphabet.holds(text) {
         let context = format!("{text:?} has a character that is not allowed; {}", takes());
@@ -176,7 +182,11 @@ mod tests {
         assert!(NodeId::new("eu-1.arena_2").is_ok());
         assert!(NodeId::new("a".repeat(64)).is_ok());
         for bad in ["", "a b", "a{b}", "é", "a\0b", "a\nb", &"a".repeat(65)] {
-            assert_eq!(NodeId::new(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad:?}");
+            assert_eq!(
+                NodeId::new(bad).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{bad:?}"
+            );
         }
         assert!(Zone::new("").is_ok());
         assert!(Address::new("ws://h:1/?a={b}").is_ok());

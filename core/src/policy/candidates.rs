@@ -38,7 +38,12 @@ impl Candidates {
     /// Room for `limit` positions; with 0 it is full from the start. Allocates only above 8, and
     /// then as positions come.
     pub const fn with_limit(limit: usize) -> Self {
-        Self { inline: [0; INLINE], inline_len: 0, spilled: Vec::new(), limit }
+        Self {
+            inline: [0; INLINE],
+            inline_len: 0,
+            spilled: Vec::new(),
+            limit,
+        }
     }
 
     /// The most positions that it holds.
@@ -68,7 +73,9 @@ impl Candidates {
     }
 
     fn insert(&mut self, at: usize, position: usize) {
-        let Ok(position) = u32::try_from(position) else { return };
+        let Ok(position) = u32::try_from(position) else {
+            return;
+        };
         if at >= self.limit {
             return;
         }
@@ -83,7 +90,11 @@ impl Candidates {
     }
 
     fn as_slice(&self) -> &[u32] {
-        if self.limit > INLINE { &self.spilled } else { &self.inline[..self.inline_len] }
+        if self.limit > INLINE {
+            &self.spilled
+        } else {
+            &self.inline[..self.inline_len]
+        }
     }
 
     /// How many positions there are.
@@ -152,7 +163,10 @@ mod tests {
             for position in 0..30 {
                 assert_eq!(candidates.push(position), position + 1 >= limit, "limit {limit}");
             }
-            assert_eq!(candidates.iter().collect::<Vec<_>>(), (0..limit).collect::<Vec<_>>());
+            assert_eq!(
+                candidates.iter().collect::<Vec<_>>(),
+                (0..limit).collect::<Vec<_>>()
+            );
             assert_eq!(candidates.first(), (limit > 0).then_some(0));
             candidates.clear();
             assert!(candidates.is_empty() && candidates.first().is_none());
@@ -180,7 +194,11 @@ mod tests {
                 candidates.insert_before(position, |other| keys[position] < keys[other]);
             }
             let most = limit.min(sorted.len());
-            assert_eq!(candidates.iter().collect::<Vec<_>>(), sorted[..most], "limit {limit}");
+            assert_eq!(
+                candidates.iter().collect::<Vec<_>>(),
+                sorted[..most],
+                "limit {limit}"
+            );
         }
     }
 }

@@ -28,7 +28,10 @@ impl BalancingPolicy for LeastConnections {
         // A fraction: what the node would carry, and its weight. At most 2^32 times 2^8.
         let fraction = |position: usize| {
             let node = &nodes[position];
-            (u64::from(node.counters.total()) + 1, u64::from(node.record.weight.get()))
+            (
+                u64::from(node.counters.total()) + 1,
+                u64::from(node.record.weight.get()),
+            )
         };
         let start = start_of(request.random, nodes.len());
         for position in (start..nodes.len()).chain(0..start) {

@@ -57,17 +57,24 @@ struct Present {
 impl Present {
     /// Looks at all nodes that take this request.
     fn of(view: &View, request: &PlaceRequest<'_>) -> Self {
-        let mut present = Self { now: view.turns.load(Ordering::Relaxed), step: 0 };
+        let mut present = Self {
+            now: view.turns.load(Ordering::Relaxed),
+            step: 0,
+        };
         let (mut weights, mut earliest) = (0_u64, u64::MAX);
         for (position, node) in view.nodes().iter().enumerate() {
             if view.takes(position, request) {
                 weights += u64::from(node.record.weight.get());
-                earliest = earliest.min(present.start(node.counters.finish.load(Ordering::Relaxed), length(node)));
+                earliest =
+                    earliest.min(present.start(node.counters.finish.load(Ordering::Relaxed), length(node)));
             }
         }
         // Where nobody takes it, there will be no turn, and virtual time stands.
         if let Some(step) = TURN.checked_div(weights) {
-            present = Self { now: present.now.max(earliest), step };
+            present = Self {
+                now: present.now.max(earliest),
+                step,
+            };
         }
         present
     }
@@ -75,7 +82,11 @@ impl Present {
     /// When a node's next turn starts: when its last one is used up, or now where that is more than
     /// a turn ago. Who is served all the time is never that late; who is not, saves nothing up.
     fn start(&self, finish: u64, length: u64) -> u64 {
-        if finish.saturating_add(length).saturating_add(self.step) < self.now { self.now } else { finish }
+        if finish.saturating_add(length).saturating_add(self.step) < self.now {
+            self.now
+        } else {
+            finish
+        }
     }
 }
 
@@ -94,7 +105,9 @@ impl BalancingPolicy for RoundRobin {
                 let node = &nodes[position];
                 let start = present.start(node.counters.finish.load(Ordering::Relaxed), length(node));
                 if start <= present.now {
-                    Turn::Due { finish: start.saturating_add(length(node)) }
+                    Turn::Due {
+                        finish: start.saturating_add(length(node)),
+                    }
                 } else {
                     Turn::Later { start }
                 }
@@ -109,7 +122,9 @@ impl BalancingPolicy for RoundRobin {
             let used = present.start(seen, length).saturating_add(length);
             // Another thread may have taken this turn meanwhile: then it is no longer this node's.
             // Relaxed is enough, as nothing else is read through these numbers.
-            let taken = counter.compare_exchange(seen, used, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            let taken = counter
+                .compare_exchange(seen, used, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
             if taken || attempt == RETRIES {
                 if !taken {
                     counter.fetch_add(length, Ordering::Relaxed);

@@ -10,11 +10,18 @@ use crate::node::Load;
 use crate::{Incarnation, Membership, NodeId, NodeRecord, NodeState, Nonce, Revision, Weight};
 
 fn policies() -> [Box<dyn BalancingPolicy>; 3] {
-    [Box::new(ConsistentHash::new()), Box::new(RoundRobin::new()), Box::new(LeastConnections::new())]
+    [
+        Box::new(ConsistentHash::new()),
+        Box::new(RoundRobin::new()),
+        Box::new(LeastConnections::new()),
+    ]
 }
 
 fn record(id: &str, weight: u32) -> NodeRecord {
-    let incarnation = Incarnation { number: 1, nonce: Nonce::from_bytes([1; 16]) };
+    let incarnation = Incarnation {
+        number: 1,
+        nonce: Nonce::from_bytes([1; 16]),
+    };
     let mut record = NodeRecord::new(NodeId::new(id).unwrap(), incarnation);
     record.weight = Weight::new(weight).unwrap();
     record
@@ -22,13 +29,21 @@ fn record(id: &str, weight: u32) -> NodeRecord {
 
 /// Ready nodes `a`, `b`, … of these weights.
 fn fleet(weights: &[u32]) -> Vec<NodeRecord> {
-    ('a'..='z').zip(weights).map(|(id, weight)| record(&id.to_string(), *weight)).collect()
+    ('a'..='z')
+        .zip(weights)
+        .map(|(id, weight)| record(&id.to_string(), *weight))
+        .collect()
 }
 
 fn follow(view: &View, records: Vec<NodeRecord>) -> View {
-    let members = records.into_iter().map(|record| Member::new(record, Load::default())).collect();
+    let members = records
+        .into_iter()
+        .map(|record| Member::new(record, Load::default()))
+        .collect();
     let revision = Revision::new(view.revision().number + 1, 7);
-    view.next(&Membership::new(revision, members), None, |node| node.node.as_str() == "suspect")
+    view.next(&Membership::new(revision, members), None, |node| {
+        node.node.as_str() == "suspect"
+    })
 }
 
 fn view(records: Vec<NodeRecord>) -> View {
@@ -44,7 +59,9 @@ fn rank(policy: &dyn BalancingPolicy, view: &View, request: &PlaceRequest<'_>, l
 /// Turns of round robin, as positions.
 fn turns(view: &View, count: usize) -> Vec<usize> {
     let request = PlaceRequest::new(b"", 0);
-    (0..count).map(|_| rank(&RoundRobin, view, &request, 1)[0]).collect()
+    (0..count)
+        .map(|_| rank(&RoundRobin, view, &request, 1)[0])
+        .collect()
 }
 
 fn count(turns: &[usize], position: usize) -> usize {
@@ -54,8 +71,14 @@ fn count(turns: &[usize], position: usize) -> usize {
 #[test]
 fn nobody_is_ranked_in_an_empty_view() {
     for policy in policies() {
-        assert_eq!(rank(&*policy, &View::empty(), &PlaceRequest::new(b"ada", 3), 8), []);
-        assert_eq!(rank(&*policy, &view(fleet(&[0, 0])), &PlaceRequest::new(b"ada", 3), 8), []);
+        assert_eq!(
+            rank(&*policy, &View::empty(), &PlaceRequest::new(b"ada", 3), 8),
+            []
+        );
+        assert_eq!(
+            rank(&*policy, &view(fleet(&[0, 0])), &PlaceRequest::new(b"ada", 3), 8),
+            []
+        );
     }
 }
 
@@ -106,24 +129,37 @@ fn who_takes_nothing_is_never_ranked() {
     }
     drop(full);
     for policy in policies() {
-        assert!(rank(&*policy, &view, &PlaceRequest::new(b"", 0), 8).contains(&4), "{policy:?}");
+        assert!(
+            rank(&*policy, &view, &PlaceRequest::new(b"", 0), 8).contains(&4),
+            "{policy:?}"
+        );
     }
 }
 
 #[test]
 fn zone_and_labels_are_asked_for() {
     let mut records = fleet(&[1, 1, 1]);
-    let (zone, label) = (Zone::new("east").unwrap(), (LabelKey::new("map").unwrap(), LabelValue::new("ice").unwrap()));
+    let (zone, label) = (
+        Zone::new("east").unwrap(),
+        (LabelKey::new("map").unwrap(), LabelValue::new("ice").unwrap()),
+    );
     for record in &mut records[1..] {
         record.zone = zone.clone();
     }
-    records[2].labels.insert(label.0.clone(), label.1.clone()).unwrap();
+    records[2]
+        .labels
+        .insert(label.0.clone(), label.1.clone())
+        .unwrap();
     let view = view(records);
     let labels = [label];
     for policy in policies() {
         let request = PlaceRequest::new(b"ada", 0).in_zone(&zone);
         assert_eq!(rank(&*policy, &view, &request, 8).len(), 2, "{policy:?}");
-        assert_eq!(rank(&*policy, &view, &request.with_labels(&labels), 8), [2], "{policy:?}");
+        assert_eq!(
+            rank(&*policy, &view, &request.with_labels(&labels), 8),
+            [2],
+            "{policy:?}"
+        );
     }
 }
 
@@ -135,13 +171,21 @@ fn consistent_hash_follows_the_ring() {
     for key in 0..200_u32 {
         let key = key.to_le_bytes();
         let expected: Vec<_> = view.ring().successors(&key).filter(|node| *node != 3).collect();
-        assert_eq!(rank(&ConsistentHash, &view, &PlaceRequest::new(&key, 1), 8), expected);
+        assert_eq!(
+            rank(&ConsistentHash, &view, &PlaceRequest::new(&key, 1), 8),
+            expected
+        );
     }
 }
 
 #[test]
 fn turns_are_spread_evenly() {
-    let names = |turns: Vec<usize>| turns.into_iter().map(|turn| ["a", "b", "c"][turn]).collect::<String>();
+    let names = |turns: Vec<usize>| {
+        turns
+            .into_iter()
+            .map(|turn| ["a", "b", "c"][turn])
+            .collect::<String>()
+    };
     assert_eq!(names(turns(&view(fleet(&[1, 1, 1])), 9)), "abcabcabc");
     assert_eq!(names(turns(&view(fleet(&[5, 1, 1])), 14)), "abaacaaabaacaa");
     assert_eq!(names(turns(&view(fleet(&[1, 0, 2])), 6)), "caccac");
@@ -164,7 +208,10 @@ fn turns_respect_weights_at_every_moment() {
             had[turn] += 1;
             for (had, weight) in had.iter().zip(weights) {
                 let share = taken * u64::from(weight);
-                assert!((had * all).abs_diff(share) <= all, "{weights:?}: {had} of {taken} for {weight}");
+                assert!(
+                    (had * all).abs_diff(share) <= all,
+                    "{weights:?}: {had} of {taken} for {weight}"
+                );
             }
         }
     }
@@ -196,7 +243,11 @@ fn a_newcomer_gets_its_share_and_nothing_for_the_past() {
     turns(&old, 10_001);
     let grown = follow(&old, fleet(&[1, 1, 1]));
     let taken = turns(&grown, 300);
-    assert!(taken.windows(2).all(|pair| pair != [2, 2]), "no burst: {:?}", &taken[..12]);
+    assert!(
+        taken.windows(2).all(|pair| pair != [2, 2]),
+        "no burst: {:?}",
+        &taken[..12]
+    );
     assert!(count(&taken[..6], 2) <= 3, "{:?}", &taken[..6]);
     assert!((99..=101).contains(&count(&taken, 2)), "{}", count(&taken, 2));
     // A new run of a known node is a newcomer too.
@@ -222,7 +273,10 @@ fn who_was_passed_over_saves_nothing_up() {
     records[0].zone = zone.clone();
     let view = view(records);
     for _ in 0..1_000 {
-        assert_eq!(rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0).in_zone(&zone), 8), [0]);
+        assert_eq!(
+            rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0).in_zone(&zone), 8),
+            [0]
+        );
     }
     let taken = turns(&view, 300);
     assert!((97..=101).contains(&count(&taken, 0)), "{}", count(&taken, 0));
@@ -239,7 +293,10 @@ fn two_threads_share_the_turns() {
     let taken = threads.map(|thread| thread.join().unwrap()).concat();
     for (position, weight) in [3, 2, 1].into_iter().enumerate() {
         let (had, share) = (count(&taken, position), 2 * EACH * weight / 6);
-        assert!(had.abs_diff(share) <= share / 100, "{had} turns, and its share is {share}");
+        assert!(
+            had.abs_diff(share) <= share / 100,
+            "{had} turns, and its share is {share}"
+        );
     }
 }
 
@@ -248,7 +305,12 @@ fn least_connections_fills_up_by_weight() {
     let view = view(fleet(&[4, 2, 1]));
     let mut held = Vec::new();
     for random in 0..700_u64 {
-        let ranked = rank(&LeastConnections, &view, &PlaceRequest::new(b"", random.wrapping_mul(u64::MAX / 3)), 8);
+        let ranked = rank(
+            &LeastConnections,
+            &view,
+            &PlaceRequest::new(b"", random.wrapping_mul(u64::MAX / 3)),
+            8,
+        );
         held.push(view.reserve(ranked[0]));
     }
     let totals: Vec<_> = view.nodes().iter().map(|node| node.counters.total()).collect();
@@ -261,9 +323,23 @@ fn least_connections_ranks_by_what_is_carried() {
     for (node, sessions) in view.nodes().iter().zip([u32::MAX, 4, 9, 4]) {
         node.counters.set_sessions(sessions);
     }
-    assert_eq!(rank(&LeastConnections, &view, &PlaceRequest::new(b"", 0), 8), [1, 3, 2, 0]);
-    assert_eq!(rank(&LeastConnections, &view, &PlaceRequest::new(b"", u64::MAX / 2 + 1), 8), [3, 1, 2, 0]);
-    assert_eq!(rank(&LeastConnections, &view, &PlaceRequest::new(b"", 0), 2), [1, 3]);
+    assert_eq!(
+        rank(&LeastConnections, &view, &PlaceRequest::new(b"", 0), 8),
+        [1, 3, 2, 0]
+    );
+    assert_eq!(
+        rank(
+            &LeastConnections,
+            &view,
+            &PlaceRequest::new(b"", u64::MAX / 2 + 1),
+            8
+        ),
+        [3, 1, 2, 0]
+    );
+    assert_eq!(
+        rank(&LeastConnections, &view, &PlaceRequest::new(b"", 0), 2),
+        [1, 3]
+    );
 }
 
 #[test]

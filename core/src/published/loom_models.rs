@@ -5,6 +5,8 @@
 //! RUSTFLAGS="--cfg ringhold_loom" CARGO_TARGET_DIR=target/loom LOOM_MAX_PREEMPTIONS=3 \
 //!     cargo test -p ringhold-core --release --lib loom
 //! ```
+//!
+//! Once built, all of them take less than 0.1 s; without the bound 1 s.
 
 use std::sync::Arc;
 
@@ -59,7 +61,10 @@ fn no_value_is_torn_and_generations_agree_with_values() {
         for _ in 0..2 {
             let number = reader.get().number();
             assert_eq!(number, reader.generation());
-            assert!(reader.generation() <= cell.generation(), "the counter is behind the slot");
+            assert!(
+                reader.generation() <= cell.generation(),
+                "the counter is behind the slot"
+            );
             assert!(number >= before, "a reader went back");
             before = number;
         }
@@ -70,6 +75,26 @@ fn no_value_is_torn_and_generations_agree_with_values() {
             "nobody is in the slot, so a reader gets the newest"
         );
         assert_eq!(cell.generation(), 3);
+    });
+}
+
+#[test]
+fn two_writers_and_a_reader_agree() {
+    model(|| {
+        let cell = Published::new(Pair::new(FIRST));
+        let writers = [(); 2].map(|()| {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                drop(cell.update(|pair| Arc::into_inner(Pair::new(pair.number() + 1)).unwrap()))
+            })
+        });
+        let mut reader = cell.reader();
+        assert_eq!(reader.get().number(), reader.generation());
+        assert_eq!(reader.get().number(), reader.generation());
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        assert_eq!((reader.get().number(), reader.generation()), (3, 3));
     });
 }
 

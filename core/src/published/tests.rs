@@ -72,7 +72,9 @@ fn the_cache_holds_a_bounded_number_of_values() {
     let others: Vec<_> = (0..THREAD_CELLS)
         .map(|number| Published::new(Arc::new(number)))
         .collect();
-    others.iter().for_each(|other| drop(other.load()));
+    for other in &others {
+        other.load();
+    }
     assert_eq!(
         Arc::strong_count(&first),
         2,
@@ -144,9 +146,13 @@ fn concurrent_updates_all_count_and_readers_only_go_forward() {
             scope
                 .spawn(|| (0..UPDATES).for_each(|_| drop(cell.update(|(left, right)| (left + 1, right + 1)))))
         });
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         done.store(true, Ordering::Relaxed);
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
     });
     assert_eq!(*cell.latest(), (2 * UPDATES, 2 * UPDATES));
 }

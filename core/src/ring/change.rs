@@ -40,7 +40,7 @@ impl Ring {
     #[must_use]
     pub fn apply(&self, changes: impl IntoIterator<Item = RingChange>) -> Self {
         let plan = Plan::new(self.nodes(), changes);
-        if plan.changed {
+        if plan.is_needed {
             let index = merge(&self.inner.index, &plan);
             Self::from_parts(plan.members.into(), index)
         } else {
@@ -55,7 +55,7 @@ struct Plan {
     kept: Vec<Kept>,
     /// The points of new members and of those with another weight, sorted.
     fresh: Vec<(u64, u32)>,
-    changed: bool,
+    is_needed: bool,
 }
 
 impl Plan {
@@ -72,7 +72,7 @@ impl Plan {
             let position = old.binary_search_by(|(old_id, _)| old_id.cmp(id)).ok();
             position.map(|position| old[position].1) != *weight
         });
-        let changed = !changes.is_empty();
+        let is_needed = !changes.is_empty();
 
         let mut members = Vec::with_capacity(old.len() + changes.len());
         let mut kept = Vec::with_capacity(old.len());
@@ -104,7 +104,7 @@ impl Plan {
             members,
             kept,
             fresh,
-            changed,
+            is_needed,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Ring {
             });
         }
         let id = |ring: &Self, node: Option<usize>| node.map(|node| ring.nodes()[node].0.clone());
-        let moved = lengths.values().sum::<u128>() as f64 / PLACES;
+        let total = lengths.values().sum::<u128>();
         let moves = lengths.into_iter().map(|((from, to), length)| {
             let (from, to) = (id(old, from), id(new, to));
             Move {
@@ -79,7 +79,7 @@ impl Ring {
         });
         RingDiff {
             moves: moves.collect(),
-            moved,
+            moved: total as f64 / PLACES,
         }
     }
 }
@@ -94,7 +94,9 @@ fn for_each_piece(old: &Ring, new: &Ring, mut each: impl FnMut(Option<usize>, Op
         each(sides[0].owner(), sides[1].owner(), u128::from(end - start) + 1);
         let Some(next) = end.checked_add(1) else { return };
         start = next;
-        sides.iter_mut().for_each(|side| side.pass(end));
+        for side in &mut sides {
+            side.pass(end);
+        }
     }
 }
 

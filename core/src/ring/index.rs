@@ -79,10 +79,14 @@ impl PointIndex {
     #[inline]
     pub(super) fn position(&self, place: u64) -> usize {
         let slice = slice_of(place, self.bits);
-        let (mut position, end) = (self.guide[slice] as usize, self.guide[slice + 1] as usize);
+        let (start, end) = (self.guide[slice] as usize, self.guide[slice + 1] as usize);
         // With the node's bits 0, so that a point at this very place is not below it.
         let word = place << self.bits;
-        while position < end && self.words[position] < word {
+        let below = |position: usize| self.words.get(position).is_some_and(|point| *point < word);
+        // Whether the first point is passed is a coin toss, so it is added instead of branched upon.
+        let passed = (start < end) & below(start);
+        let mut position = start + usize::from(passed);
+        while (position < end) & passed && below(position) {
             position += 1;
         }
         position
@@ -160,9 +164,9 @@ mod tests {
 
     fn built(points: &[(u64, u32)], nodes: usize) -> PointIndex {
         let mut builder = Builder::new(points.len(), nodes);
-        points
-            .iter()
-            .for_each(|(place, node)| builder.push(*place, *node));
+        for (place, node) in points {
+            builder.push(*place, *node);
+        }
         builder.finish()
     }
 

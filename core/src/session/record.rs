@@ -125,6 +125,10 @@ pub struct UnreadableSession {
 impl UnreadableSession {
     /// The session `id`, unreadable because of `error`.
     pub fn new(id: SessionId, error: &Error) -> Self {
-        Self { id, kind: error.kind(), context: error.to_string() }
+        Self {
+            id,
+            kind: error.kind(),
+            context: error.to_string(),
+        }
     }
 }

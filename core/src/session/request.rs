@@ -5,9 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Displaced, SessionRecord, TakenSession, UnreadableSession};
-use crate::{
-    Fence, NodeIncarnation, Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version,
-};
+use crate::{Fence, NodeIncarnation, Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version};
 
 /// How many replicas have to acknowledge a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,7 +52,9 @@ pub enum OnExisting {
 
 impl Default for OnExisting {
     fn default() -> Self {
-        Self::Takeover { from: TakeoverFrom::Own }
+        Self::Takeover {
+            from: TakeoverFrom::Own,
+        }
     }
 }
 
@@ -84,7 +84,16 @@ impl CreateSession {
     /// A login that takes over only what the same owner holds, with empty data.
     pub fn new(id: SessionId, player: PlayerId, owner: NodeIncarnation, nonce: Nonce, ttl: Ttl) -> Self {
         let (data, on_existing) = (Bytes::new(), OnExisting::default());
-        Self { id, player, owner, nonce, ttl, data, on_existing, durability: None }
+        Self {
+            id,
+            player,
+            owner,
+            nonce,
+            ttl,
+            data,
+            on_existing,
+            durability: None,
+        }
     }
 
     /// The same login with data for a new session.
@@ -131,7 +140,12 @@ pub struct Created {
 impl Created {
     /// An answer.
     pub fn new(outcome: CreateOutcome, session: SessionRecord, displaced: Vec<Displaced>) -> Self {
-        Self { outcome, session, displaced, replicated: 0 }
+        Self {
+            outcome,
+            session,
+            displaced,
+            replicated: 0,
+        }
     }
 }
 
@@ -165,7 +179,15 @@ impl SaveSession {
         data: impl Into<Bytes>,
         operation: OperationId,
     ) -> Self {
-        Self { id, fence, version, ttl, data: data.into(), operation, durability: None }
+        Self {
+            id,
+            fence,
+            version,
+            ttl,
+            data: data.into(),
+            operation,
+            durability: None,
+        }
     }
 }
 
@@ -259,7 +281,15 @@ pub struct ClaimSession {
 impl ClaimSession {
     /// A claim on what stands under `seen`.
     pub fn new(id: SessionId, seen: Fence, owner: NodeIncarnation, nonce: Nonce, ttl: Ttl) -> Self {
-        Self { id, seen, seen_version: None, owner, nonce, ttl, durability: None }
+        Self {
+            id,
+            seen,
+            seen_version: None,
+            owner,
+            nonce,
+            ttl,
+            durability: None,
+        }
     }
 
     /// The same claim, which wins only while the data is of this version.
@@ -283,7 +313,10 @@ pub struct Claimed {
 impl Claimed {
     /// An answer.
     pub fn new(session: SessionRecord) -> Self {
-        Self { session, replicated: 0 }
+        Self {
+            session,
+            replicated: 0,
+        }
     }
 }
 
@@ -304,7 +337,12 @@ pub struct RemoveSession {
 impl RemoveSession {
     /// Ends what stands under `fence`.
     pub fn new(id: SessionId, fence: Fence, operation: OperationId) -> Self {
-        Self { id, fence, operation, durability: None }
+        Self {
+            id,
+            fence,
+            operation,
+            durability: None,
+        }
     }
 }
 
@@ -333,7 +371,12 @@ pub struct RestoreSession {
 impl RestoreSession {
     /// Brings `session` back under a new fence.
     pub fn new(session: SessionRecord, nonce: Nonce) -> Self {
-        Self { session, nonce, live_max: 1, durability: None }
+        Self {
+            session,
+            nonce,
+            live_max: 1,
+            durability: None,
+        }
     }
 }
 
@@ -350,7 +393,10 @@ pub struct Restored {
 impl Restored {
     /// An answer.
     pub fn new(session: SessionRecord) -> Self {
-        Self { session, replicated: 0 }
+        Self {
+            session,
+            replicated: 0,
+        }
     }
 }
 
@@ -373,12 +419,20 @@ pub struct ListSessions {
 impl ListSessions {
     /// The first page of all sessions.
     pub fn all(limit: u16) -> Self {
-        Self { owner: None, after: None, limit }
+        Self {
+            owner: None,
+            after: None,
+            limit,
+        }
     }
 
     /// The first page of what `owner` holds.
     pub fn of(owner: NodeIncarnation, limit: u16) -> Self {
-        Self { owner: Some(owner), after: None, limit }
+        Self {
+            owner: Some(owner),
+            after: None,
+            limit,
+        }
     }
 
     /// The page after `cursor`.
@@ -423,7 +477,12 @@ pub struct TakeExpired {
 impl TakeExpired {
     /// Takes up to `limit` from each of `partitions`, hidden for 30 s.
     pub fn new(partitions: Vec<Partition>, limit: u16, token: Nonce) -> Self {
-        Self { partitions, limit, visibility: Duration::from_secs(30), token }
+        Self {
+            partitions,
+            limit,
+            visibility: Duration::from_secs(30),
+            token,
+        }
     }
 
     /// The same take with another visibility time.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AckExpired, Claimed, ClaimSession, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, SessionRecord, TakeExpired, TakenSessions, Touch,
-    Touched,
+    AckExpired, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
+    RestoreSession, Restored, SaveSession, Saved, SessionPage, SessionRecord, TakeExpired, TakenSessions,
+    Touch, Touched,
 };
 use crate::{Limits, PlayerId, Result, SessionId};
 

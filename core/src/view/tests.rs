@@ -17,7 +17,9 @@ fn with_weight(mut record: NodeRecord, weight: u32) -> NodeRecord {
 
 /// The membership of these records, each with a load.
 fn membership(number: u64, members: Vec<(NodeRecord, u32)>) -> Membership {
-    let members = members.into_iter().map(|(record, sessions)| Member::new(record, Load::new(sessions)));
+    let members = members
+        .into_iter()
+        .map(|(record, sessions)| Member::new(record, Load::new(sessions)));
     Membership::new(Revision::new(number, number << 48), members.collect())
 }
 
@@ -40,11 +42,17 @@ fn an_empty_view_answers_nothing() {
 
 #[test]
 fn nodes_stand_by_id_as_in_the_ring() {
-    let view = follow(&View::empty(), vec![(record("c", 1), 0), (record("a", 1), 0), (record("b", 1), 0)]);
+    let view = follow(
+        &View::empty(),
+        vec![(record("c", 1), 0), (record("a", 1), 0), (record("b", 1), 0)],
+    );
     let ids: Vec<_> = view.nodes().iter().map(|node| node.record.id.clone()).collect();
     assert!(ids.iter().eq(view.ring().nodes().iter().map(|(id, _)| id)));
     for key in 0..100_u8 {
-        assert_eq!(Some(&view.owner(&[key]).unwrap().record.id), view.ring().owner(&[key]));
+        assert_eq!(
+            Some(&view.owner(&[key]).unwrap().record.id),
+            view.ring().owner(&[key])
+        );
     }
     assert!(view.incarnation(&record("b", 1).node()).is_some());
     assert!(view.incarnation(&record("b", 2).node()).is_none());
@@ -60,7 +68,11 @@ fn the_ring_is_shared_while_ids_and_weights_stand() {
     changed.capacity = Some(1);
     let second = follow(&first, vec![(record("a", 1), 5), (changed, 0)]);
     assert!(Arc::ptr_eq(first.ring(), second.ring()));
-    let suspicious = first.next(&membership(3, vec![(record("a", 1), 0), (record("b", 1), 0)]), None, |_| true);
+    let suspicious = first.next(
+        &membership(3, vec![(record("a", 1), 0), (record("b", 1), 0)]),
+        None,
+        |_| true,
+    );
     assert!(Arc::ptr_eq(first.ring(), suspicious.ring()));
 }
 
@@ -78,10 +90,14 @@ fn any_change_of_ids_and_weights_makes_the_ring_of_the_members() {
     ];
     let mut view = View::empty();
     for members in sets {
-        let records = members.iter().map(|(id, weight)| (with_weight(record(id, 1), *weight), 0));
+        let records = members
+            .iter()
+            .map(|(id, weight)| (with_weight(record(id, 1), *weight), 0));
         let old = Arc::clone(view.ring());
         view = follow(&view, records.collect());
-        let weights = members.iter().map(|(id, weight)| (NodeId::new(id).unwrap(), Weight::new(*weight).unwrap()));
+        let weights = members
+            .iter()
+            .map(|(id, weight)| (NodeId::new(id).unwrap(), Weight::new(*weight).unwrap()));
         assert_eq!(**view.ring(), Ring::new(weights));
         assert!(!Arc::ptr_eq(&old, view.ring()));
         assert_eq!(view.nodes().len(), members.len());
@@ -93,7 +109,10 @@ fn counters_stay_with_their_incarnation() {
     let first = follow(&View::empty(), vec![(record("a", 1), 4), (record("b", 1), 6)]);
     let held = first.reserve(1);
     let second = follow(&first, vec![(record("b", 1), 7), (record("c", 1), 0)]);
-    assert_eq!((sessions(&second, "b"), second.nodes()[0].counters.reserved()), (7, 1));
+    assert_eq!(
+        (sessions(&second, "b"), second.nodes()[0].counters.reserved()),
+        (7, 1)
+    );
     // The next run of the same id starts with nothing.
     let third = follow(&second, vec![(record("b", 2), 0), (record("c", 1), 0)]);
     assert_eq!(third.nodes()[0].counters.total(), 0);
@@ -102,7 +121,13 @@ fn counters_stay_with_their_incarnation() {
     twin.incarnation.nonce = Nonce::from_bytes([9; 16]);
     assert_eq!(follow(&second, vec![(twin, 0)]).nodes()[0].counters.total(), 0);
     drop(held);
-    assert_eq!((third.nodes()[0].counters.total(), second.nodes()[0].counters.reserved()), (0, 0));
+    assert_eq!(
+        (
+            third.nodes()[0].counters.total(),
+            second.nodes()[0].counters.reserved()
+        ),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -113,9 +138,15 @@ fn a_reservation_goes_back_where_it_was_taken() {
     for _ in 0..3 {
         view = follow(&view, vec![(record("a", 1), 2), (record("b", 1), 0)]);
     }
-    assert_eq!((view.nodes()[0].counters.total(), view.nodes()[1].counters.total()), (4, 1));
+    assert_eq!(
+        (view.nodes()[0].counters.total(), view.nodes()[1].counters.total()),
+        (4, 1)
+    );
     drop(held);
-    assert_eq!((view.nodes()[0].counters.total(), view.nodes()[1].counters.total()), (2, 0));
+    assert_eq!(
+        (view.nodes()[0].counters.total(), view.nodes()[1].counters.total()),
+        (2, 0)
+    );
 }
 
 #[test]
@@ -147,10 +178,16 @@ fn attaching_stops_at_the_capacity() {
 
 #[test]
 fn suspicion_is_of_an_exact_run_or_a_lapsed_lease() {
-    let mut members = membership(1, vec![(record("a", 1), 0), (record("b", 1), 0), (record("c", 1), 0)]);
+    let mut members = membership(
+        1,
+        vec![(record("a", 1), 0), (record("b", 1), 0), (record("c", 1), 0)],
+    );
     members.members[2].lapsed = true;
     let view = View::empty().next(&members, None, |node| *node == record("a", 1).node());
-    assert_eq!(view.nodes().iter().map(|node| node.suspect).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        view.nodes().iter().map(|node| node.suspect).collect::<Vec<_>>(),
+        [true, false, true]
+    );
     let view = View::empty().next(&members, None, |node| *node == record("a", 2).node());
     assert!(!view.nodes()[0].suspect);
     let request = PlaceRequest::new(b"", 0);
@@ -167,7 +204,10 @@ fn a_place_is_taken_by_state_zone_labels_and_capacity() {
     for (key, value) in [label("map", "ice"), label("mode", "duel")] {
         first.labels.insert(key, value).unwrap();
     }
-    let mut view = follow(&View::empty(), vec![(first.clone(), 2), (with_weight(record("b", 1), 0), 0)]);
+    let mut view = follow(
+        &View::empty(),
+        vec![(first.clone(), 2), (with_weight(record("b", 1), 0), 0)],
+    );
     let request = PlaceRequest::new(b"", 0);
     assert!(view.takes(0, &request));
     assert!(!view.takes(1, &request), "weight 0");
@@ -177,13 +217,17 @@ fn a_place_is_taken_by_state_zone_labels_and_capacity() {
     assert!(!view.takes(0, &request.in_zone(&Zone::new("west").unwrap())));
     assert!(!view.takes(0, &request.in_zone(&Zone::default())));
 
-    let [ice, duel, fire, other] = [("map", "ice"), ("mode", "duel"), ("map", "fire"), ("x", "")].map(|(k, v)| label(k, v));
+    let [ice, duel, fire, other] =
+        [("map", "ice"), ("mode", "duel"), ("map", "fire"), ("x", "")].map(|(k, v)| label(k, v));
     assert!(view.takes(0, &request.with_labels(&[ice.clone(), duel])));
     assert!(!view.takes(0, &request.with_labels(&[ice, fire])));
     assert!(!view.takes(0, &request.with_labels(&[other])));
 
     let held = view.reserve(0);
-    assert!(!view.takes(0, &request), "two sessions and a reservation fill three places");
+    assert!(
+        !view.takes(0, &request),
+        "two sessions and a reservation fill three places"
+    );
     drop(held);
     assert!(view.takes(0, &request));
     for state in [NodeState::Joining, NodeState::Draining] {

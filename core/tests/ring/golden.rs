@@ -1,6 +1,7 @@
 //! The golden vectors in `tests/golden/ring.txt`: what the specification promises to other programs.
 //! Each is checked on the ring and on the oracle.
 
+use ringhold_core::NodeId;
 use ringhold_core::ring::{Ring, key_hash, point_hash};
 
 use crate::oracle::{self, Members, Oracle, node};
@@ -76,7 +77,7 @@ fn check(subject: &mut Subject, words: &[&str]) {
         }
         ["owner", text, id] => {
             let (ring, oracle) = subject.rings();
-            assert_eq!(ring.owner(&key(text)).map(|node| node.as_str()), owner(id));
+            assert_eq!(ring.owner(&key(text)).map(NodeId::as_str), owner(id));
             assert_eq!(oracle.owner(&key(text)), owner(id));
         }
         ["place", hash, id] => {

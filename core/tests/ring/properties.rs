@@ -52,6 +52,9 @@ fn close(left: f64, right: f64) -> bool {
 }
 
 proptest! {
+    // A case looks at every point of its ring, so half of the usual number is plenty.
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn it_agrees_with_the_oracle(members in members(), keys in keys(), places in vec(any::<u64>(), 50)) {
         let (ring, oracle) = (ring(&members), Oracle::new(&members));

@@ -32,7 +32,9 @@ pub async fn let_pass(
     partitions: &[Partition],
     duration: Duration,
 ) {
-    let steps = u32::try_from(duration.as_nanos().div_ceil(STEP_MAX.as_nanos())).unwrap_or(u32::MAX).max(1);
+    let steps = u32::try_from(duration.as_nanos().div_ceil(STEP_MAX.as_nanos()))
+        .unwrap_or(u32::MAX)
+        .max(1);
     let mut left = duration;
     for step in (1..=steps).rev() {
         let part = left / step;
@@ -40,7 +42,11 @@ pub async fn let_pass(
         time.pass(part).await;
         let tick = TakeExpired::new(partitions.to_vec(), 0, Nonce::from_bytes([0; 16]));
         let taken = done("a tick of the partitions' clocks", store.take_expired(tick).await);
-        assert!(taken.sessions.is_empty(), "a take with limit 0 took {:?}", taken.sessions);
+        assert!(
+            taken.sessions.is_empty(),
+            "a take with limit 0 took {:?}",
+            taken.sessions
+        );
     }
 }
 
@@ -58,14 +64,27 @@ impl<'h> Bed<'h> {
     pub(super) async fn new<H: StoreHarness + ?Sized>(rule: &'static str, harness: &'h H) -> Self {
         let (capabilities, time) = (harness.capabilities(), harness.time());
         let slop = capabilities.ttl_resolution + time.slack();
-        assert!(slop < short().duration() / 2, "deadlines that are off by {slop:?} are too coarse for this suite");
-        Self { store: harness.store().await, make: Make::new(rule), capabilities, slop, time }
+        assert!(
+            slop < short().duration() / 2,
+            "deadlines that are off by {slop:?} are too coarse for this suite"
+        );
+        Self {
+            store: harness.store().await,
+            make: Make::new(rule),
+            capabilities,
+            slop,
+            time,
+        }
     }
 
     /// A login that has to make a new session.
     pub(super) async fn create(&self, request: CreateSession) -> SessionRecord {
         let created = self.created(request).await;
-        assert_eq!(created.outcome, CreateOutcome::New, "the login must make a session: {created:?}");
+        assert_eq!(
+            created.outcome,
+            CreateOutcome::New,
+            "the login must make a session: {created:?}"
+        );
         created.session
     }
 
@@ -84,7 +103,10 @@ impl<'h> Bed<'h> {
 
     /// A new session of `player`, by a new owner.
     pub(super) async fn session_of(&self, player: &PlayerId, ttl: Ttl) -> SessionRecord {
-        let login = self.make.login(player, &self.make.owner(), ttl).with_data(&b"first"[..]);
+        let login = self
+            .make
+            .login(player, &self.make.owner(), ttl)
+            .with_data(&b"first"[..]);
         self.create(login).await
     }
 
@@ -101,7 +123,10 @@ impl<'h> Bed<'h> {
         let got = done("get", self.store.get(&session.id).await);
         assert!(got.is_none(), "{what}: get shows {got:?}");
         let found = self.find(&session.player).await;
-        assert!(found.iter().all(|other| other.id != session.id), "{what}: find shows {found:?}");
+        assert!(
+            found.iter().all(|other| other.id != session.id),
+            "{what}: find shows {found:?}"
+        );
     }
 
     pub(super) async fn find(&self, player: &PlayerId) -> Vec<SessionRecord> {
@@ -124,12 +149,18 @@ impl<'h> Bed<'h> {
     pub(super) async fn has_ended(&self, what: &str, session: &SessionRecord, reasons: &[EndReason]) {
         let touched = self.touch(session.id, session.fence, session.ttl).await;
         let ended = matches!(&touched, Touched::Ended(reason) if reasons.contains(reason));
-        assert!(ended, "{what}: a touch must answer that it ended ({reasons:?}), and answers {touched:?}");
+        assert!(
+            ended,
+            "{what}: a touch must answer that it ended ({reasons:?}), and answers {touched:?}"
+        );
         self.is_gone(what, session).await;
     }
 
     pub(super) async fn take(&self, partition: Partition, limit: u16) -> TakenSessions {
-        done("take_expired", self.store.take_expired(self.make.take(partition, limit)).await)
+        done(
+            "take_expired",
+            self.store.take_expired(self.make.take(partition, limit)).await,
+        )
     }
 
     pub(super) async fn remove(&self, session: &SessionRecord) -> RemoveSession {
@@ -140,7 +171,13 @@ impl<'h> Bed<'h> {
 
     /// A claim on `session` as it was seen, by `owner`.
     pub(super) fn claim(&self, session: &SessionRecord, owner: &NodeIncarnation) -> ClaimSession {
-        ClaimSession::new(session.id, session.fence, owner.clone(), self.make.nonce(), session.ttl)
+        ClaimSession::new(
+            session.id,
+            session.fence,
+            owner.clone(),
+            self.make.nonce(),
+            session.ttl,
+        )
     }
 
     /// Lets `duration` pass in the partitions of `sessions`.
@@ -153,24 +190,40 @@ impl<'h> Bed<'h> {
 
     /// Lets so much time pass that all of `sessions`, fresh now, have expired.
     pub(super) async fn expire(&self, sessions: &[SessionRecord]) {
-        let longest = sessions.iter().map(|session| session.ttl.duration()).max().unwrap_or_default();
+        let longest = sessions
+            .iter()
+            .map(|session| session.ttl.duration())
+            .max()
+            .unwrap_or_default();
         self.pass(sessions, longest + self.slop).await;
     }
 
-    /// Expires `session`, and acknowledges that.
-    pub(super) async fn bury(&self, session: &SessionRecord) {
-        self.expire(slice::from_ref(session)).await;
-        let request = self.make.take(session.id.partition(), 1_000);
-        let ack = AckExpired::new(session.id, request.token);
-        done("take_expired", self.store.take_expired(request).await);
-        done("ack_expired", self.store.ack_expired(ack).await);
+    /// Expires `sessions`, and acknowledges that.
+    pub(super) async fn bury(&self, sessions: &[SessionRecord]) {
+        self.expire(sessions).await;
+        for session in sessions {
+            let request = self.make.take(session.id.partition(), 1_000);
+            let ack = AckExpired::new(session.id, request.token);
+            let taken = done("take_expired", self.store.take_expired(request).await);
+            let is_taken = taken.sessions.iter().any(|taken| taken.session.id == session.id);
+            assert!(
+                is_taken,
+                "the expired session {:?} must be taken, and got is {taken:?}",
+                session.id
+            );
+            done("ack_expired", self.store.ack_expired(ack).await);
+        }
     }
 
     /// Checks that `left` is `expected`, as exactly as this backend keeps time.
     #[track_caller]
     pub(super) fn is_about(&self, what: &str, left: Duration, expected: Duration) {
         let off = left.abs_diff(expected);
-        assert!(off <= self.slop, "{what}: {left:?} left, and it must be {expected:?} to within {:?}", self.slop);
+        assert!(
+            off <= self.slop,
+            "{what}: {left:?} left, and it must be {expected:?} to within {:?}",
+            self.slop
+        );
     }
 
     /// Checks that two records are the same, with times left as exactly as this backend keeps time.
@@ -191,7 +244,10 @@ impl<'h> Bed<'h> {
     #[track_caller]
     pub(super) fn replicated(&self, what: &str, replicas: u8) {
         let most = self.capabilities.replicas_max;
-        assert!(replicas <= most, "{what}: {replicas} replicas acknowledged, of {most} that there can be");
+        assert!(
+            replicas <= most,
+            "{what}: {replicas} replicas acknowledged, of {most} that there can be"
+        );
     }
 }
 

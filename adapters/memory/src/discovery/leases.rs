@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ringhold_core::clock::StoreClock;
 use ringhold_core::discovery::{
-    Changes, EvictNode, LeaveFleet, Registered, RegisterNode, RenewLease, Renewed,
+    Changes, EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed,
 };
 use ringhold_core::membership::LeftReason;
 use ringhold_core::node::Load;
@@ -45,9 +45,9 @@ pub(crate) struct Leases {
     pub(super) timing: Option<Timing>,
     pub(super) members: BTreeMap<NodeId, Lease>,
     /// The members by the end of their leases.
-    deadlines: BTreeSet<(Duration, NodeId)>,
+    pub(super) deadlines: BTreeSet<(Duration, NodeId)>,
     /// The last incarnation number of every id that was ever seen.
-    numbers: HashMap<NodeId, u64>,
+    pub(super) numbers: HashMap<NodeId, u64>,
     pub(super) log: ChangeLog,
     pub(super) loads: LoadTable,
 }
@@ -83,7 +83,10 @@ impl Leases {
         }
         let stored = self.numbers.get(&record.id).copied().unwrap_or(0);
         let Some(number) = stored.max(record.incarnation.number).checked_add(1) else {
-            let context = format!("node {} has used up its incarnation numbers; take another id", record.id);
+            let context = format!(
+                "node {} has used up its incarnation numbers; take another id",
+                record.id
+            );
             return Err(Error::new(ErrorKind::InvalidArgument, REGISTER, context));
         };
 
@@ -92,8 +95,19 @@ impl Leases {
         record.incarnation = Incarnation { number, nonce };
         let (incarnation, id, node) = (record.incarnation, record.id.clone(), Arc::new(record));
         let deadline = now + timing.lease();
-        self.log.push(seed, |revision| Update::Joined { revision, node: Arc::clone(&node) });
-        self.members.insert(id.clone(), Lease { record: node, load: Load::default(), deadline, renewals: 0 });
+        self.log.push(seed, |revision| Update::Joined {
+            revision,
+            node: Arc::clone(&node),
+        });
+        self.members.insert(
+            id.clone(),
+            Lease {
+                record: node,
+                load: Load::default(),
+                deadline,
+                renewals: 0,
+            },
+        );
         self.deadlines.insert((deadline, id.clone()));
         self.numbers.insert(id, number);
         self.timing = Some(*timing);
@@ -103,7 +117,14 @@ impl Leases {
 
     /// Renews a lease and answers what is new.
     pub(crate) fn renew(&mut self, time: Duration, request: RenewLease) -> Result<Renewed> {
-        let RenewLease { node, after, load, record, operation, .. } = request;
+        let RenewLease {
+            node,
+            after,
+            load,
+            record,
+            operation,
+            ..
+        } = request;
         let id = &node.node;
         if let Some(record) = &record
             && record.node() != node
@@ -116,7 +137,10 @@ impl Leases {
         self.reap(now, seed);
         let timing = self.timing.unwrap_or_default();
         let fleet_len = self.members.len();
-        let Some(lease) = self.members.get_mut(id).filter(|lease| lease.record.incarnation == node.incarnation)
+        let Some(lease) = self
+            .members
+            .get_mut(id)
+            .filter(|lease| lease.record.incarnation == node.incarnation)
         else {
             return Err(self.lost(&node));
         };
@@ -130,7 +154,10 @@ impl Leases {
             && lease.record != record
         {
             lease.record = Arc::clone(&record);
-            self.log.push(seed, |revision| Update::Changed { revision, node: record });
+            self.log.push(seed, |revision| Update::Changed {
+                revision,
+                node: record,
+            });
         }
         self.prolong(id, now + timing.lease());
 
@@ -149,7 +176,11 @@ impl Leases {
     pub(crate) fn leave(&mut self, time: Duration, request: &LeaveFleet) {
         self.clock.advance(time);
         if self.is_member(&request.node) {
-            self.remove(&request.node.node, LeftReason::Leave, request.operation.to_bytes());
+            self.remove(
+                &request.node.node,
+                LeftReason::Leave,
+                request.operation.to_bytes(),
+            );
         }
     }
 
@@ -180,7 +211,11 @@ impl Leases {
         if let Some(lease) = self.members.remove(id) {
             self.deadlines.remove(&(lease.deadline, id.clone()));
             let node = lease.record.node();
-            self.log.push(seed, |revision| Update::Left { revision, node, reason });
+            self.log.push(seed, |revision| Update::Left {
+                revision,
+                node,
+                reason,
+            });
         }
     }
 
@@ -194,12 +229,17 @@ impl Leases {
     }
 
     fn is_member(&self, node: &NodeIncarnation) -> bool {
-        self.members.get(&node.node).is_some_and(|lease| lease.record.incarnation == node.incarnation)
+        self.members
+            .get(&node.node)
+            .is_some_and(|lease| lease.record.incarnation == node.incarnation)
     }
 
     /// While anybody lives, the fleet's timing is the one that it began with.
     fn check_timing(&self, asked: Timing) -> Result<()> {
-        match self.timing.filter(|stored| *stored != asked && !self.members.is_empty()) {
+        match self
+            .timing
+            .filter(|stored| *stored != asked && !self.members.is_empty())
+        {
             None => Ok(()),
             Some(stored) => {
                 let words = |timing: Timing| format!("{:?} / {:?}", timing.heartbeat(), timing.lease());

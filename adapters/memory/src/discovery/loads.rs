@@ -28,7 +28,9 @@ impl LoadTable {
     /// A load has changed at `now` on the lease clock. In a large fleet this counts when the last
     /// one that counted is a heartbeat ago; the changes before it come with it.
     pub(crate) fn changed(&mut self, fleet_len: usize, now: Duration, heartbeat: Duration) {
-        let quiet = self.published.is_none_or(|last| now.saturating_sub(last) >= heartbeat);
+        let quiet = self
+            .published
+            .is_none_or(|last| now.saturating_sub(last) >= heartbeat);
         if quiet || fleet_len <= SMALL_FLEET {
             self.version = self.version.wrapping_add(1);
             self.published = Some(now);
@@ -37,7 +39,7 @@ impl LoadTable {
 
     /// Whether a node's renewal of this number is answered with the table.
     pub(crate) fn answers(fleet_len: usize, renewals: u64) -> bool {
-        fleet_len <= SMALL_FLEET || renewals % RENEWALS_PER_TABLE == 0
+        fleet_len <= SMALL_FLEET || renewals.is_multiple_of(RENEWALS_PER_TABLE)
     }
 }
 

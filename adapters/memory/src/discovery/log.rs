@@ -46,12 +46,18 @@ impl ChangeLog {
     }
 }
 
-/// Mixes 128 random bits and a number to 64 (the finish of `SplitMix64`).
+/// Mixes 128 random bits and a number to 64, with the constants and the finish of `SplitMix64`.
 fn tag(seed: [u8; 16], number: u64) -> u64 {
-    let seed = u128::from_be_bytes(seed);
-    let mut bits = (seed ^ (seed >> 64)) & u128::from(u64::MAX);
-    bits ^= u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut tag = u64::try_from(bits).unwrap_or_default();
+    let [high, low] = [0, 8].map(|at| {
+        let bytes = seed.iter().skip(at).take(8);
+        bytes.fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte))
+    });
+    let step = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The halves go in with different weights, so that equal ones do not cancel out.
+    let mut tag = high
+        .wrapping_mul(0xd134_2543_de82_ef95)
+        .wrapping_add(low)
+        .wrapping_add(step);
     tag = (tag ^ (tag >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     tag = (tag ^ (tag >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     tag ^ (tag >> 31)
@@ -71,16 +77,33 @@ mod tests {
 
     fn left(revision: Revision) -> Update {
         use ringhold_core::{Incarnation, NodeId, NodeIncarnation, Nonce, membership::LeftReason};
-        let incarnation = Incarnation { number: revision.number, nonce: Nonce::from_bytes([0; 16]) };
+        let incarnation = Incarnation {
+            number: revision.number,
+            nonce: Nonce::from_bytes([0; 16]),
+        };
         let node = NodeIncarnation::new(NodeId::new("n").unwrap(), incarnation);
-        Update::Left { revision, node, reason: LeftReason::Leave }
+        Update::Left {
+            revision,
+            node,
+            reason: LeftReason::Leave,
+        }
     }
 
     #[test]
     fn a_known_point_goes_on_without_a_gap() {
         let log = log(5);
-        let third = log.after(Revision::default()).unwrap().nth(2).and_then(Update::revision).unwrap();
-        let rest: Vec<u64> = log.after(third).unwrap().filter_map(Update::revision).map(|r| r.number).collect();
+        let third = log
+            .after(Revision::default())
+            .unwrap()
+            .nth(2)
+            .and_then(Update::revision)
+            .unwrap();
+        let rest: Vec<u64> = log
+            .after(third)
+            .unwrap()
+            .filter_map(Update::revision)
+            .map(|r| r.number)
+            .collect();
         assert_eq!(rest, [4, 5]);
         assert_eq!(log.after(log.head()).unwrap().len(), 0);
     }
@@ -89,8 +112,14 @@ mod tests {
     fn a_foreign_point_is_not_known() {
         let log = log(5);
         let head = log.head();
-        assert!(log.after(Revision::new(head.number, head.tag ^ 1)).is_none(), "another tag");
-        assert!(log.after(Revision::new(head.number + 1, head.tag)).is_none(), "of the future");
+        assert!(
+            log.after(Revision::new(head.number, head.tag ^ 1)).is_none(),
+            "another tag"
+        );
+        assert!(
+            log.after(Revision::new(head.number + 1, head.tag)).is_none(),
+            "of the future"
+        );
         assert!(log.after(Revision::new(0, 1)).is_none(), "another beginning");
         assert!(log.after(Revision::new(u64::MAX, 0)).is_none());
     }

@@ -39,12 +39,18 @@ impl Leases {
 
     /// What each member carried at its last renewal, by id.
     pub(crate) fn load_table(&self) -> Vec<(NodeIncarnation, Load)> {
-        self.members.values().map(|lease| (lease.record.node(), lease.load)).collect()
+        self.members
+            .values()
+            .map(|lease| (lease.record.node(), lease.load))
+            .collect()
     }
 
     /// Where a watcher begins that goes on from `after`.
     pub(crate) fn position(&self, after: Option<Revision>) -> Position {
-        Position { at: after, loads: self.loads.version() }
+        Position {
+            at: after,
+            loads: self.loads.version(),
+        }
     }
 
     /// The next update for a watcher, and the step past it; none when it has seen everything.

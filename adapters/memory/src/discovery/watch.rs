@@ -7,8 +7,8 @@ use ringhold_core::discovery::Watch;
 use ringhold_core::{Error, ErrorKind, Result, Update};
 use tokio::sync::watch;
 
-use super::read::Position;
 use super::Shared;
+use super::read::Position;
 
 /// Follows the membership.
 ///
@@ -24,7 +24,11 @@ pub(super) struct MemoryWatch {
 impl MemoryWatch {
     pub(super) fn new(shared: Arc<Shared>, position: Position) -> Self {
         let bell = shared.bell.subscribe();
-        Self { shared, bell, position }
+        Self {
+            shared,
+            bell,
+            position,
+        }
     }
 }
 

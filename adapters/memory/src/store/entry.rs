@@ -47,7 +47,15 @@ pub(crate) struct Entry {
 impl Entry {
     /// A new session that expires at `deadline`.
     pub(crate) fn new(record: SessionRecord, deadline: Duration, login: Option<Login>) -> Self {
-        Self { record, deadline, armed: deadline, linked: true, login, saved: None, take: None }
+        Self {
+            record,
+            deadline,
+            armed: deadline,
+            linked: true,
+            login,
+            saved: None,
+            take: None,
+        }
     }
 
     /// Whether readers see it.
@@ -70,7 +78,11 @@ impl Entry {
     /// The answer to the login `id` once more, if that is the one that holds the session.
     pub(crate) fn repeat(&self, id: &SessionId, now: Duration) -> Option<Created> {
         let login = self.login.as_ref().filter(|login| login.id == *id)?;
-        let outcome = if login.id == self.record.id { CreateOutcome::New } else { CreateOutcome::TakenOver };
+        let outcome = if login.id == self.record.id {
+            CreateOutcome::New
+        } else {
+            CreateOutcome::TakenOver
+        };
         Some(Created::new(outcome, self.show(now), login.displaced.clone()))
     }
 

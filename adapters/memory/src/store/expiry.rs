@@ -33,7 +33,11 @@ impl ExpiryIndex {
     /// Says that a session is now due at `due`, and answers the time at which it is armed then.
     #[must_use]
     pub(crate) fn moved(&mut self, id: SessionId, armed: Duration, due: Duration) -> Duration {
-        if due < armed { self.rearm(id, armed, due) } else { armed }
+        if due < armed {
+            self.rearm(id, armed, due)
+        } else {
+            armed
+        }
     }
 
     /// Arms an entry anew, earlier or later, and answers the time at which it is armed then.

@@ -34,7 +34,9 @@ impl SessionPartition {
             _ => return Err(unknown_rule()),
         };
         let oldest = live.iter().take(ending);
-        let displaced = oldest.filter_map(|id| self.end(id, Ending::Displaced, now)).collect();
+        let displaced = oldest
+            .filter_map(|id| self.end(id, Ending::Displaced, now))
+            .collect();
         Ok(self.insert_new(request, displaced, now))
     }
 
@@ -47,9 +49,15 @@ impl SessionPartition {
         }
         if let Some(entry) = self.sessions.get(id) {
             if entry.record.player != *player {
-                return Err(exists(request, "is refused: the session id belongs to another player"));
+                return Err(exists(
+                    request,
+                    "is refused: the session id belongs to another player",
+                ));
             }
-            return entry.repeat(id, now).map(Some).ok_or_else(|| ended(CREATE, id, EndReason::Displaced));
+            return entry
+                .repeat(id, now)
+                .map(Some)
+                .ok_or_else(|| ended(CREATE, id, EndReason::Displaced));
         }
         Ok(self.linked(player).find_map(|entry| entry.repeat(id, now)))
     }
@@ -66,7 +74,9 @@ impl SessionPartition {
             TakeoverFrom::Anyone => newest(),
             TakeoverFrom::Own => {
                 let mine = |id: &&SessionId| {
-                    self.sessions.get(*id).is_some_and(|entry| entry.record.owner == request.owner)
+                    self.sessions
+                        .get(*id)
+                        .is_some_and(|entry| entry.record.owner == request.owner)
                 };
                 match live.iter().rev().find(mine) {
                     Some(id) => Some(*id),
@@ -90,24 +100,50 @@ impl SessionPartition {
         end_login(&mut self.tombstones, entry, now);
         entry.hand_to(request.owner, request.nonce);
         extend(&mut self.expiry, entry, request.ttl, now);
-        entry.login = Some(Login { id: request.id, displaced: displaced.clone() });
+        entry.login = Some(Login {
+            id: request.id,
+            displaced: displaced.clone(),
+        });
         Ok(Created::new(CreateOutcome::TakenOver, entry.show(now), displaced))
     }
 
     fn insert_new(&mut self, request: CreateSession, displaced: Vec<Displaced>, now: Duration) -> Created {
         self.unlink_expired(&request.player, now);
-        let CreateSession { id, player, owner, nonce, ttl, data, .. } = request;
+        let CreateSession {
+            id,
+            player,
+            owner,
+            nonce,
+            ttl,
+            data,
+            ..
+        } = request;
         let session = SessionRecord::new(id, player, owner, nonce, ttl, data);
-        let login = Login { id, displaced: displaced.clone() };
-        self.insert(Entry::new(session.clone(), now.saturating_add(ttl.duration()), Some(login)));
+        let login = Login {
+            id,
+            displaced: displaced.clone(),
+        };
+        self.insert(Entry::new(
+            session.clone(),
+            now.saturating_add(ttl.duration()),
+            Some(login),
+        ));
         Created::new(CreateOutcome::New, session, displaced)
     }
 }
 
 fn exists(request: &CreateSession, why: &str) -> Error {
-    Error::new(ErrorKind::AlreadyExists, CREATE, format!("player {:?} {why}", request.player))
+    Error::new(
+        ErrorKind::AlreadyExists,
+        CREATE,
+        format!("player {:?} {why}", request.player),
+    )
 }
 
 fn unknown_rule() -> Error {
-    Error::new(ErrorKind::Unsupported, CREATE, "this build does not know the rule for live sessions")
+    Error::new(
+        ErrorKind::Unsupported,
+        CREATE,
+        "this build does not know the rule for live sessions",
+    )
 }

@@ -14,9 +14,7 @@ use std::time::Duration;
 
 use ringhold_core::clock::StoreClock;
 use ringhold_core::session::{Displaced, EndReason};
-use ringhold_core::{
-    Error, ErrorKind, NodeIncarnation, PlayerId, Result, SessionId, SessionRecord, Ttl,
-};
+use ringhold_core::{Error, ErrorKind, NodeIncarnation, PlayerId, Result, SessionId, SessionRecord, Ttl};
 
 use super::entry::Entry;
 use super::expiry::ExpiryIndex;
@@ -48,13 +46,19 @@ impl SessionPartition {
     /// A live session.
     pub(crate) fn get(&self, time: Duration, id: &SessionId) -> Option<SessionRecord> {
         let now = self.clock.read(time);
-        self.sessions.get(id).filter(|entry| entry.is_live(now)).map(|entry| entry.show(now))
+        self.sessions
+            .get(id)
+            .filter(|entry| entry.is_live(now))
+            .map(|entry| entry.show(now))
     }
 
     /// The live sessions of a player, oldest first.
     pub(crate) fn find(&self, time: Duration, player: &PlayerId) -> Vec<SessionRecord> {
         let now = self.clock.read(time);
-        self.linked(player).filter(|entry| entry.is_live(now)).map(|entry| entry.show(now)).collect()
+        self.linked(player)
+            .filter(|entry| entry.is_live(now))
+            .map(|entry| entry.show(now))
+            .collect()
     }
 
     /// The `limit` live sessions with the smallest ids after `after`, by id; only those of `owner`
@@ -84,7 +88,11 @@ impl SessionPartition {
 
     /// The linked sessions of a player, oldest first.
     pub(super) fn linked(&self, player: &PlayerId) -> impl Iterator<Item = &Entry> {
-        self.players.get(player).into_iter().flatten().filter_map(|id| self.sessions.get(id))
+        self.players
+            .get(player)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.sessions.get(id))
     }
 
     /// The ids of a player's linked sessions that live or, with `live` false, have expired.
@@ -191,7 +199,11 @@ pub(super) fn ended(operation: &'static str, id: &SessionId, reason: EndReason) 
         EndReason::Expired => "has expired and was acknowledged",
         _ => "has ended",
     };
-    Error::new(ErrorKind::Fenced, operation, format!("session {id:?} {how}; log in again"))
+    Error::new(
+        ErrorKind::Fenced,
+        operation,
+        format!("session {id:?} {how}; log in again"),
+    )
 }
 
 /// The refusal of a write under another fence than the one that stands.
@@ -203,5 +215,9 @@ pub(super) fn fenced(operation: &'static str, entry: &Entry) -> Error {
 
 /// The refusal of a write to what nothing is known of.
 pub(super) fn not_found(operation: &'static str, id: &SessionId) -> Error {
-    Error::new(ErrorKind::NotFound, operation, format!("nothing is known of session {id:?}"))
+    Error::new(
+        ErrorKind::NotFound,
+        operation,
+        format!("nothing is known of session {id:?}"),
+    )
 }

@@ -72,7 +72,7 @@ impl SessionPartition {
     pub(crate) fn ack_expired(&mut self, time: Duration, request: AckExpired) -> Result<()> {
         const ACK: &str = "ack_expired";
         let now = self.clock.advance(time);
-        let AckExpired { id, token } = request;
+        let AckExpired { id, token, .. } = request;
         let ending = Ending::Expired(token);
         let Some(entry) = self.sessions.get(&id) else {
             return match self.tombstones.get(&id) {

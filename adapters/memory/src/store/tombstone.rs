@@ -64,14 +64,13 @@ impl Tombstones {
         {
             self.queue.pop_front();
             // A later burial of the same id has a later deadline and an entry of its own.
-            if self.by_id.get(&id).is_some_and(|tombstone| tombstone.deadline <= now) {
+            if self
+                .by_id
+                .get(&id)
+                .is_some_and(|tombstone| tombstone.deadline <= now)
+            {
                 self.by_id.remove(&id);
             }
-        }
-        if self.by_id.is_empty() {
-            // What a burst of logins took is given back.
-            self.by_id.shrink_to(64);
-            self.queue.shrink_to(64);
         }
     }
 
@@ -100,7 +99,10 @@ mod tests {
         assert_eq!(tombstones.len(), (2, 3));
         tombstones.purge(at(61));
         assert_eq!(tombstones.get(&id(2)), None);
-        assert_eq!(tombstones.get(&id(1)).map(Ending::reason), Some(EndReason::Removed));
+        assert_eq!(
+            tombstones.get(&id(1)).map(Ending::reason),
+            Some(EndReason::Removed)
+        );
         tombstones.purge(at(65));
         assert_eq!(tombstones.len(), (0, 0));
     }

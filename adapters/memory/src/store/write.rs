@@ -9,7 +9,7 @@ use ringhold_core::session::{
 use ringhold_core::{Error, ErrorKind, Fence, Result, Version};
 
 use super::entry::Entry;
-use super::partition::{SessionPartition, end_login, ended, extend, fenced, writable};
+use super::partition::{SessionPartition, end_login, extend, fenced, writable};
 use super::tombstone::Ending;
 
 impl SessionPartition {
@@ -47,9 +47,9 @@ impl SessionPartition {
     fn touch(&mut self, touch: &Touch, now: Duration) -> Touched {
         match self.sessions.get_mut(&touch.id) {
             Some(entry) if !entry.linked => Touched::Ended(EndReason::Displaced),
-            Some(entry) if entry.record.fence != touch.fence => {
-                Touched::Fenced { owner: entry.record.owner.clone() }
-            }
+            Some(entry) if entry.record.fence != touch.fence => Touched::Fenced {
+                owner: entry.record.owner.clone(),
+            },
             Some(entry) => {
                 extend(&mut self.expiry, entry, touch.ttl, now);
                 Touched::Renewed
@@ -82,7 +82,7 @@ impl SessionPartition {
     }
 
     /// Ends what stands under the caller's fence.
-    pub(crate) fn remove(&mut self, time: Duration, request: RemoveSession) -> Result<Removed> {
+    pub(crate) fn remove(&mut self, time: Duration, request: &RemoveSession) -> Result<Removed> {
         const REMOVE: &str = "remove";
         let now = self.clock.advance(time);
         let ending = Ending::Removed(request.operation);
@@ -102,7 +102,12 @@ impl SessionPartition {
     pub(crate) fn restore(&mut self, time: Duration, request: RestoreSession) -> Result<Restored> {
         const RESTORE: &str = "restore";
         let now = self.clock.advance(time);
-        let RestoreSession { session, nonce, live_max, .. } = request;
+        let RestoreSession {
+            session,
+            nonce,
+            live_max,
+            ..
+        } = request;
         match writable(&mut self.sessions, &self.tombstones, RESTORE, &session.id) {
             Ok(entry) => {
                 let own = entry.record.fence == session.fence;
@@ -115,7 +120,10 @@ impl SessionPartition {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let live = self.linked(&session.player).filter(|entry| entry.is_live(now)).count();
+        let live = self
+            .linked(&session.player)
+            .filter(|entry| entry.is_live(now))
+            .count();
         if live >= usize::from(live_max.max(1)) {
             let context = format!("player {:?} has {live} other live sessions", session.player);
             return Err(Error::new(ErrorKind::AlreadyExists, RESTORE, context));
@@ -123,7 +131,10 @@ impl SessionPartition {
         self.unlink_expired(&session.player, now);
         let deadline = now.saturating_add(session.ttl.duration());
         let mut record = session;
-        record.fence = Fence { epoch: record.fence.epoch.saturating_add(1), nonce };
+        record.fence = Fence {
+            epoch: record.fence.epoch.saturating_add(1),
+            nonce,
+        };
         let entry = Entry::new(record, deadline, None);
         let restored = Restored::new(entry.show(now));
         self.insert(entry);
@@ -136,6 +147,9 @@ fn check_version(operation: &'static str, entry: &Entry, seen: Version) -> Resul
     if stands == seen {
         return Ok(());
     }
-    let context = format!("the data of session {:?} is at version {stands}, not {seen}", entry.record.id);
+    let context = format!(
+        "the data of session {:?} is at version {stands}, not {seen}",
+        entry.record.id
+    );
     Err(Error::new(ErrorKind::VersionConflict, operation, context))
 }

@@ -1,0 +1,50 @@
+//! The commands over a running fleet. Each reads through an [`Observer`] and its backend.
+
+pub mod completions;
+pub mod locate;
+pub mod nodes;
+pub mod owner;
+pub mod sessions;
+pub mod watch;
+
+use ringhold::{Fleet, Observer};
+
+use crate::args::{Command, Global};
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::target;
+
+/// Opens the backend that the arguments name, and runs one command on it.
+///
+/// # Errors
+/// Of opening; `Unsupported` on an embedded backend; and those of the command.
+pub async fn run(command: &Command, global: &Global, output: &mut Output<'_>) -> Result<(), Failure> {
+    let backend = global.backend.with_fleet(global.fleet.as_ref()).open().await?;
+    target::needs_shared(command.name(), backend.scheme, &backend.capabilities)?;
+    let observer = Fleet::builder(backend).observe().await?;
+    on(&observer, command, output).await
+}
+
+/// Runs one command on a fleet that is observed already.
+///
+/// # Errors
+/// Those of the command; `Usage` for one that is not about a running fleet.
+pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Nodes => nodes::run(observer, output).await,
+        Command::Sessions(command) => sessions::run(observer, command, output).await,
+        Command::Locate { player } => locate::run(observer, player, output).await,
+        Command::Owner { key } => owner::run(observer, key, output),
+        Command::Watch => watch::run(observer, output, ctrl_c()).await,
+        Command::Demo(_) | Command::Completions(_) => {
+            Err(Failure::usage(format!("`{}` is not about a running fleet", command.name())))
+        }
+    }
+}
+
+/// Resolves at ctrl-c; never where the platform cannot tell.
+pub(crate) async fn ctrl_c() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

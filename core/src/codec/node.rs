@@ -1,0 +1,131 @@
+//! The stored form of node records.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{self, Fields, Kind};
+use crate::id::{Build, Zone};
+use crate::node::{Endpoints, Formats, Labels, NodeState};
+use crate::{Incarnation, NodeId, NodeRecord, Nonce, Result, Weight};
+
+/// The fixed part of a stored node record, which is read without decoding the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeHeader {
+    /// Which run of the node.
+    pub incarnation: Incarnation,
+}
+
+impl NodeHeader {
+    /// How many bytes it takes at the beginning of a record, with the envelope.
+    pub const LEN: usize = envelope::LEN + 24;
+
+    /// Reads the header of a stored node record; the body is not looked at. O(1).
+    ///
+    /// # Errors
+    /// `Corrupt` for anything but the beginning of a node record, `Unsupported` for a newer format.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        Self::read_fields(&mut Kind::Node.open(bytes)?)
+    }
+
+    fn read_fields(fields: &mut Fields<'_>) -> Result<Self> {
+        let (number, nonce) = (fields.u64()?, Nonce::from_bytes(fields.bytes()?));
+        Ok(Self {
+            incarnation: Incarnation { number, nonce },
+        })
+    }
+}
+
+/// The body as it is written; `Body` has the same fields in the same order.
+#[derive(Serialize)]
+struct BodyRef<'a> {
+    id: &'a NodeId,
+    state: NodeState,
+    endpoints: &'a Endpoints,
+    zone: &'a Zone,
+    weight: Weight,
+    capacity: Option<u32>,
+    labels: &'a Labels,
+    build: &'a Build,
+    formats: Formats,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    id: NodeId,
+    state: NodeState,
+    endpoints: Endpoints,
+    zone: Zone,
+    weight: Weight,
+    capacity: Option<u32>,
+    labels: Labels,
+    build: Build,
+    formats: Formats,
+}
+
+/// The stored form of a node record, in the newest format.
+///
+/// # Errors
+/// None today: a record cannot hold what has no stored form.
+pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
+    let NodeRecord {
+        id,
+        incarnation,
+        state,
+        endpoints,
+        zone,
+        weight,
+        capacity,
+        labels,
+        build,
+        formats,
+    } = record;
+    let mut out = Kind::Node.begin(512);
+    out.extend_from_slice(&incarnation.number.to_le_bytes());
+    out.extend_from_slice(&incarnation.nonce.to_bytes());
+    let (state, weight, capacity, formats) = (*state, *weight, *capacity, *formats);
+    let body = BodyRef {
+        id,
+        state,
+        endpoints,
+        zone,
+        weight,
+        capacity,
+        labels,
+        build,
+        formats,
+    };
+    Kind::Node.finish(out, &body)
+}
+
+/// Reads a stored node record.
+///
+/// # Errors
+/// `Corrupt` for anything but a whole node record and nothing behind it, `Unsupported` for a newer
+/// format.
+pub fn decode_node(bytes: &[u8]) -> Result<NodeRecord> {
+    let mut fields = Kind::Node.open(bytes)?;
+    let NodeHeader { incarnation } = NodeHeader::read_fields(&mut fields)?;
+    let Body {
+        id,
+        state,
+        endpoints,
+        zone,
+        weight,
+        capacity,
+        labels,
+        build,
+        formats,
+    } = fields.body()?;
+    Ok(NodeRecord {
+        id,
+        incarnation,
+        state,
+        endpoints,
+        zone,
+        weight,
+        capacity,
+        labels,
+        build,
+        formats,
+    })
+}

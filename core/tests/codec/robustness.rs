@@ -1,0 +1,369 @@
+//! Bytes that are not what they should be.
+//!
+//! That a decoder allocates no more than its input warrants is shown without a counting allocator,
+//! which would need `unsafe`: texts and data are borrowed from the input until their limits are
+//! checked, so a claimed length that the input does not have allocates nothing; sequences make room
+//! for four elements before they have read one (`codec/bounded.rs` tests that, with an input that
+//! claims to be endless); maps make none. Here claims of gigabytes come to a typed error, which they
+//! could not if anybody believed them: the address space of a test run does not hold them.
+
+use bytes::Bytes;
+use ringhold_core::codec::{
+    NodeHeader, SessionHeader, StoredLogin, decode_frame, decode_node, decode_session, encode_frame,
+    encode_node, encode_session,
+};
+use ringhold_core::session::{CreateOutcome, Displaced};
+use ringhold_core::transport::BODY_BYTES_MAX;
+use ringhold_core::{Error, ErrorKind, Limits, Result};
+
+use crate::values::{self, Golden, Message};
+
+/// Decodes as what it is, and reads the header where there is one.
+fn decode(golden: &Golden, bytes: &[u8]) -> Result<()> {
+    match golden.name {
+        "session-v1" | "session-plain-v1" => decode_session(bytes).map(drop),
+        "node-v1" | "node-plain-v1" => decode_node(bytes).map(drop),
+        _ => decode_frame::<Message>(bytes).map(drop),
+    }
+}
+
+/// Any bytes are read by any reader without a panic; the errors have one of two kinds.
+pub fn read_all_ways(bytes: &[u8]) {
+    let errors = [
+        decode_session(bytes).err(),
+        decode_node(bytes).err(),
+        decode_frame::<Message>(bytes).err(),
+        SessionHeader::read(bytes).err(),
+        NodeHeader::read(bytes).err(),
+    ];
+    for error in errors.into_iter().flatten() {
+        assert!(
+            matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported),
+            "{error}"
+        );
+        assert!(!error.is_retryable());
+    }
+}
+
+fn corrupt(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corrupt
+}
+
+/// The bytes of a golden file with some of them replaced.
+fn patched(golden: &Golden, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut all = golden.bytes.to_vec();
+    all[offset..offset + bytes.len()].copy_from_slice(bytes);
+    all
+}
+
+#[test]
+fn cut_short_anywhere_is_corrupt() {
+    for golden in values::ALL {
+        for len in 0..golden.bytes.len() {
+            let error = decode(&golden, &golden.bytes[..len]).unwrap_err();
+            assert!(corrupt(&error), "{} of {len} bytes: {error}", golden.name);
+            read_all_ways(&golden.bytes[..len]);
+        }
+    }
+    for len in 0..SessionHeader::LEN {
+        assert!(corrupt(
+            &SessionHeader::read(&values::SESSION.bytes[..len]).unwrap_err()
+        ));
+    }
+    for len in 0..NodeHeader::LEN {
+        assert!(corrupt(
+            &NodeHeader::read(&values::NODE.bytes[..len]).unwrap_err()
+        ));
+    }
+}
+
+#[test]
+fn anything_behind_the_end_is_corrupt() {
+    for golden in values::ALL {
+        for tail in [b"\0".as_slice(), b"\xff", golden.bytes] {
+            let error = decode(&golden, &[golden.bytes, tail].concat()).unwrap_err();
+            assert!(corrupt(&error), "{}: {error}", golden.name);
+            assert!(error.context().ends_with("bytes follow its end"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_never_panics() {
+    for golden in values::ALL {
+        for bit in 0..golden.bytes.len() * 8 {
+            let mut bytes = golden.bytes.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            read_all_ways(&bytes);
+            if bit < 32 {
+                assert!(
+                    corrupt(&decode(&golden, &bytes).unwrap_err()),
+                    "bit {bit} of {}",
+                    golden.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    for golden in values::ALL {
+        for format in [2_u16, 300, u16::MAX] {
+            let bytes = patched(&golden, 4, &format.to_le_bytes());
+            // The rest may have changed in any way, also in length.
+            for bytes in [&bytes[..], &bytes[..6]] {
+                let error = decode(&golden, bytes).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(error.context().contains(&format!("format {format} ")), "{error}");
+            }
+        }
+        let error = decode(&golden, &patched(&golden, 4, &[0, 0])).unwrap_err();
+        assert!(corrupt(&error), "{error}");
+    }
+    let header = patched(&values::SESSION, 4, &[2, 0]);
+    assert_eq!(
+        SessionHeader::read(&header).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+}
+
+#[test]
+fn another_kind_is_named() {
+    let error = decode_session(values::NODE.bytes).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "session record: corrupt: this is a node record"
+    );
+    let error = decode_node(values::FRAME.bytes).unwrap_err();
+    assert_eq!(error.to_string(), "node record: corrupt: this is a peer message");
+    let error = decode_frame::<Message>(values::SESSION.bytes).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "peer message: corrupt: this is a session record"
+    );
+    let error = decode_node(&patched(&values::NODE, 3, &[9])).unwrap_err();
+    assert_eq!(error.to_string(), "node record: corrupt: kind 9 is not known");
+}
+
+#[test]
+fn foreign_bytes_are_corrupt() {
+    for foreign in [
+        b"".as_slice(),
+        b"\0",
+        b"\xf5",
+        b"{\"player\": \"ada\"}",
+        &[0xff; 4_096],
+        &[0; 4_096],
+    ] {
+        for golden in values::ALL {
+            assert!(corrupt(&decode(&golden, foreign).unwrap_err()));
+        }
+        read_all_ways(foreign);
+    }
+}
+
+#[test]
+fn header_fields_out_of_range_are_corrupt() {
+    let plain = &values::SESSION_PLAIN;
+    for (offset, bytes) in [
+        (6, [4].as_slice()),           // a flag that is not known
+        (6, &[0x80]),                  // another
+        (71, &999_u64.to_le_bytes()),  // a time to live below 1 s
+        (71, &u64::MAX.to_le_bytes()), // one above 30 days
+        (79, &[1]),                    // a token without a take
+        (95, &[1]),                    // a time without a take
+    ] {
+        let bytes = patched(plain, offset, bytes);
+        assert!(corrupt(&decode_session(&bytes).unwrap_err()), "at {offset}");
+        assert!(corrupt(&SessionHeader::read(&bytes).unwrap_err()), "at {offset}");
+    }
+}
+
+/// Bodies that are well-formed but for one value.
+#[test]
+fn body_values_over_their_limits_are_corrupt() {
+    let session = |body: &[u8]| [&values::SESSION_PLAIN.bytes[..SessionHeader::LEN], body].concat();
+    let node = |body: &[u8]| [&values::NODE_PLAIN.bytes[..NodeHeader::LEN], body].concat();
+    let text = |len: u8, rest: &[u8]| [&[len][..], &vec![b'a'; usize::from(len)], rest].concat();
+    let id = [&[0x00][..], &[7; 16]].concat();
+
+    // First that the parts fit together as they should.
+    decode_session(&session(&[&id[..], b"\x01p", b"\x01a", b"\0\0\0"].concat())).unwrap();
+    for body in [
+        [&[0x80, 0x08][..], &[7; 16], b"\x01p", b"\x01a", b"\0\0\0"].concat(), // partition 1,024
+        [&id[..], b"\0", b"\x01a", b"\0\0\0"].concat(),                        // a player without a name
+        [&id[..], b"\x81\x01", &[b'a'; 129], b"\x01a", b"\0\0\0"].concat(),    // one of 129 bytes
+        [&id[..], b"\x01\xff", b"\x01a", b"\0\0\0"].concat(),                  // one that is not UTF-8
+        [&id[..], b"\x01p", &text(65, b""), b"\0\0\0"].concat(),               // a node id of 65 bytes
+        [&id[..], b"\x01p", b"\x01 ", b"\0\0\0"].concat(),                     // one with a blank
+        [&id[..], b"\x01p", b"\x01a", b"\x02\0\0"].concat(),                   // an option that is neither
+    ] {
+        let error = decode_session(&session(&body)).unwrap_err();
+        assert!(corrupt(&error), "{body:?}: {error}");
+    }
+
+    decode_node(&node(b"\x01a\x01\0\0\x01\0\0\0\x01\x01")).unwrap();
+    let rest = b"\0\x01\0\0\0\x01\x01";
+    for body in [
+        b"\x01a\x03\0\0\x01\0\0\0\x01\x01".to_vec(), // a state that is not known
+        b"\x01a\x01\0\0\x81\x02\0\0\0\x01\x01".to_vec(), // weight 257
+        b"\x01a\x01\0\0\x01\0\0\0\x01\x80\x80\x04".to_vec(), // format 65,536
+        b"\x01a\x01\0\0\x01\x01\xff\xff\xff\xff\x1f\0\0\x01\x01".to_vec(), // a capacity above 2^32
+        [b"\x01a\x01\x02\x01b\x01x\x01a\x01x", &rest[..]].concat(), // endpoints out of order
+        [b"\x01a\x01\x02\x01b\x01x\x01b\x01x", &rest[..]].concat(), // one twice
+        [
+            b"\x01a\x01\x09",
+            &(b'a'..=b'i').flat_map(|c| [1, c, 1, c]).collect::<Vec<_>>()[..],
+            rest,
+        ]
+        .concat(), // 9 of them
+    ] {
+        let error = decode_node(&node(&body)).unwrap_err();
+        assert!(corrupt(&error), "{body:?}: {error}");
+    }
+}
+
+#[test]
+fn claims_of_gigabytes_are_corrupt() {
+    // 4 GiB, 2^63 and 2^64 - 1, and a number that has no end.
+    let claims: [&[u8]; 4] = [
+        b"\x80\x80\x80\x80\x10",
+        b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        &[0xff; 32],
+    ];
+    for golden in values::ALL {
+        // In the place of every byte behind the envelope, so of every length there is.
+        for offset in 6..golden.bytes.len() {
+            for claim in claims {
+                let (before, after) = golden.bytes.split_at(offset);
+                read_all_ways(&[before, claim, &after[1..]].concat());
+                read_all_ways(&[before, claim].concat());
+            }
+        }
+    }
+    // The length of the data, and how many holds were displaced.
+    for (cut, what) in [(1, "data"), (2, "login")] {
+        let bytes = values::SESSION_PLAIN.bytes;
+        for claim in &claims[..3] {
+            let option = if what == "login" {
+                [&[1][..], &[0; 17]].concat()
+            } else {
+                Vec::new()
+            };
+            let bytes = [&bytes[..bytes.len() - cut], &option, claim].concat();
+            assert!(corrupt(&decode_session(&bytes).unwrap_err()), "{what}");
+        }
+    }
+}
+
+#[test]
+fn data_is_limited_both_ways() {
+    let mut session = values::session_plain();
+    session.data = Bytes::from(vec![7; Limits::DATA_BYTES_CEILING]);
+    let bytes = encode_session(&session).unwrap();
+    assert_eq!(decode_session(&bytes).unwrap(), session);
+
+    session.data = Bytes::from(vec![7; Limits::DATA_BYTES_CEILING + 1]);
+    assert_eq!(encode_session(&session).unwrap_err().kind(), ErrorKind::TooLarge);
+    // The same by hand: the length is a varint of three bytes either way.
+    let len = bytes.len() - Limits::DATA_BYTES_CEILING - 3;
+    let over = [&bytes[..len], b"\x81\x80\x40", &session.data].concat();
+    assert!(corrupt(&decode_session(&over).unwrap_err()));
+}
+
+#[test]
+fn displaced_holds_are_limited() {
+    let mut session = values::session_plain();
+    let hold = Displaced::new(session.id, session.owner.clone(), session.fence);
+    session.login = Some(StoredLogin::new(
+        session.id,
+        vec![hold; StoredLogin::DISPLACED_MAX],
+    ));
+    let bytes = encode_session(&session).unwrap();
+    assert_eq!(decode_session(&bytes).unwrap(), session);
+    let Some(login) = &mut session.login else {
+        unreachable!("it was set above")
+    };
+    login.displaced.push(login.displaced[0].clone());
+    assert_eq!(encode_session(&session).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[test]
+fn frames_are_limited_both_ways() {
+    let blob = vec![7_u8; BODY_BYTES_MAX];
+    assert_eq!(encode_frame(&blob).unwrap_err().kind(), ErrorKind::TooLarge);
+    // The envelope has 6 bytes, and the length of the vector 3.
+    let most = &blob[9..];
+    let bytes = encode_frame(&most).unwrap();
+    assert_eq!(bytes.len(), BODY_BYTES_MAX);
+    assert_eq!(decode_frame::<Vec<u8>>(&bytes).unwrap(), most);
+    let over = [&bytes[..], b"\0"].concat();
+    assert_eq!(
+        decode_frame::<Vec<u8>>(&over).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+}
+
+#[test]
+fn a_message_without_a_wire_form_is_an_invalid_argument() {
+    struct Endless;
+    impl serde::Serialize for Endless {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq((0_u8..9).filter(|number| number % 2 == 0))
+        }
+    }
+    assert_eq!(
+        encode_frame(&Endless).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
+}
+
+#[test]
+fn ten_megabytes_of_noise_are_corrupt() {
+    // A generator of its own (xorshift), as nothing here may depend on a random source.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise: Vec<u8> = (0..10_000_000 / 8)
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .collect();
+    for golden in &values::ALL[..4] {
+        assert!(corrupt(&decode(golden, &noise).unwrap_err()));
+        // Behind a good header, too.
+        let good = golden.bytes[..SessionHeader::LEN.min(golden.bytes.len() - 1)].len();
+        noise[..good].copy_from_slice(&golden.bytes[..good]);
+        assert!(corrupt(&decode(golden, &noise).unwrap_err()));
+    }
+    assert_eq!(
+        decode_frame::<Message>(&noise).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+}
+
+#[test]
+fn a_stored_session_shows_what_a_reader_sees() {
+    let session = values::session();
+    let record = session.record(1_234_567_000);
+    assert_eq!(record.remaining.as_millis(), 890);
+    assert!(session.record(u64::MAX).remaining.is_zero());
+    assert_eq!(session.login_outcome(), Some(CreateOutcome::TakenOver));
+    assert_eq!(values::session_plain().login_outcome(), None);
+    let mut new = session.clone();
+    new.login = Some(StoredLogin::new(new.id, Vec::new()));
+    assert_eq!(new.login_outcome(), Some(CreateOutcome::New));
+    // Data and whole ids are not shown.
+    let shown = format!("{session:?}");
+    assert!(
+        shown.contains("data_bytes: 9") && !shown.contains("level") && !shown.contains("1011121314"),
+        "{shown}"
+    );
+    assert_eq!(
+        decode_node(&encode_node(&values::node_record()).unwrap()).unwrap(),
+        values::node_record()
+    );
+}

@@ -1,0 +1,248 @@
+//! Rules of registering.
+
+use ringhold_core::discovery::RegisterNode;
+use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
+use ringhold_core::node::Load;
+use ringhold_core::{ErrorKind, Membership, NodeIncarnation, NodeRecord, NodeState, Timing, Update, Weight};
+
+use super::steps::{Bed, in_words, records};
+use crate::DiscoveryHarness;
+use crate::expect::{done, refused};
+
+/// A record with something in every field.
+pub(super) fn full_record(bed: &Bed<'_>) -> NodeRecord {
+    let mut record = bed.make.node();
+    let player = EndpointName::new("player").expect("a word");
+    record
+        .endpoints
+        .insert(
+            player,
+            Address::new("wss://[::1]:4000/?a={b}").expect("an address"),
+        )
+        .expect("room");
+    let label = (
+        LabelKey::new("mode").expect("a word"),
+        LabelValue::new("capture the {flag} \u{1F3F4}"),
+    );
+    record
+        .labels
+        .insert(label.0, label.1.expect("a text"))
+        .expect("room");
+    record.state = NodeState::Joining;
+    record.zone = Zone::new("eu-west-1a").expect("a word");
+    record.weight = Weight::new(3).expect("in range");
+    record.capacity = Some(u32::MAX);
+    record.build = Build::new("1.2.3 (\u{e9})").expect("a text");
+    record
+}
+
+/// `register_gives_the_next_incarnation`.
+pub async fn register_gives_the_next_incarnation<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("register_gives_the_next_incarnation", harness).await;
+    assert_eq!(bed.members().await.members, [], "nobody is there yet");
+    // What the node last knew of, and what it gets.
+    let id = bed.make.node_id();
+    for (known, number) in [(0, 1), (0, 2), (41, 42), (7, 43), (43, 44)] {
+        let mut record = full_record(&bed);
+        record.id = id.clone();
+        record.incarnation.number = known;
+        let registered = bed.register(&record).await;
+        assert_eq!(
+            registered.incarnation.number, number,
+            "the number after {known} and all before"
+        );
+        assert_eq!(
+            registered.incarnation.nonce, record.incarnation.nonce,
+            "the nonce is the caller's"
+        );
+
+        record.incarnation = registered.incarnation;
+        let member = registered
+            .membership
+            .get(&id)
+            .expect("the node is in the answered membership");
+        assert_eq!(*member.record, record, "the record is the caller's");
+        assert_eq!(
+            (member.load, member.lapsed),
+            (Load::default(), false),
+            "it has just come"
+        );
+        same(
+            &registered.membership,
+            &bed.members().await,
+            "the answered membership is that of now",
+        );
+    }
+    let other = bed.join().await;
+    assert_eq!(other.incarnation.number, 1, "every id counts for itself");
+    assert_eq!(bed.members().await.members.len(), 2, "one member per id");
+}
+
+/// Checks that two memberships are the same, but for how long ago the clock was moved.
+pub(super) fn same(got: &Membership, expected: &Membership, what: &str) {
+    assert_eq!(records(got), records(expected), "{what}");
+    assert_eq!(got.members, expected.members, "{what}: loads and leases");
+    assert_eq!(
+        got.unreadable, expected.unreadable,
+        "{what}: members that cannot be read"
+    );
+}
+
+/// `register_is_idempotent`.
+pub async fn register_is_idempotent<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("register_is_idempotent", harness).await;
+    let record = bed.make.node();
+    let first = bed.register(&record).await;
+    let node = NodeIncarnation::new(record.id.clone(), first.incarnation);
+    let again = bed.register(&record).await;
+    assert_eq!(
+        again.incarnation, first.incarnation,
+        "a repetition answers the same incarnation"
+    );
+    same(
+        &again.membership,
+        &first.membership,
+        "a repetition changes nothing",
+    );
+
+    bed.join().await;
+    let before = bed.members().await;
+    let again = bed.register(&record).await;
+    assert_eq!(
+        again.incarnation, first.incarnation,
+        "a late repetition answers the same incarnation"
+    );
+    same(
+        &again.membership,
+        &before,
+        "a late repetition answers the membership of now, and changes nothing",
+    );
+    assert_eq!(
+        bed.changes(&node, before.revision).await,
+        [],
+        "nobody is told anything"
+    );
+}
+
+/// `register_supersedes`.
+pub async fn register_supersedes<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("register_supersedes", harness).await;
+    let (observer, old) = (bed.join().await, bed.join().await);
+    let before = bed.revision().await;
+    let new = bed.join_as(old.node.clone()).await;
+    assert_eq!(new.incarnation.number, old.incarnation.number + 1);
+    let updates = bed.changes(&observer, before).await;
+    let expected = [format!("{old} left: superseded"), format!("{new} joined")];
+    assert_eq!(
+        in_words(&updates),
+        expected,
+        "the old run leaves before the new one joins"
+    );
+    let members = bed.members().await;
+    assert!(
+        members.contains(&new) && !members.contains(&old),
+        "the new run is the member: {members:?}"
+    );
+    assert_eq!(members.members.len(), 2);
+    assert_eq!(updates.last().and_then(Update::revision), Some(members.revision));
+}
+
+/// `register_checks_the_timing`.
+pub async fn register_checks_the_timing<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    let mut bed = Bed::new("register_checks_the_timing", harness).await;
+    assert_eq!(
+        done("timing", bed.discovery.timing().await),
+        None,
+        "before the first registration"
+    );
+    // Leases by whose last digits a message is seen to name them.
+    let with = |millis| {
+        let lease = bed.timing.lease() + std::time::Duration::from_millis(millis);
+        Timing::new(bed.timing.heartbeat(), lease).expect("a lease that is a little longer")
+    };
+    let (stored, other) = (with(17), with(23));
+    bed.timing = stored;
+    let node = bed.join().await;
+    assert_eq!(
+        done("timing", bed.discovery.timing().await),
+        Some(stored),
+        "the first node's is stored"
+    );
+
+    let before = bed.members().await;
+    let record = bed.make.node();
+    for id in [record.id.clone(), node.node.clone()] {
+        let record = bed.make.run_of(id);
+        let result = bed.discovery.register(RegisterNode::new(record, other)).await;
+        if let Err(error) = &result {
+            let context = error.context();
+            assert!(
+                context.contains("17") && context.contains("23"),
+                "it must name both timings: {context}"
+            );
+        }
+        refused("a node with another timing", result, ErrorKind::InvalidArgument);
+    }
+    same(
+        &bed.members().await,
+        &before,
+        "a registration that was refused changes nothing",
+    );
+    assert_eq!(
+        done("timing", bed.discovery.timing().await),
+        Some(stored),
+        "the stored timing stands"
+    );
+    bed.register(&record).await;
+
+    bed.leave(&node).await;
+    let left = bed.members().await.members.remove(0).node();
+    bed.leave(&left).await;
+    bed.timing = other;
+    bed.join().await;
+    assert_eq!(
+        done("timing", bed.discovery.timing().await),
+        Some(other),
+        "in an empty fleet it is stored"
+    );
+}
+
+/// `dead_is_for_ever`.
+pub async fn dead_is_for_ever<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("dead_is_for_ever", harness).await;
+    let keeper = bed.join().await;
+    let id = bed.make.node_id();
+    let mut last = 0;
+    for end in ["leave", "evict", "lapse", "supersede", "leave", "none"] {
+        let node = bed.join_as(id.clone()).await;
+        assert_eq!(
+            node.incarnation.number,
+            last + 1,
+            "the number after all that were given, before {end}"
+        );
+        last = node.incarnation.number;
+        match end {
+            "leave" => bed.leave(&node).await,
+            "evict" => assert!(bed.evict(&node).await, "{node} was a member"),
+            "lapse" => {
+                bed.renew(&keeper).await;
+                bed.lapse_all_but(&[&keeper]).await;
+                bed.renew(&keeper).await;
+            }
+            _ => continue,
+        }
+        assert!(
+            bed.members().await.get(&id).is_none(),
+            "{node} is no member after {end}"
+        );
+        refused(
+            "a renewal of the dead",
+            bed.try_renew(&node).await,
+            ErrorKind::LeaseLost,
+        );
+        assert!(
+            bed.members().await.get(&id).is_none(),
+            "a renewal brings nobody back"
+        );
+    }
+}

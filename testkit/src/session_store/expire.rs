@@ -1,0 +1,398 @@
+//! Rules of expiring.
+
+use std::collections::HashMap;
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_core::clock::StoreClock;
+use ringhold_core::session::{
+    AckExpired, EndReason, OnExisting, RemoveSession, RestoreSession, TOMBSTONE_TTL, TakenSession, Touched,
+};
+use ringhold_core::{ErrorKind, Nonce, SessionRecord, Version};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::steps::{Bed, let_pass, long, short};
+use crate::StoreHarness;
+use crate::expect::{done, refused};
+
+/// The three ways in which an owner, old or new, revives a session.
+const WAYS: [&str; 3] = ["touch", "save", "claim"];
+
+/// Revives `session` in one of [`WAYS`], and answers it as it then stands.
+async fn revive(bed: &Bed<'_>, way: &str, session: &SessionRecord) -> SessionRecord {
+    let what = format!("{way} of an expired session");
+    let mut expected = session.clone();
+    expected.remaining = expected.ttl.duration();
+    match way {
+        "touch" => {
+            let touched = bed.touch(session.id, session.fence, session.ttl).await;
+            assert_eq!(touched, Touched::Renewed, "{what}");
+        }
+        "save" => {
+            let save = bed.make.save(session, b"revived");
+            expected.data = save.data.clone();
+            expected.version = done(&what, bed.store.save(save).await).version;
+            assert_eq!(expected.version, session.version.next(), "{what}");
+        }
+        _ => {
+            let claimed = done(
+                &what,
+                bed.store.claim(bed.claim(session, &bed.make.owner())).await,
+            )
+            .session;
+            (expected.owner, expected.fence) = (claimed.owner, claimed.fence);
+        }
+    }
+    bed.is_unchanged(&what, &expected).await;
+    assert_eq!(
+        bed.ids(&session.player).await,
+        [session.id],
+        "{what}: find shows it again"
+    );
+    expected
+}
+
+/// `expired_can_be_revived`, before and after it was taken, until it is acknowledged. That a login
+/// which unlinks it ends this too is part of `create_unlinks_the_expired`.
+pub async fn expired_can_be_revived<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("expired_can_be_revived", harness).await;
+    let mut sessions = Vec::new();
+    for _ in WAYS {
+        sessions.push(bed.session_of(&bed.make.player(), short()).await);
+    }
+    for taken_first in [false, true] {
+        bed.expire(&sessions).await;
+        for (session, way) in sessions.iter_mut().zip(WAYS) {
+            if taken_first {
+                let taken = bed.take(session.id.partition(), 10).await;
+                assert_eq!(taken.sessions.len(), 1, "an expired session is taken: {taken:?}");
+            }
+            bed.is_gone("an expired session", session).await;
+            *session = revive(&bed, way, session).await;
+        }
+    }
+    bed.bury(&sessions).await;
+    for session in &sessions {
+        bed.has_ended("an acknowledged session", session, &[EndReason::Expired])
+            .await;
+        let save = bed.make.save(session, b"too late");
+        refused(
+            "a save after the acknowledgement",
+            bed.store.save(save).await,
+            ErrorKind::Fenced,
+        );
+        let claim = bed.claim(session, &bed.make.owner());
+        refused(
+            "a claim after the acknowledgement",
+            bed.store.claim(claim).await,
+            ErrorKind::Fenced,
+        );
+    }
+}
+
+/// Sessions of one partition that expire in their order, one millisecond or the backend's
+/// resolution after the other.
+async fn expiring_together(bed: &Bed<'_>, count: u16) -> Vec<SessionRecord> {
+    let player = bed.make.player();
+    let mut sessions = Vec::new();
+    for _ in 0..count {
+        let way = OnExisting::Allow { max: count };
+        sessions.push(
+            bed.create(bed.make.login_with(&player, &bed.make.owner(), short(), way))
+                .await,
+        );
+        bed.pass(&sessions, bed.capabilities.ttl_resolution).await;
+    }
+    sessions
+}
+
+/// `expiry_goes_to_one_sweeper`: of six that take at once, each session goes to one.
+pub async fn expiry_goes_to_one_sweeper<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("expiry_goes_to_one_sweeper", harness).await;
+    let sessions = expiring_together(&bed, 5).await;
+    let live = bed
+        .session_of(&bed.make.player_in(sessions[0].id.partition()), long())
+        .await;
+    bed.expire(&sessions).await;
+    let partition = live.id.partition();
+
+    let first = bed.take(partition, 1).await;
+    let taken: Vec<_> = first.sessions.iter().map(|taken| taken.session.id).collect();
+    assert_eq!(
+        taken,
+        [sessions[0].id],
+        "the longest expired first, and no more than the limit"
+    );
+    assert_eq!(
+        first.more,
+        [partition],
+        "there is more than the limit let through"
+    );
+    assert_eq!(first.unreadable, [], "everything here can be read");
+
+    let start = Arc::new(Barrier::new(6));
+    let mut sweepers = JoinSet::new();
+    for _ in 0..6 {
+        let (store, start, request) = (
+            Arc::clone(&bed.store),
+            Arc::clone(&start),
+            bed.make.take(partition, 3),
+        );
+        sweepers.spawn(async move {
+            start.wait().await;
+            let token = request.token;
+            (token, store.take_expired(request).await)
+        });
+    }
+    let mut takes: HashMap<_, TakenSession> = HashMap::new();
+    for (token, result) in sweepers.join_all().await {
+        let got = done("take_expired", result).sessions;
+        assert!(got.len() <= 3, "no more than the limit: {got:?}");
+        for taken in got {
+            assert_eq!(taken.token, token, "a take answers its own token");
+            let twice = takes.insert(taken.session.id, taken);
+            assert!(twice.is_none(), "two sweepers got the same session: {twice:?}");
+        }
+    }
+    for session in &sessions[1..] {
+        let taken = takes
+            .remove(&session.id)
+            .unwrap_or_else(|| panic!("nobody got {:?}", session.id));
+        let mut expected = session.clone();
+        expected.remaining = Duration::ZERO;
+        bed.is_same("a taken session is what it was", &taken.session, &expected);
+    }
+    assert!(
+        takes.is_empty(),
+        "what was taken already, or is live, was taken: {takes:?}"
+    );
+    let late = bed.take(partition, 10).await;
+    assert_eq!(
+        (late.sessions, late.more),
+        (vec![], vec![]),
+        "nothing is left to take"
+    );
+}
+
+/// `expiry_comes_again`.
+pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("expiry_comes_again", harness).await;
+    let session = bed.session_of(&bed.make.player(), short()).await;
+    let (of, partition) = (slice::from_ref(&session), session.id.partition());
+    let visibility = short().duration();
+    bed.expire(of).await;
+    let mut tokens: Vec<Nonce> = Vec::new();
+    for time in 1..=3 {
+        let request = bed.make.take(partition, 10).with_visibility(visibility);
+        let token = request.token;
+        let taken = done("take_expired", bed.store.take_expired(request).await).sessions;
+        assert_eq!(
+            taken.len(),
+            1,
+            "time {time}: the session is there to take: {taken:?}"
+        );
+        assert_eq!(
+            (taken[0].session.id, taken[0].token),
+            (session.id, token),
+            "time {time}"
+        );
+        for old in &tokens {
+            let ack = bed.store.ack_expired(AckExpired::new(session.id, *old)).await;
+            refused(
+                "an acknowledgement with the token of an earlier take",
+                ack,
+                ErrorKind::Fenced,
+            );
+        }
+        tokens.push(token);
+        bed.pass(of, visibility - bed.slop * 2).await;
+        assert_eq!(
+            bed.take(partition, 10).await.sessions,
+            [],
+            "time {time}: hidden for the visibility time"
+        );
+        if time < 3 {
+            bed.pass(of, bed.slop * 4).await;
+        }
+    }
+    let ack = AckExpired::new(session.id, tokens[2]);
+    done(
+        "ack_expired with the last token",
+        bed.store.ack_expired(ack).await,
+    );
+    bed.pass(of, visibility + bed.slop * 4).await;
+    assert_eq!(
+        bed.take(partition, 10).await.sessions,
+        [],
+        "never again once it was acknowledged"
+    );
+}
+
+/// `a_write_voids_the_token`.
+pub async fn a_write_voids_the_token<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("a_write_voids_the_token", harness).await;
+    let mut sessions = Vec::new();
+    for _ in WAYS {
+        sessions.push(bed.session_of(&bed.make.player(), short()).await);
+    }
+    bed.expire(&sessions).await;
+    for (session, way) in sessions.iter_mut().zip(WAYS) {
+        let request = bed.make.take(session.id.partition(), 10);
+        let ack = AckExpired::new(session.id, request.token);
+        done("take_expired", bed.store.take_expired(request).await);
+        *session = revive(&bed, way, session).await;
+        let what = format!("an acknowledgement after a {way}");
+        refused(&what, bed.store.ack_expired(ack).await, ErrorKind::Fenced);
+        bed.is_unchanged(&what, session).await;
+    }
+    // The old token stays void when the session expires again, and the expiry comes to somebody.
+    bed.bury(&sessions).await;
+}
+
+/// `ack_is_idempotent`.
+pub async fn ack_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("ack_is_idempotent", harness).await;
+    let session = bed.session_of(&bed.make.player(), short()).await;
+    let untaken = AckExpired::new(session.id, bed.make.nonce());
+    refused(
+        "an acknowledgement of a live session",
+        bed.store.ack_expired(untaken).await,
+        ErrorKind::Fenced,
+    );
+    bed.is_unchanged("the live session", &session).await;
+    bed.expire(slice::from_ref(&session)).await;
+    let request = bed.make.take(session.id.partition(), 10);
+    let ack = AckExpired::new(session.id, request.token);
+    done("take_expired", bed.store.take_expired(request).await);
+
+    let other = AckExpired::new(session.id, bed.make.nonce());
+    refused(
+        "an acknowledgement with another token",
+        bed.store.ack_expired(other).await,
+        ErrorKind::Fenced,
+    );
+    for attempt in ["an acknowledgement", "its repetition", "its second repetition"] {
+        done(attempt, bed.store.ack_expired(ack).await);
+        bed.has_ended(attempt, &session, &[EndReason::Expired]).await;
+    }
+    refused(
+        "another token after that",
+        bed.store.ack_expired(other).await,
+        ErrorKind::Fenced,
+    );
+    let unknown = AckExpired::new(bed.make.session_id(&session.player), ack.token);
+    refused(
+        "an acknowledgement of an unknown id",
+        bed.store.ack_expired(unknown).await,
+        ErrorKind::NotFound,
+    );
+}
+
+/// `tombstones_go`.
+pub async fn tombstones_go<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("tombstones_go", harness).await;
+    let expired = bed.session_of(&bed.make.player(), short()).await;
+    bed.bury(slice::from_ref(&expired)).await;
+    let (removed, replaced) = (bed.session().await, bed.session().await);
+    let removal = bed.remove(&removed).await;
+    let login = bed
+        .make
+        .login_with(&replaced.player, &replaced.owner, long(), OnExisting::Replace);
+    bed.create(login).await;
+
+    let ended = [expired, removed, replaced];
+    bed.pass(&ended, TOMBSTONE_TTL + bed.slop).await;
+    for session in &ended {
+        let taken = bed.take(session.id.partition(), 10).await;
+        assert_eq!(taken.sessions, [], "a tombstone is not an expiry");
+        let touched = bed.touch(session.id, session.fence, session.ttl).await;
+        assert_eq!(touched, Touched::NotFound, "a touch after the tombstone went");
+        let save = bed.make.save(session, b"late");
+        refused(
+            "a save after the tombstone went",
+            bed.store.save(save).await,
+            ErrorKind::NotFound,
+        );
+        let claim = bed.claim(session, &bed.make.owner());
+        refused(
+            "a claim after the tombstone went",
+            bed.store.claim(claim).await,
+            ErrorKind::NotFound,
+        );
+        let remove = RemoveSession::new(session.id, session.fence, bed.make.operation());
+        refused(
+            "a removal after the tombstone went",
+            bed.store.remove(remove).await,
+            ErrorKind::NotFound,
+        );
+    }
+    refused(
+        "the removal's repetition",
+        bed.store.remove(removal).await,
+        ErrorKind::NotFound,
+    );
+    let mut restore = RestoreSession::new(ended[1].clone(), bed.make.nonce());
+    restore.session.version = Version::new(3);
+    let restored = done(
+        "a restoration after the tombstone went",
+        bed.store.restore(restore).await,
+    );
+    assert_eq!(
+        restored.session.version,
+        Version::new(3),
+        "the id is as unknown as any"
+    );
+}
+
+/// `time_stands_still`, whatever passes outside and in other partitions.
+pub async fn time_stands_still<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("time_stands_still", harness).await;
+    let session = bed.session().await;
+    let quiet = bed
+        .session_of(&bed.make.player_outside(session.id.partition()), short())
+        .await;
+    let cap = StoreClock::PARTITION_CAP;
+    let lost_most = cap + bed.slop;
+
+    bed.time.pass(Duration::from_secs(20)).await;
+    let left = bed.get(session.id).await.remaining;
+    let least = long().duration() - lost_most;
+    assert!(
+        left >= least,
+        "20 s without a write cost more than {cap:?}: {left:?} are left of {:?}",
+        long()
+    );
+
+    // Time that passes elsewhere does not pass here.
+    let_pass(
+        &*bed.store,
+        bed.time,
+        &[session.id.partition()],
+        Duration::from_secs(10),
+    )
+    .await;
+    let left = bed.get(quiet.id).await.remaining;
+    let least = short().duration() - lost_most;
+    assert!(
+        left >= least,
+        "30 s without a write cost more than {cap:?}: {left:?} are left of {:?}",
+        short()
+    );
+
+    // Nor does a sweeper that comes back find anything to take; and a live owner goes on.
+    let taken = bed.take(quiet.id.partition(), 10).await.sessions;
+    assert_eq!(taken, [], "an outage expired a session");
+    let left = bed.get(quiet.id).await.remaining;
+    assert!(
+        left >= least,
+        "a sweeper's first tick cost more than {cap:?}: {left:?} are left"
+    );
+    assert_eq!(bed.touch(quiet.id, quiet.fence, short()).await, Touched::Renewed);
+    bed.is_about(
+        "after a touch",
+        bed.get(quiet.id).await.remaining,
+        short().duration(),
+    );
+}

@@ -1,0 +1,154 @@
+//! Nodes that are cut off from the store: detached, back, or fenced.
+
+use std::time::Duration;
+
+use ringhold::{ErrorKind, FencedReason, Fleet, FleetEvent, NodeStatus, SessionEvent, Timing};
+use tokio::time::{Instant, timeout};
+
+use crate::outage::Cut;
+use crate::support::{LONG, fleet_of, here, join, login, login_until_here, memory, sees};
+
+/// The store is away for everybody, longer than any lease: players stay where they are, and
+/// nobody is declared dead when it returns.
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_store_kills_nobody() {
+    let (backend, cut) = (memory().await, Cut::default());
+    let nodes = fleet_of(&cut.wrap(&backend), 3, Timing::default()).await;
+    let mut sessions = Vec::new();
+    for index in 0..30 {
+        sessions.push(here(login(&nodes[index % 3], format!("player-{index}")).await));
+    }
+    let mut events = nodes[0].events();
+    cut.set(true);
+    let down = Instant::now();
+    timeout(
+        LONG,
+        nodes[0].wait_for_status(|status| status == NodeStatus::Detached),
+    )
+    .await
+    .unwrap();
+    let detached = down.elapsed();
+    assert!(
+        detached <= Timing::default().hard() + Duration::from_secs(1),
+        "detached after {detached:?}"
+    );
+    assert_eq!(
+        login(&nodes[0], "late").await.unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    // sleep: simulated time of the outage, many leases long
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let saving = tokio::spawn(async move {
+        let saved = sessions[0].save().await;
+        (saved, sessions)
+    });
+    // sleep: simulated time in which the save is tried again
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    cut.set(false);
+    let (saved, mut sessions) = saving.await.unwrap();
+    saved.expect("a save outlasts the outage within its deadline");
+    for node in &nodes {
+        timeout(
+            LONG,
+            node.wait_for_status(|status| status == NodeStatus::Attached),
+        )
+        .await
+        .unwrap();
+    }
+    // sleep: simulated time in which somebody could be reaped by mistake
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    sees(&nodes, 3).await;
+    for session in &mut sessions {
+        session.save().await.unwrap();
+        assert_eq!(session.fence().epoch, 1, "{} was moved", session.player());
+    }
+    drop(nodes);
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        assert!(
+            !matches!(event, FleetEvent::Left { .. } | FleetEvent::Fenced(_)),
+            "{event:?}"
+        );
+        told.push(event);
+    }
+    assert!(told.iter().any(|event| matches!(event, FleetEvent::Detached)));
+    assert!(told.iter().any(|event| matches!(event, FleetEvent::Reattached)));
+}
+
+/// One node alone is cut off: its players are claimed by others. When it is back it registers
+/// again, keeps whom nobody claimed, and tells whom it lost.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_cut_off_keeps_whom_nobody_claimed() {
+    let (backend, cut) = (memory().await, Cut::default());
+    let lonely = join(&cut.wrap(&backend), "lonely").await;
+    let other = join(&backend, "other").await;
+    sees(&[lonely.clone(), other.clone()], 2).await;
+    let mut claimed = here(login(&lonely, "ada").await);
+    let mut kept = here(login(&lonely, "bob").await);
+    *kept.value_mut() = 4;
+    kept.save().await.unwrap();
+    let before = lonely.node();
+    cut.set(true);
+    timeout(LONG, other.wait_for(|view| view.nodes().len() == 1))
+        .await
+        .unwrap();
+    let _ada = login_until_here(&other, "ada").await;
+    cut.set(false);
+    assert_eq!(
+        timeout(LONG, lonely.fenced()).await.unwrap(),
+        FencedReason::SessionsClaimed(1)
+    );
+    assert_eq!(
+        timeout(LONG, claimed.event()).await.unwrap(),
+        SessionEvent::Fenced
+    );
+    assert!(lonely.node().incarnation.number > before.incarnation.number);
+    timeout(
+        LONG,
+        lonely.wait_for_status(|status| status == NodeStatus::Attached),
+    )
+    .await
+    .unwrap();
+    *kept.value_mut() = 5;
+    kept.save().await.expect("bob was never elsewhere");
+    assert_eq!(kept.fence().epoch, 2, "under the new incarnation");
+    sees(&[lonely, other], 2).await;
+}
+
+/// A node wakes up after its lease was given away: it must not act on its old view.
+#[tokio::test(start_paused = true)]
+async fn a_late_write_of_a_node_that_lost_its_player_is_fenced() {
+    let (backend, cut) = (memory().await, Cut::default());
+    let lonely = join(&cut.wrap(&backend), "lonely").await;
+    let other = join(&backend, "other").await;
+    sees(&[lonely.clone(), other.clone()], 2).await;
+    let mut late = here(login(&lonely, "ada").await);
+    cut.set(true);
+    timeout(LONG, other.wait_for(|view| view.nodes().len() == 1))
+        .await
+        .unwrap();
+    let mut winner = login_until_here(&other, "ada").await;
+    *winner.value_mut() = 1;
+    winner.save().await.unwrap();
+    *late.value_mut() = 2;
+    let write = tokio::spawn(async move { late.save().await });
+    tokio::task::yield_now().await;
+    cut.set(false);
+    assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::Fenced);
+    let stored = backend.sessions.get(&winner.id()).await.unwrap().unwrap();
+    assert_eq!(postcard::from_bytes::<u64>(&stored.data).unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_without_a_store_gives_up_at_its_deadline() {
+    let (backend, cut) = (memory().await, Cut::default());
+    cut.set(true);
+    let start = Instant::now();
+    let error = Fleet::builder(cut.wrap(&backend))
+        .node("a")
+        .join()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(start.elapsed() <= Duration::from_secs(20));
+}
