@@ -10,6 +10,7 @@ use ringhold_core::{Fence, NodeIncarnation, PlayerId, SessionId, Ttl, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::coalesce::Coalescer;
 use crate::session::SessionEvent;
 use crate::shared::lock;
 
@@ -34,6 +35,7 @@ pub(crate) struct Attached {
     pub(crate) lane: tokio::sync::Mutex<()>,
     ended: watch::Sender<Option<SessionEvent>>,
     slot: Mutex<Option<Slot>>,
+    coalescer: Mutex<Option<Arc<Coalescer>>>,
 }
 
 impl Attached {
@@ -52,6 +54,7 @@ impl Attached {
             lane: tokio::sync::Mutex::new(()),
             ended: watch::Sender::new(None),
             slot: Mutex::new(Some(slot)),
+            coalescer: Mutex::default(),
         })
     }
 
@@ -84,6 +87,15 @@ impl Attached {
         record
     }
 
+    pub(crate) fn set_coalescer(&self, coalescer: Arc<Coalescer>) {
+        *lock(&self.coalescer) = Some(coalescer);
+    }
+
+    /// What waits to be stored, where saves are coalesced.
+    pub(crate) fn coalescer(&self) -> Option<Arc<Coalescer>> {
+        lock(&self.coalescer).clone()
+    }
+
     /// How the stay ended, if it has.
     pub(crate) fn ended(&self) -> Option<SessionEvent> {
         self.ended.borrow().clone()
@@ -108,10 +120,12 @@ impl Drop for Slot {
 /// How many tables the players are spread over, so that logins do not queue on one lock.
 const SHARDS: usize = 64;
 
+type Shard = Mutex<HashMap<SessionId, Arc<Attached>>>;
+
 /// All attached players, and when each is due to be touched.
 #[derive(Debug)]
 pub(crate) struct AttachedTable {
-    shards: Box<[Mutex<HashMap<SessionId, Arc<Attached>>>]>,
+    shards: Box<[Shard]>,
     taken: Arc<AtomicU32>,
     due: Mutex<Due>,
     earlier: Notify,
@@ -134,7 +148,7 @@ impl AttachedTable {
         }
     }
 
-    fn shard(&self, id: &SessionId) -> &Mutex<HashMap<SessionId, Arc<Attached>>> {
+    fn shard(&self, id: &SessionId) -> &Shard {
         &self.shards[usize::from(id.partition().get()) % SHARDS]
     }
 

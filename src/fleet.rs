@@ -11,6 +11,7 @@ use ringhold_core::{Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, Play
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::attached::AttachedTable;
@@ -295,8 +296,16 @@ impl Fleet {
         if !self.node.set_status(NodeStatus::Left) {
             return Ok(());
         }
-        self.node.stop.cancel();
+        let mut saving = JoinSet::new();
+        for attached in self.node.attached.all() {
+            if let Some(coalescer) = attached.coalescer() {
+                let node = Arc::clone(&self.node);
+                saving.spawn(async move { coalescer.flush(&node, &attached).await });
+            }
+        }
+        saving.join_all().await;
         self.node.end_everybody(&SessionEvent::Fenced);
+        self.node.stop.cancel();
         let request = LeaveFleet::new(self.node.me(), random::operation()?);
         let discovery = &self.node.backend().discovery;
         retry::until_deadline("leave", || discovery.leave(request.clone())).await?;

@@ -59,13 +59,11 @@ impl Contact {
         let mut renewed = self.renewed.subscribe();
         self.poke.notify_one();
         let acknowledged = renewed.wait_for(|sent| sent.is_after(&called));
-        match timeout(limit, acknowledged).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => {
-                let context = format!("the lease could not be renewed within {limit:?}");
-                Err(Error::new(ErrorKind::Unavailable, "renew", context))
-            }
+        if let Ok(Ok(_)) = timeout(limit, acknowledged).await {
+            return Ok(());
         }
+        let context = format!("the lease could not be renewed within {limit:?}");
+        Err(Error::new(ErrorKind::Unavailable, "renew", context))
     }
 }
 
@@ -179,14 +177,13 @@ async fn take_in(
             "the resume point is unknown",
         )),
     };
-    let returned = match taken {
-        Ok(returned) => returned,
+    let returned = if let Ok(returned) = taken {
+        returned
+    } else {
         // A gap, or a store that does not know this history: start over from the whole.
-        Err(_) => {
-            let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
-            let membership = within(limit, node.backend().discovery.members()).await?;
-            node.shared.apply([Update::Reset(membership)], Some(&me))?
-        }
+        let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
+        let membership = within(limit, node.backend().discovery.members()).await?;
+        node.shared.apply([Update::Reset(membership)], Some(&me))?
     };
     node.count_sessions();
     for dead in returned {

@@ -4,6 +4,7 @@
 mod attached;
 mod boottime;
 mod builder;
+mod coalesce;
 mod events;
 mod fleet;
 mod health;

@@ -15,10 +15,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::attached::{Attached, Slot};
-use crate::fleet::{FRESH_VIEW_DEADLINE, Node, not_attached};
-use crate::session::{Codec, Session};
+use crate::fleet::{FRESH_VIEW_DEADLINE, Node, NodeStatus, not_attached};
+use crate::session::{Codec, Session, SessionEvent};
 use crate::shared::record_of;
-use crate::{peers, random, retry, touch};
+use crate::{peers, random, retry, save, touch};
 
 /// How a player logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -140,9 +140,7 @@ pub(crate) async fn login<T>(
         if !node.is_attached() {
             return Err(not_attached("login", node));
         }
-        if let Some(redirect) = resume_first(node, player, &options).await? {
-            return Ok(Login::Elsewhere(redirect));
-        }
+        check_resume(node, player, &options).await?;
         let slot = take_slot(node, player).await?;
         let created = create(node, player, &options, initial.clone()).await?;
         let is_new = created.outcome == CreateOutcome::New;
@@ -155,8 +153,18 @@ pub(crate) async fn login<T>(
             _ => created.session,
         };
         let attached = Attached::new(&record, slot);
+        if is_new && options.resume.is_some() {
+            // It ended between the look and the login: a new one was not asked for.
+            save::remove(node, &attached).await?;
+            return Err(ended_session());
+        }
         node.attached.insert(&attached);
         peers::tell_displaced(node, created.displaced);
+        if matches!(*node.status.borrow(), NodeStatus::Fenced | NodeStatus::Left) {
+            // The node stopped meanwhile and has told its players; this one came too late for that.
+            node.attached.end(&attached, SessionEvent::Fenced);
+            return Err(not_attached("login", node));
+        }
         node.attached
             .schedule(&attached, touch::next(record.ttl.duration()));
         node.count_sessions();
@@ -187,18 +195,12 @@ fn ended_session() -> Error {
 }
 
 /// Where a session is asked for by its id: it must be one of the player's live ones.
-async fn resume_first(
-    node: &Arc<Node>,
-    player: &PlayerId,
-    options: &LoginOptions,
-) -> Result<Option<Redirect>> {
-    let Some(id) = options.resume else { return Ok(None) };
+async fn check_resume(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions) -> Result<()> {
+    let Some(id) = options.resume else { return Ok(()) };
     let store = &node.backend().sessions;
     let found = retry::until_deadline("login", || store.get(&id)).await?;
-    match found {
-        Some(session) if session.player == *player => Ok(None),
-        _ => Err(ended_session()),
-    }
+    let is_theirs = found.is_some_and(|session| session.player == *player);
+    if is_theirs { Ok(()) } else { Err(ended_session()) }
 }
 
 /// Takes a place on this node. A full node still takes those back whom it, or a node that has left,

@@ -40,11 +40,6 @@ const SCHEMES: &[Scheme] = &[Scheme {
 /// # Ok(()) }
 /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 /// ```
-// Other schemes connect.
-#[expect(
-    clippy::unused_async,
-    reason = "backends on servers connect here, and the URL is all that changes"
-)]
 pub async fn open(url: &str) -> Result<Backend> {
     let url = Url::parse(url).map_err(|error| {
         // The text itself may hold a password, so it is not repeated.

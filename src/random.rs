@@ -27,7 +27,7 @@ pub(crate) fn session_id(partition: Partition) -> Result<SessionId> {
     Ok(SessionId::new(partition, bytes()?))
 }
 
-/// 64 bits that are good enough to spread load; never a secret. SplitMix64 (Steele, Lea and Flood,
+/// 64 bits that are good enough to spread load; never a secret. `SplitMix64` (Steele, Lea and Flood,
 /// 2014), seeded per thread from the operating system.
 pub(crate) fn quick() -> u64 {
     thread_local! {
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn jitter_stays_in_its_range() {
         for _ in 0..1_000 {
-            let drawn = jittered(Duration::from_millis(1_000), 85, 100);
+            let drawn = jittered(Duration::from_secs(1), 85, 100);
             assert!((850..=1_000).contains(&drawn.as_millis()), "{drawn:?}");
         }
     }

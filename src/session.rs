@@ -2,19 +2,17 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::session::Saved;
 use ringhold_core::{Error, Fence, NodeIncarnation, PlayerId, Result, SessionId, Version};
-use tokio::sync::Notify;
-use tokio::time::sleep;
 
 use crate::attached::Attached;
+use crate::coalesce::Coalescer;
 use crate::fleet::Node;
 use crate::save;
-use crate::shared::lock;
 
 /// What a player's server is told about a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +121,7 @@ impl<T> Session<T> {
     pub async fn save(&mut self) -> Result<Saved> {
         let data = (self.codec.encode)(&self.value)?;
         if let Some(coalescer) = &self.coalescer {
-            lock(&coalescer.pending).take();
+            coalescer.take();
         }
         save::save(&self.node, &self.attached, data).await
     }
@@ -134,14 +132,7 @@ impl<T> Session<T> {
     ///
     /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
     pub fn save_every(&mut self, period: Duration) {
-        let coalescer = Arc::new(Coalescer::default());
-        let task = coalesce(
-            Arc::clone(&self.node),
-            Arc::clone(&self.attached),
-            Arc::clone(&coalescer),
-            period,
-        );
-        self.node.shared.tasks.spawn(task);
+        let coalescer = Coalescer::start(&self.node, &self.attached, period);
         if let Some(earlier) = self.coalescer.replace(coalescer) {
             earlier.close();
         }
@@ -149,7 +140,7 @@ impl<T> Session<T> {
 
     /// The last error of a save that nobody waited for.
     pub fn take_save_error(&mut self) -> Option<Error> {
-        lock(&self.coalescer.as_ref()?.error).take()
+        self.coalescer.as_ref()?.take_error()
     }
 
     /// Waits for the next event. Each of today's events is the last one of the session and is
@@ -173,7 +164,7 @@ impl<T> Session<T> {
     /// 20 s without an answer.
     pub async fn close(mut self) -> Result<()> {
         if let Some(coalescer) = self.coalescer.take() {
-            lock(&coalescer.pending).take();
+            coalescer.take();
             coalescer.close();
         }
         save::remove(&self.node, &self.attached).await
@@ -182,11 +173,8 @@ impl<T> Session<T> {
     fn changed(&self) {
         let Some(coalescer) = &self.coalescer else { return };
         match (self.codec.encode)(&self.value) {
-            Ok(data) => {
-                *lock(&coalescer.pending) = Some(data);
-                coalescer.wake.notify_one();
-            }
-            Err(error) => *lock(&coalescer.error) = Some(error),
+            Ok(data) => coalescer.put(data),
+            Err(error) => coalescer.put_error(error),
         }
     }
 }
@@ -197,6 +185,7 @@ impl<T> Drop for Session<T> {
             coalescer.close();
         }
         self.node.attached.detach(&self.attached);
+        self.node.count_sessions();
     }
 }
 
@@ -232,41 +221,5 @@ impl<T> DerefMut for ValueMut<'_, T> {
 impl<T> Drop for ValueMut<'_, T> {
     fn drop(&mut self) {
         self.session.changed();
-    }
-}
-
-/// Changes that wait to be stored together.
-#[derive(Debug, Default)]
-struct Coalescer {
-    pending: Mutex<Option<Bytes>>,
-    error: Mutex<Option<Error>>,
-    wake: Notify,
-    closed: tokio_util::sync::CancellationToken,
-}
-
-impl Coalescer {
-    fn close(&self) {
-        self.closed.cancel();
-        self.wake.notify_one();
-    }
-}
-
-async fn coalesce(node: Arc<Node>, attached: Arc<Attached>, coalescer: Arc<Coalescer>, period: Duration) {
-    loop {
-        coalescer.wake.notified().await;
-        if !coalescer.closed.is_cancelled() {
-            // Ends early when the handle goes, so that what is pending is stored at once.
-            coalescer.closed.run_until_cancelled(sleep(period)).await;
-        }
-        let pending = lock(&coalescer.pending).take();
-        if let Some(data) = pending
-            && let Err(error) = save::save(&node, &attached, data).await
-        {
-            tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
-            *lock(&coalescer.error) = Some(error);
-        }
-        if coalescer.closed.is_cancelled() || attached.ended().is_some() {
-            return;
-        }
     }
 }

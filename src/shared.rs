@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringhold_core::membership::{LeftReason, Membership, Update};
+use ringhold_core::membership::{LeftReason, Member, Membership, Update};
 use ringhold_core::published::Published;
 use ringhold_core::{Backend, BalancingPolicy, NodeIncarnation, NodeRecord, Result, Revision, View};
 use tokio::sync::watch;
@@ -221,7 +221,7 @@ impl Departed {
         if self.known.is_empty() {
             return Vec::new();
         }
-        let members = membership.members.iter().map(|member| member.node());
+        let members = membership.members.iter().map(Member::node);
         members.filter(|node| self.known.contains(node)).collect()
     }
 }
@@ -234,7 +234,6 @@ pub(crate) fn record_of(view: &View, node: &NodeIncarnation) -> Option<Arc<NodeR
 #[cfg(all(test, feature = "memory"))]
 mod tests {
     use super::*;
-    use ringhold_core::membership::Member;
     use ringhold_core::node::Load;
     use ringhold_core::{FleetName, Incarnation, NodeId, Nonce};
 

@@ -67,12 +67,12 @@ pub(crate) async fn run(node: Arc<Node>) {
 async fn touch_batch(node: &Arc<Node>, batch: &[Arc<Attached>]) {
     let me = node.me();
     let mut touches = Vec::with_capacity(batch.len());
-    let mut touched = Vec::with_capacity(batch.len());
+    let mut holders = Vec::with_capacity(batch.len());
     for attached in batch {
         let hold = attached.hold();
         if hold.owner == me {
             touches.push(Touch::new(attached.id, hold.fence, attached.ttl));
-            touched.push(attached);
+            holders.push(attached);
         } else {
             let kept = save::reclaim(node, attached, me.clone()).await;
             reschedule(node, attached, kept);
@@ -83,7 +83,7 @@ async fn touch_batch(node: &Arc<Node>, batch: &[Arc<Attached>]) {
     }
     match timeout(DEADLINE, node.shared.backend.sessions.touch_many(&touches)).await {
         Ok(Ok(answers)) => {
-            for ((attached, touch), answer) in touched.into_iter().zip(&touches).zip(answers) {
+            for ((attached, touch), answer) in holders.into_iter().zip(&touches).zip(answers) {
                 settle(node, attached, touch, answer).await;
             }
         }
@@ -91,7 +91,7 @@ async fn touch_batch(node: &Arc<Node>, batch: &[Arc<Attached>]) {
             if let Ok(Err(error)) = failed {
                 tracing::warn!(sessions = touches.len(), %error, "cannot touch sessions; trying again");
             }
-            for attached in touched {
+            for attached in holders {
                 reschedule(node, attached, Kept::Unknown);
             }
         }

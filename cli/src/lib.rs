@@ -23,6 +23,7 @@ pub mod commands;
 pub mod demo;
 pub mod exit;
 pub mod output;
+mod random;
 pub mod target;
 
 use std::io;

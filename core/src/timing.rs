@@ -77,7 +77,7 @@ impl Timing {
     /// This long after its last acknowledged renewal was sent a node must no longer act as if its
     /// lease held: two heartbeats before the store may give its sessions away.
     pub fn hard(&self) -> Duration {
-        self.lease - self.heartbeat * 2
+        self.lease.saturating_sub(self.heartbeat * 2)
     }
 
     /// The cap of the lease clock: 1.5 heartbeats.

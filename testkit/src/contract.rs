@@ -119,6 +119,9 @@ mod tests {
     fn the_session_store_suite_has_the_documented_rules() {
         let sources = [
             include_str!("session_store/login.rs"),
+            include_str!("session_store/repeat.rs"),
+            include_str!("session_store/claim.rs"),
+            include_str!("session_store/restore.rs"),
             include_str!("session_store/write.rs"),
             include_str!("session_store/read.rs"),
             include_str!("session_store/expire.rs"),
@@ -133,6 +136,7 @@ mod tests {
             include_str!("discovery/register.rs"),
             include_str!("discovery/lease.rs"),
             include_str!("discovery/watch.rs"),
+            include_str!("discovery/churn.rs"),
         ];
         agree(DISCOVERY_DOCS, discovery::RULES, &sources);
     }

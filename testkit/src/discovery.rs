@@ -1,10 +1,12 @@
 //! The contract of [`Discovery`]: one function per rule.
 
+mod churn;
 mod lease;
 mod register;
 mod steps;
 mod watch;
 
+pub use churn::*;
 pub use lease::*;
 pub use register::*;
 pub use steps::let_pass;

@@ -1,8 +1,18 @@
 //! What assertions have in common.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use ringhold_core::{ErrorKind, Result};
+
+/// A time that is shorter by `less`.
+#[track_caller]
+pub(crate) fn shorter(duration: Duration, less: Duration) -> Duration {
+    match duration.checked_sub(less) {
+        Some(left) => left,
+        None => panic!("{duration:?} is too short for this rule: it must be above {less:?}"),
+    }
+}
 
 /// The value of what has to succeed.
 #[track_caller]

@@ -1,16 +1,22 @@
 //! The contract of [`SessionStore`]: one function per rule.
 
 mod bad_input;
+mod claim;
 mod expire;
 mod login;
 mod read;
+mod repeat;
+mod restore;
 mod steps;
 mod write;
 
 pub use bad_input::*;
+pub use claim::*;
 pub use expire::*;
 pub use login::*;
 pub use read::*;
+pub use repeat::*;
+pub use restore::*;
 pub use steps::let_pass;
 pub use write::*;
 

@@ -48,7 +48,7 @@ pub async fn wait_for<T, S: Display>(
             Ok(Ok(value)) => return value,
             Ok(Err(now)) if Instant::now() < end => seen = Some(now),
             Ok(Err(now)) => panic!("waited {deadline:?} for {what}; seen last, at poll {polls}: {now}"),
-            Err(_) => match seen {
+            Err(_elapsed) => match seen {
                 Some(seen) => {
                     panic!("waited {deadline:?} for {what}; poll {polls} hung; seen before: {seen}")
                 }
@@ -67,7 +67,7 @@ pub async fn wait_for<T, S: Display>(
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(WAIT_MAX, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited {WAIT_MAX:?} for {what}"),
+        Err(_elapsed) => panic!("waited {WAIT_MAX:?} for {what}"),
     }
 }
 

@@ -95,7 +95,6 @@ async fn a_node_that_says_goodbye_is_gone_at_once() {
     *session.value_mut() = 5;
     session.save_every(Duration::from_secs(10));
     *session.value_mut() = 6;
-    session.save().await.unwrap();
     let mut events = nodes[1].events();
     let leaving = nodes.remove(0);
     let left = Instant::now();

@@ -134,9 +134,9 @@ async fn a_watch_follows_while_everybody_registers() -> Result<()> {
     })
     .await;
     assert!(answers.iter().all(Result::is_ok));
-    let followed = within("the watch sees all", follower)
+    let seen = within("the watch sees all", follower)
         .await
         .expect("it does not panic")?;
-    assert_eq!(followed, discovery.members().await?);
+    assert_eq!(seen, discovery.members().await?);
     Ok(())
 }

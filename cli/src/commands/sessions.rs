@@ -11,6 +11,7 @@ pub use list::ListArgs;
 
 use crate::exit::Failure;
 use crate::output::{Output, grouped, lines, millis, shown, table};
+use crate::random;
 
 /// What to do with sessions.
 #[derive(Debug, Subcommand)]
@@ -135,7 +136,7 @@ async fn remove(observer: &Observer, id: SessionId, output: &mut Output<'_>) -> 
     let store = &observer.backend().sessions;
     for _ in 0..FOLLOWS {
         let record = store.get(&id).await?.ok_or_else(|| no_session(&id))?;
-        match store.remove(RemoveSession::new(id, record.fence, operation()?)).await {
+        match store.remove(RemoveSession::new(id, record.fence, OperationId::from_bytes(random::bytes()?))).await {
             Ok(_) => {
                 let row = SessionRow::seen_by(observer, &record);
                 return output.show(&row, |row| {
@@ -149,13 +150,6 @@ async fn remove(observer: &Observer, id: SessionId, output: &mut Output<'_>) -> 
         }
     }
     Err(Failure::failed(format!("the session {id} changed hands {FOLLOWS} times meanwhile; try again")))
-}
-
-fn operation() -> Result<OperationId, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::failed(format!("the operating system gives no random bytes: {error}")))?;
-    Ok(OperationId::from_bytes(bytes))
 }
 
 /// Prints sessions: one JSON value a line, or one table.

@@ -29,12 +29,15 @@ pub(crate) fn room_for(players: u64, nodes: u64) -> u64 {
     }
 }
 
+/// A player who has stopped: its seat, its name, and what it knows.
+pub(crate) type Stopped = (usize, PlayerId, Ledger);
+
 /// The players who have been let in so far.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     world: Arc<World>,
     tag: String,
-    tasks: JoinSet<(PlayerId, Ledger)>,
+    tasks: JoinSet<Stopped>,
     engine: Engine,
 }
 
@@ -64,7 +67,7 @@ impl Crowd {
     }
 
     /// Waits for one player to stop; `None` when all have.
-    pub(crate) async fn next(&mut self) -> Option<Result<(PlayerId, Ledger), Failure>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Stopped, Failure>> {
         let ended = self.tasks.join_next().await?;
         Some(ended.map_err(|error| Failure::failed(format!("a player's task ended: {error}"))))
     }

@@ -19,6 +19,8 @@ use super::world::{Dice, Seat, Stage, World, count};
 const ANSWER_LIMIT: Duration = Duration::from_secs(25);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// Longer than any pause.
+const FOREVER: Duration = Duration::from_secs(3_600);
 /// The pause between two moves of a game, in milliseconds.
 const PAUSE_MS: (u64, u64) = (250, 500);
 /// The pause before another try where none could log in, in milliseconds.
@@ -57,7 +59,7 @@ impl Player {
     }
 
     /// Plays until the script stops; answers what was acknowledged.
-    pub async fn run(mut self) -> (PlayerId, Ledger) {
+    pub async fn run(mut self) -> (usize, PlayerId, Ledger) {
         while let Some((wire, address)) = self.log_in().await {
             match self.play(wire).await {
                 Leave::Stopped => break,
@@ -70,7 +72,7 @@ impl Player {
                 }
             }
         }
-        (self.name, self.ledger)
+        (self.seat, self.name, self.ledger)
     }
 
     fn seat(&self) -> &Seat {
@@ -196,7 +198,7 @@ impl Player {
             () = sleep(pause) => None,
             _ = self.stage.changed() => self.stopped().then_some(Leave::Stopped),
             // A server speaks first only to say goodbye.
-            line = wire.line(Duration::MAX) => Some(Leave::Ended(line.unwrap_or_else(|trouble| trouble.to_string()))),
+            line = wire.line(FOREVER) => Some(Leave::Ended(line.unwrap_or_else(|trouble| trouble.to_string()))),
         }
     }
 

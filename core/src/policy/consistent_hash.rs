@@ -10,7 +10,8 @@ use crate::view::{PlaceRequest, View};
 /// of a draining node spread over all others. Loads are not looked at, but for capacities.
 ///
 /// Expected O(1) while most nodes take new stays, and the shares are those of the
-/// [ring](crate::Ring::shares).
+/// [ring](crate::Ring::shares). Nothing is allocated unless it has to look at more than eight nodes,
+/// because those that it met first take nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConsistentHash;
 

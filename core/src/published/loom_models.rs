@@ -85,7 +85,7 @@ fn two_writers_and_a_reader_agree() {
         let writers = [(); 2].map(|()| {
             let cell = cell.clone();
             thread::spawn(move || {
-                drop(cell.update(|pair| Arc::into_inner(Pair::new(pair.number() + 1)).unwrap()))
+                cell.update(|pair| Arc::into_inner(Pair::new(pair.number() + 1)).unwrap());
             })
         });
         let mut reader = cell.reader();

@@ -75,13 +75,10 @@ fn a_header_is_read_without_the_rest() {
 #[test]
 fn the_notes_tell_the_bytes() {
     for golden in values::ALL {
-        let digits: String = golden
-            .notes
-            .lines()
-            .filter_map(|line| line.split('#').next())
-            .map(str::trim)
-            .collect();
-        let bytes: String = golden.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digits, bytes, "{}", golden.name);
+        let lines = golden.notes.lines().filter_map(|line| line.split('#').next());
+        let digits: String = lines.map(str::trim).collect();
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two hexadecimal digits");
+        let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        assert_eq!(bytes, golden.bytes, "{}", golden.name);
     }
 }

@@ -1,11 +1,11 @@
 //! Bytes that are not what they should be.
 //!
 //! That a decoder allocates no more than its input warrants is shown without a counting allocator,
-//! which would need `unsafe`: texts and data are borrowed from the input until their limits are
-//! checked, so a claimed length that the input does not have allocates nothing; sequences make room
+//! which would need `unsafe`. Texts and data are borrowed from the input until their limits are
+//! checked, so a claimed length that the input does not have allocates nothing. Sequences make room
 //! for four elements before they have read one (`codec/bounded.rs` tests that, with an input that
-//! claims to be endless); maps make none. Here claims of gigabytes come to a typed error, which they
-//! could not if anybody believed them: the address space of a test run does not hold them.
+//! claims to be endless), maps for none. And here claims of 4 GiB and more come to a typed error,
+//! while the process has never reserved the address space that one of them would take.
 
 use bytes::Bytes;
 use ringhold_core::codec::{
@@ -28,7 +28,7 @@ fn decode(golden: &Golden, bytes: &[u8]) -> Result<()> {
 }
 
 /// Any bytes are read by any reader without a panic; the errors have one of two kinds.
-pub fn read_all_ways(bytes: &[u8]) {
+pub(crate) fn read_all_ways(bytes: &[u8]) {
     let errors = [
         decode_session(bytes).err(),
         decode_node(bytes).err(),
@@ -224,8 +224,18 @@ fn body_values_over_their_limits_are_corrupt() {
     }
 }
 
+/// The most address space that this process ever had, in KiB. Only Linux tells.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmPeak:")?.trim().strip_suffix("kB"));
+    peak.map_or(0, |number| number.trim().parse().expect("a number"))
+}
+
 #[test]
 fn claims_of_gigabytes_are_corrupt() {
+    let before = peak_kib();
     // 4 GiB, 2^63 and 2^64 - 1, and a number that has no end.
     let claims: [&[u8]; 4] = [
         b"\x80\x80\x80\x80\x10",
@@ -256,6 +266,9 @@ fn claims_of_gigabytes_are_corrupt() {
             assert!(corrupt(&decode_session(&bytes).unwrap_err()), "{what}");
         }
     }
+    // Other tests run beside this one, and take megabytes.
+    let grown = peak_kib() - before;
+    assert!(grown < 2 << 20, "{grown} KiB more");
 }
 
 #[test]

@@ -12,10 +12,10 @@ use ringhold_core::{
 use serde::{Deserialize, Serialize};
 
 /// The bytes of one golden file and, with notes, the same for people.
-pub struct Golden {
-    pub name: &'static str,
-    pub bytes: &'static [u8],
-    pub notes: &'static str,
+pub(crate) struct Golden {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: &'static [u8],
+    pub(crate) notes: &'static str,
 }
 
 macro_rules! golden {
@@ -28,23 +28,23 @@ macro_rules! golden {
     };
 }
 
-pub const SESSION: Golden = golden!("session-v1");
-pub const SESSION_PLAIN: Golden = golden!("session-plain-v1");
-pub const NODE: Golden = golden!("node-v1");
-pub const NODE_PLAIN: Golden = golden!("node-plain-v1");
-pub const FRAME: Golden = golden!("frame-v1");
-pub const ALL: [Golden; 5] = [SESSION, SESSION_PLAIN, NODE, NODE_PLAIN, FRAME];
+pub(crate) const SESSION: Golden = golden!("session-v1");
+pub(crate) const SESSION_PLAIN: Golden = golden!("session-plain-v1");
+pub(crate) const NODE: Golden = golden!("node-v1");
+pub(crate) const NODE_PLAIN: Golden = golden!("node-plain-v1");
+pub(crate) const FRAME: Golden = golden!("frame-v1");
+pub(crate) const ALL: [Golden; 5] = [SESSION, SESSION_PLAIN, NODE, NODE_PLAIN, FRAME];
 
 /// 16 bytes that rise from `first`.
-pub fn run(first: u8) -> [u8; 16] {
+pub(crate) fn run(first: u8) -> [u8; 16] {
     std::array::from_fn(|i| first + u8::try_from(i).unwrap())
 }
 
-pub fn nonce(first: u8) -> Nonce {
+pub(crate) fn nonce(first: u8) -> Nonce {
     Nonce::from_bytes(run(first))
 }
 
-pub fn node(id: &str, number: u64, first: u8) -> NodeIncarnation {
+pub(crate) fn node(id: &str, number: u64, first: u8) -> NodeIncarnation {
     NodeIncarnation::new(
         NodeId::new(id).unwrap(),
         Incarnation {
@@ -54,18 +54,18 @@ pub fn node(id: &str, number: u64, first: u8) -> NodeIncarnation {
     )
 }
 
-pub fn fence(epoch: u64, first: u8) -> Fence {
+pub(crate) fn fence(epoch: u64, first: u8) -> Fence {
     Fence {
         epoch,
         nonce: nonce(first),
     }
 }
 
-pub fn player() -> PlayerId {
+pub(crate) fn player() -> PlayerId {
     PlayerId::new("Ada {\u{e9}} \u{1F3AE}\r\n\0").unwrap()
 }
 
-pub fn session() -> StoredSession {
+pub(crate) fn session() -> StoredSession {
     let id = |first| SessionId::new(player().partition(), run(first));
     let owner = node("eu-1.arena_2", 7, 0xb0);
     let data = Bytes::from_static(b"\x00\xfflevel 1");
@@ -88,7 +88,7 @@ pub fn session() -> StoredSession {
     session
 }
 
-pub fn session_plain() -> StoredSession {
+pub(crate) fn session_plain() -> StoredSession {
     let player = PlayerId::new("player-1").unwrap();
     let id = SessionId::new(player.partition(), run(0x10));
     let record = SessionRecord::new(
@@ -102,7 +102,7 @@ pub fn session_plain() -> StoredSession {
     StoredSession::new(record, 0)
 }
 
-pub fn node_record() -> NodeRecord {
+pub(crate) fn node_record() -> NodeRecord {
     let NodeIncarnation { node, incarnation } = node("eu-1.arena_2", 7, 0xb0);
     let mut record = NodeRecord::new(node, incarnation);
     record.state = NodeState::Draining;
@@ -131,7 +131,7 @@ pub fn node_record() -> NodeRecord {
     record
 }
 
-pub fn node_record_plain() -> NodeRecord {
+pub(crate) fn node_record_plain() -> NodeRecord {
     let NodeIncarnation { node, incarnation } = node("a", 1, 0xb0);
     let mut record = NodeRecord::new(node, incarnation);
     record.formats = Formats { oldest: 1, newest: 1 };
@@ -140,7 +140,7 @@ pub fn node_record_plain() -> NodeRecord {
 
 /// A message such as a runtime has.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Message {
+pub(crate) enum Message {
     Ping,
     Move {
         player: PlayerId,
@@ -151,7 +151,7 @@ pub enum Message {
     },
 }
 
-pub fn message() -> Message {
+pub(crate) fn message() -> Message {
     Message::Move {
         player: player(),
         to: node("eu-2", 129, 0x20),

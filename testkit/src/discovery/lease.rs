@@ -8,7 +8,7 @@ use ringhold_core::{ErrorKind, Incarnation, NodeIncarnation};
 use super::register::same;
 use super::steps::{Bed, in_words, next_change};
 use crate::DiscoveryHarness;
-use crate::expect::{done, refused};
+use crate::expect::{done, refused, shorter};
 
 /// `renew_keeps_alive`.
 pub async fn renew_keeps_alive<H: DiscoveryHarness + ?Sized>(harness: &H) {
@@ -79,8 +79,8 @@ pub async fn a_lapsed_lease_shows<H: DiscoveryHarness + ?Sized>(harness: &H) {
     let (keeper, silent) = (bed.join().await, bed.join().await);
     bed.renew(&silent).await;
     let (lease, heartbeat) = (bed.timing.lease(), bed.timing.heartbeat());
-    bed.pass(&[&keeper], lease - heartbeat).await;
-    bed.time.pass(heartbeat - bed.slop * 2).await;
+    bed.pass(&[&keeper], shorter(lease, heartbeat)).await;
+    bed.time.pass(shorter(heartbeat, bed.slop * 2)).await;
     let lapsed = async || {
         let members = bed.members().await;
         let lapsed = |node: &NodeIncarnation| members.get(&node.node).map(|member| member.lapsed);
@@ -198,7 +198,11 @@ pub async fn renew_tells_the_next_lapse<H: DiscoveryHarness + ?Sized>(harness: &
     let two = bed.join().await;
     is_about(&bed.renew(&one).await, lease, "the other's is fresh");
     bed.time.pass(heartbeat).await;
-    is_about(&bed.renew(&one).await, lease - heartbeat, "one heartbeat later");
+    is_about(
+        &bed.renew(&one).await,
+        shorter(lease, heartbeat),
+        "one heartbeat later",
+    );
     is_about(&bed.renew(&two).await, lease, "its own does not count");
 
     let three = bed.join().await;
@@ -208,13 +212,13 @@ pub async fn renew_tells_the_next_lapse<H: DiscoveryHarness + ?Sized>(harness: &
     bed.time.pass(heartbeat).await;
     is_about(
         &bed.renew(&three).await,
-        lease - heartbeat * 2,
+        shorter(lease, heartbeat * 2),
         "the next of several",
     );
     bed.renew(&two).await;
     is_about(
         &bed.renew(&three).await,
-        lease - heartbeat,
+        shorter(lease, heartbeat),
         "the next after that one was renewed",
     );
     bed.leave(&one).await;
@@ -246,7 +250,7 @@ pub async fn an_outage_reaps_nobody<H: DiscoveryHarness + ?Sized>(harness: &H) {
             let renewed = bed.renew(node).await;
             let cap = bed.timing.clock_cap();
             let left = renewed.next_lapse.expect("there are others");
-            let least = bed.timing.lease() - cap - bed.timing.heartbeat() - bed.slop;
+            let least = shorter(bed.timing.lease(), cap + bed.timing.heartbeat() + bed.slop);
             assert!(
                 left >= least,
                 "an outage of {outage:?} cost others more than {cap:?}: {left:?} are left"

@@ -11,7 +11,7 @@ use ringhold_core::{
     Discovery, Membership, NodeId, NodeIncarnation, NodeRecord, Result, Revision, Timing, Update,
 };
 
-use crate::expect::done;
+use crate::expect::{done, shorter};
 use crate::{DiscoveryHarness, Make, TestTime, within};
 
 /// Lets `duration` pass on the fleet's lease clock.
@@ -156,7 +156,7 @@ impl<'h> Bed<'h> {
     /// them: the last heartbeat passed without a renewal.
     pub(super) async fn lapse_all_but(&self, nodes: &[&NodeIncarnation]) {
         let last = self.timing.heartbeat();
-        self.pass(nodes, self.timing.lease() - last).await;
+        self.pass(nodes, shorter(self.timing.lease(), last)).await;
         self.time.pass(last + self.slop).await;
     }
 }

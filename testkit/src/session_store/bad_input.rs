@@ -124,11 +124,8 @@ pub async fn odd_players_are_players<H: StoreHarness + ?Sized>(harness: &H) {
     }
     for session in &sessions {
         let name = session.player.as_str();
-        assert_eq!(
-            bed.find(&session.player).await.len(),
-            1,
-            "{name:?} has one session"
-        );
+        let found = bed.ids(&session.player).await;
+        assert_eq!(found, [session.id], "{name:?} has its own session alone");
         let shown = bed.get(session.id).await;
         assert_eq!(
             (shown.player.as_str(), shown.data.as_ref()),

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::steps::{Bed, let_pass, long, short};
 use crate::StoreHarness;
-use crate::expect::{done, refused};
+use crate::expect::{done, refused, shorter};
 
 /// The three ways in which an owner, old or new, revives a session.
 const WAYS: [&str; 3] = ["touch", "save", "claim"];
@@ -119,9 +119,9 @@ pub async fn expiry_goes_to_one_sweeper<H: StoreHarness + ?Sized>(harness: &H) {
     let partition = live.id.partition();
 
     let first = bed.take(partition, 1).await;
-    let taken: Vec<_> = first.sessions.iter().map(|taken| taken.session.id).collect();
+    let first_ids: Vec<_> = first.sessions.iter().map(|taken| taken.session.id).collect();
     assert_eq!(
-        taken,
+        first_ids,
         [sessions[0].id],
         "the longest expired first, and no more than the limit"
     );
@@ -142,22 +142,21 @@ pub async fn expiry_goes_to_one_sweeper<H: StoreHarness + ?Sized>(harness: &H) {
         );
         sweepers.spawn(async move {
             start.wait().await;
-            let token = request.token;
-            (token, store.take_expired(request).await)
+            (request.token, store.take_expired(request).await)
         });
     }
-    let mut takes: HashMap<_, TakenSession> = HashMap::new();
+    let mut by_id: HashMap<_, TakenSession> = HashMap::new();
     for (token, result) in sweepers.join_all().await {
         let got = done("take_expired", result).sessions;
         assert!(got.len() <= 3, "no more than the limit: {got:?}");
         for taken in got {
             assert_eq!(taken.token, token, "a take answers its own token");
-            let twice = takes.insert(taken.session.id, taken);
+            let twice = by_id.insert(taken.session.id, taken);
             assert!(twice.is_none(), "two sweepers got the same session: {twice:?}");
         }
     }
     for session in &sessions[1..] {
-        let taken = takes
+        let taken = by_id
             .remove(&session.id)
             .unwrap_or_else(|| panic!("nobody got {:?}", session.id));
         let mut expected = session.clone();
@@ -165,8 +164,8 @@ pub async fn expiry_goes_to_one_sweeper<H: StoreHarness + ?Sized>(harness: &H) {
         bed.is_same("a taken session is what it was", &taken.session, &expected);
     }
     assert!(
-        takes.is_empty(),
-        "what was taken already, or is live, was taken: {takes:?}"
+        by_id.is_empty(),
+        "what was taken already, or is live, was taken: {by_id:?}"
     );
     let late = bed.take(partition, 10).await;
     assert_eq!(
@@ -186,7 +185,7 @@ pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
     let mut tokens: Vec<Nonce> = Vec::new();
     for time in 1..=3 {
         let request = bed.make.take(partition, 10).with_visibility(visibility);
-        let token = request.token;
+        tokens.push(request.token);
         let taken = done("take_expired", bed.store.take_expired(request).await).sessions;
         assert_eq!(
             taken.len(),
@@ -195,10 +194,10 @@ pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
         );
         assert_eq!(
             (taken[0].session.id, taken[0].token),
-            (session.id, token),
+            (session.id, tokens[time - 1]),
             "time {time}"
         );
-        for old in &tokens {
+        for old in &tokens[..time - 1] {
             let ack = bed.store.ack_expired(AckExpired::new(session.id, *old)).await;
             refused(
                 "an acknowledgement with the token of an earlier take",
@@ -206,8 +205,7 @@ pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
                 ErrorKind::Fenced,
             );
         }
-        tokens.push(token);
-        bed.pass(of, visibility - bed.slop * 2).await;
+        bed.pass(of, shorter(visibility, bed.slop * 2)).await;
         assert_eq!(
             bed.take(partition, 10).await.sessions,
             [],
@@ -239,9 +237,7 @@ pub async fn a_write_voids_the_token<H: StoreHarness + ?Sized>(harness: &H) {
     }
     bed.expire(&sessions).await;
     for (session, way) in sessions.iter_mut().zip(WAYS) {
-        let request = bed.make.take(session.id.partition(), 10);
-        let ack = AckExpired::new(session.id, request.token);
-        done("take_expired", bed.store.take_expired(request).await);
+        let (_, ack) = bed.take_for_ack(session).await;
         *session = revive(&bed, way, session).await;
         let what = format!("an acknowledgement after a {way}");
         refused(&what, bed.store.ack_expired(ack).await, ErrorKind::Fenced);
@@ -263,9 +259,7 @@ pub async fn ack_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
     );
     bed.is_unchanged("the live session", &session).await;
     bed.expire(slice::from_ref(&session)).await;
-    let request = bed.make.take(session.id.partition(), 10);
-    let ack = AckExpired::new(session.id, request.token);
-    done("take_expired", bed.store.take_expired(request).await);
+    let (_, ack) = bed.take_for_ack(&session).await;
 
     let other = AckExpired::new(session.id, bed.make.nonce());
     refused(
@@ -358,7 +352,7 @@ pub async fn time_stands_still<H: StoreHarness + ?Sized>(harness: &H) {
 
     bed.time.pass(Duration::from_secs(20)).await;
     let left = bed.get(session.id).await.remaining;
-    let least = long().duration() - lost_most;
+    let least = shorter(long().duration(), lost_most);
     assert!(
         left >= least,
         "20 s without a write cost more than {cap:?}: {left:?} are left of {:?}",
@@ -374,7 +368,7 @@ pub async fn time_stands_still<H: StoreHarness + ?Sized>(harness: &H) {
     )
     .await;
     let left = bed.get(quiet.id).await.remaining;
-    let least = short().duration() - lost_most;
+    let least = shorter(short().duration(), lost_most);
     assert!(
         left >= least,
         "30 s without a write cost more than {cap:?}: {left:?} are left of {:?}",

@@ -3,25 +3,22 @@
 use std::slice;
 use std::time::Duration;
 
-use ringhold_core::session::{
-    AckExpired, CreateOutcome, CreateSession, Displaced, EndReason, OnExisting, RestoreSession,
-    TOMBSTONE_TTL, TakeoverFrom,
-};
+use ringhold_core::session::{CreateOutcome, Displaced, EndReason, OnExisting, TakeoverFrom};
 use ringhold_core::{ErrorKind, Fence, Incarnation, NodeIncarnation, SessionId, SessionRecord, Ttl, Version};
 
-use super::steps::{Bed, let_pass, long, short};
+use super::steps::{Bed, long};
 use crate::StoreHarness;
 use crate::expect::{done, refused};
 
-const OWN: OnExisting = OnExisting::Takeover {
+pub(super) const OWN: OnExisting = OnExisting::Takeover {
     from: TakeoverFrom::Own,
 };
-const ANYONE: OnExisting = OnExisting::Takeover {
+pub(super) const ANYONE: OnExisting = OnExisting::Takeover {
     from: TakeoverFrom::Anyone,
 };
 
 /// Every way to log in, each of which makes a session where there is none.
-const ALL_WAYS: [OnExisting; 5] = [
+pub(super) const ALL_WAYS: [OnExisting; 5] = [
     OWN,
     ANYONE,
     OnExisting::Reject,
@@ -29,7 +26,7 @@ const ALL_WAYS: [OnExisting; 5] = [
     OnExisting::Allow { max: 1 },
 ];
 
-fn allow(max: u16) -> OnExisting {
+pub(super) fn allow(max: u16) -> OnExisting {
     OnExisting::Allow { max }
 }
 
@@ -287,219 +284,6 @@ pub async fn create_allows_up_to_max<H: StoreHarness + ?Sized>(harness: &H) {
     let created = bed.created(login(ids.pop().expect("six ids"), 0)).await;
     assert_eq!(created.displaced.len(), 2, "a maximum of 0 counts as 1");
     assert_eq!(bed.ids(&player).await, [created.session.id]);
-}
-
-/// `create_is_idempotent`.
-pub async fn create_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
-    let bed = Bed::new("create_is_idempotent", harness).await;
-    let (player, owner) = (bed.make.player(), bed.make.owner());
-    let login = |way| {
-        bed.make
-            .login_with(&player, &owner, long(), way)
-            .with_data(&b"of the login"[..])
-    };
-    // Each on what the one before it left: none, one, two and two sessions.
-    for (way, outcome, displaced) in [
-        (OnExisting::Reject, CreateOutcome::New, 0),
-        (OWN, CreateOutcome::TakenOver, 1),
-        (allow(2), CreateOutcome::New, 0),
-        (ANYONE, CreateOutcome::TakenOver, 1),
-        (allow(2), CreateOutcome::New, 1),
-        (OnExisting::Replace, CreateOutcome::New, 2),
-    ] {
-        let request = login(way);
-        let first = bed.created(request.clone()).await;
-        assert_eq!(
-            (first.outcome, first.displaced.len()),
-            (outcome, displaced),
-            "{way:?}"
-        );
-        let at_once = bed.created(request.clone()).await;
-        bed.is_same(
-            "the session in a repetition's answer",
-            &at_once.session,
-            &first.session,
-        );
-
-        let saved = done(
-            "save",
-            bed.store.save(bed.make.save(&first.session, b"saved")).await,
-        );
-        let found = bed.ids(&player).await;
-        for again in [at_once, bed.created(request).await] {
-            assert_eq!(again.outcome, first.outcome, "{way:?}: the outcome");
-            assert_eq!(again.session.id, first.session.id, "{way:?}: the session");
-            assert_eq!(again.session.fence, first.session.fence, "{way:?}: the fence");
-            assert_eq!(again.displaced, first.displaced, "{way:?}: the displaced holds");
-        }
-        let now = bed.get(first.session.id).await;
-        assert_eq!(
-            (now.version, now.data.as_ref()),
-            (saved.version, &b"saved"[..]),
-            "{way:?}: what was saved"
-        );
-        assert_eq!(
-            now.fence, first.session.fence,
-            "{way:?}: a repetition makes no new fence"
-        );
-        assert_eq!(
-            bed.ids(&player).await,
-            found,
-            "{way:?}: a repetition makes and ends nothing"
-        );
-    }
-}
-
-/// `create_never_resurrects`.
-pub async fn create_never_resurrects<H: StoreHarness + ?Sized>(harness: &H) {
-    let bed = Bed::new("create_never_resurrects", harness).await;
-    // Every login that is late here, and what ended it.
-    let mut late: Vec<(&str, CreateSession)> = Vec::new();
-    let log_in = async |request: &CreateSession| bed.created(request.clone()).await.session;
-    let login = |way| {
-        bed.make
-            .login_with(&bed.make.player(), &bed.make.owner(), short(), way)
-    };
-    let again = |earlier: &CreateSession, way| {
-        bed.make
-            .login_with(&earlier.player, &bed.make.owner(), long(), way)
-    };
-
-    let (expired, first) = (login(OWN), login(OWN));
-    let mut second = again(&first, ANYONE);
-    second.ttl = short();
-    let gone = [
-        log_in(&expired).await,
-        (log_in(&first).await, log_in(&second).await).1,
-    ];
-    bed.bury(&gone).await;
-    late.push(("it expired, and that was acknowledged", expired));
-    late.push(("its session was taken over, and expired", first));
-    late.push((
-        "the session that it took over expired, and that was acknowledged",
-        second,
-    ));
-
-    let replaced = login(ANYONE);
-    log_in(&replaced).await;
-    log_in(&again(&replaced, OnExisting::Replace)).await;
-    late.push(("another login replaced it", replaced));
-
-    let crowded_out = login(allow(1));
-    log_in(&crowded_out).await;
-    log_in(&again(&crowded_out, allow(1))).await;
-    late.push(("another login needed its place", crowded_out));
-
-    let first = login(OWN);
-    log_in(&first).await;
-    let second = again(&first, ANYONE);
-    log_in(&second).await;
-    let third = again(&first, ANYONE);
-    let held = log_in(&third).await;
-    late.push(("its session was taken over", first));
-    late.push(("the session that it took over was taken over again", second));
-
-    let closed = login(OWN);
-    bed.remove(&log_in(&closed).await).await;
-    late.push(("it was closed", closed));
-
-    let first = login(OWN);
-    log_in(&first).await;
-    let second = again(&first, ANYONE);
-    bed.remove(&log_in(&second).await).await;
-    late.push(("its session was taken over and closed", first));
-    late.push(("the session that it took over was closed", second));
-
-    nothing_comes_back(&bed, &late, "at once").await;
-    let partitions: Vec<_> = late.iter().map(|(_, request)| request.id.partition()).collect();
-    let most = TOMBSTONE_TTL - Duration::from_secs(1) - bed.slop;
-    let_pass(&*bed.store, bed.time, &partitions, most).await;
-    nothing_comes_back(&bed, &late, "shortly before their tombstones go").await;
-    let now = bed.get(held.id).await;
-    assert_eq!(
-        (now.fence, now.version),
-        (held.fence, held.version),
-        "the last login still holds"
-    );
-}
-
-/// Repeats each of `late`, and checks that it is fenced and changes nothing.
-async fn nothing_comes_back(bed: &Bed<'_>, late: &[(&str, CreateSession)], when: &str) {
-    for (why, request) in late {
-        let before = bed.ids(&request.player).await;
-        let what = format!("a late repetition, {when}, of a login although {why}");
-        refused(&what, bed.store.create(request.clone()).await, ErrorKind::Fenced);
-        assert_eq!(
-            bed.ids(&request.player).await,
-            before,
-            "{what}, changed what stands"
-        );
-    }
-}
-
-/// `create_unlinks_the_expired`.
-pub async fn create_unlinks_the_expired<H: StoreHarness + ?Sized>(harness: &H) {
-    let bed = Bed::new("create_unlinks_the_expired", harness).await;
-    let mut expired = Vec::new();
-    for _ in ALL_WAYS {
-        expired.push(bed.session_of(&bed.make.player(), short()).await);
-    }
-    bed.expire(&expired).await;
-    for (old, way) in expired.iter().zip(ALL_WAYS) {
-        let login = bed.make.login_with(&old.player, &bed.make.owner(), long(), way);
-        let created = bed.created(login.clone()).await;
-        assert_eq!(
-            created.outcome,
-            CreateOutcome::New,
-            "{way:?}: an expired session does not stand in the way"
-        );
-        assert_eq!(
-            (created.session.id, created.session.fence.epoch),
-            (login.id, 1),
-            "{way:?}"
-        );
-        assert_eq!(created.displaced, [], "{way:?}: what had expired holds nothing");
-        let what = format!("{way:?}: the expired session after a new login");
-        cannot_be_revived(&bed, &what, old).await;
-
-        let request = bed.make.take(old.id.partition(), 1_000);
-        let token = request.token;
-        let taken = done("take_expired", bed.store.take_expired(request).await);
-        let delivered = taken.sessions.iter().find(|taken| taken.session.id == old.id);
-        let delivered =
-            delivered.unwrap_or_else(|| panic!("{what}: its expiry must be delivered: {taken:?}"));
-        assert_eq!(delivered.session.data, old.data, "{what}: its data");
-        assert_eq!(delivered.session.player, old.player, "{what}: its player");
-        let ack = bed.store.ack_expired(AckExpired::new(old.id, token)).await;
-        done(&format!("{what}: its acknowledgement"), ack);
-        assert_eq!(
-            bed.ids(&old.player).await,
-            [login.id],
-            "{way:?}: the new session stands"
-        );
-    }
-}
-
-async fn cannot_be_revived(bed: &Bed<'_>, what: &str, old: &SessionRecord) {
-    bed.has_ended(what, old, &[EndReason::Displaced, EndReason::Expired])
-        .await;
-    refused(
-        &format!("{what}: save"),
-        bed.store.save(bed.make.save(old, b"late")).await,
-        ErrorKind::Fenced,
-    );
-    let claim = bed.claim(old, &bed.make.owner());
-    refused(
-        &format!("{what}: claim"),
-        bed.store.claim(claim).await,
-        ErrorKind::Fenced,
-    );
-    let restore = RestoreSession::new(old.clone(), bed.make.nonce());
-    refused(
-        &format!("{what}: restore"),
-        bed.store.restore(restore).await,
-        ErrorKind::Fenced,
-    );
 }
 
 /// `create_checks_the_partition`.

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::slice;
+use std::time::Duration;
 
-use ringhold_core::session::{AckExpired, Cursor, ListSessions, OnExisting, TakeExpired};
+use ringhold_core::session::{Cursor, ListSessions, OnExisting};
 use ringhold_core::{NodeIncarnation, SessionId, SessionRecord};
 
 use super::steps::{Bed, long, short};
 use crate::StoreHarness;
-use crate::expect::done;
+use crate::expect::{done, shorter};
 
 /// `get_and_find_show_live_sessions`.
 pub async fn get_and_find_show_live_sessions<H: StoreHarness + ?Sized>(harness: &H) {
@@ -178,7 +179,7 @@ pub async fn expired_is_never_read<H: StoreHarness + ?Sized>(harness: &H) {
         .await;
 
     // Up to its deadline it is read.
-    let early = short().duration() - bed.slop * 2;
+    let early = shorter(short().duration(), bed.slop * 2);
     bed.pass(slice::from_ref(&session), early).await;
     bed.is_about(
         "shortly before its deadline",
@@ -189,20 +190,15 @@ pub async fn expired_is_never_read<H: StoreHarness + ?Sized>(harness: &H) {
 
     bed.pass(slice::from_ref(&session), bed.slop * 4).await;
     not_read(&bed, "expired and not swept", &session, &other).await;
-    let request: TakeExpired = bed.make.take(session.id.partition(), 10);
-    let token = request.token;
-    let taken = done("take_expired", bed.store.take_expired(request).await);
+    let (taken, ack) = bed.take_for_ack(&session).await;
     assert_eq!(taken.sessions.len(), 1, "one session has expired: {taken:?}");
     assert_eq!(
         taken.sessions[0].session.remaining,
-        std::time::Duration::ZERO,
+        Duration::ZERO,
         "no time is left"
     );
     not_read(&bed, "taken", &session, &other).await;
-    done(
-        "ack_expired",
-        bed.store.ack_expired(AckExpired::new(session.id, token)).await,
-    );
+    done("ack_expired", bed.store.ack_expired(ack).await);
     not_read(&bed, "acknowledged", &session, &other).await;
 }
 

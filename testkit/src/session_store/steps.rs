@@ -163,6 +163,13 @@ impl<'h> Bed<'h> {
         )
     }
 
+    /// Takes all that has expired beside `session`, and answers what would acknowledge that one.
+    pub(super) async fn take_for_ack(&self, session: &SessionRecord) -> (TakenSessions, AckExpired) {
+        let request = self.make.take(session.id.partition(), 1_000);
+        let ack = AckExpired::new(session.id, request.token);
+        (done("take_expired", self.store.take_expired(request).await), ack)
+    }
+
     pub(super) async fn remove(&self, session: &SessionRecord) -> RemoveSession {
         let request = RemoveSession::new(session.id, session.fence, self.make.operation());
         done("remove", self.store.remove(request.clone()).await);
@@ -202,9 +209,7 @@ impl<'h> Bed<'h> {
     pub(super) async fn bury(&self, sessions: &[SessionRecord]) {
         self.expire(sessions).await;
         for session in sessions {
-            let request = self.make.take(session.id.partition(), 1_000);
-            let ack = AckExpired::new(session.id, request.token);
-            let taken = done("take_expired", self.store.take_expired(request).await);
+            let (taken, ack) = self.take_for_ack(session).await;
             let is_taken = taken.sessions.iter().any(|taken| taken.session.id == session.id);
             assert!(
                 is_taken,
