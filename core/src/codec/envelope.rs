@@ -41,6 +41,7 @@ impl Kind {
     }
 
     /// The error that bytes of this kind are not what they should be.
+    #[cold]
     pub(super) fn corrupt(self, context: impl Into<String>) -> Error {
         Error::new(ErrorKind::Corrupt, self.as_str(), context.into())
     }
@@ -109,6 +110,7 @@ pub(super) struct Fields<'a> {
 
 impl Fields<'_> {
     /// The next `N` bytes.
+    #[inline]
     pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
         let Some((bytes, rest)) = self.rest.split_first_chunk() else {
             return Err(self.kind.corrupt("it ends within its header"));
@@ -118,6 +120,7 @@ impl Fields<'_> {
     }
 
     /// The next 8 bytes as a number.
+    #[inline]
     pub(super) fn u64(&mut self) -> Result<u64> {
         self.bytes().map(u64::from_le_bytes)
     }
