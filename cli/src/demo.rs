@@ -7,14 +7,14 @@
 mod audit;
 mod crowd;
 mod engine;
-pub mod ledger;
+mod ledger;
 mod lookups;
 mod node;
 mod player;
 mod progress;
 pub mod protocol;
 pub mod report;
-pub mod script;
+mod script;
 pub mod server;
 pub mod wire;
 mod world;

@@ -43,23 +43,6 @@ impl NodeCounters {
         self.sessions.store(sessions, Ordering::Relaxed);
     }
 
-    /// Counts one session more, unless there are `capacity` already.
-    pub fn try_attach(&self, capacity: Option<u32>) -> bool {
-        let most = capacity.unwrap_or(u32::MAX);
-        let step = |sessions: u32| (sessions < most).then(|| sessions + 1);
-        self.sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
-            .is_ok()
-    }
-
-    /// Counts one session less.
-    pub fn detach(&self) {
-        let step = |sessions: u32| Some(sessions.saturating_sub(1));
-        let _ = self
-            .sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
-    }
-
     fn reserve(&self) {
         self.reserved.fetch_add(1, Ordering::Relaxed);
     }

@@ -21,7 +21,7 @@ use crate::TestTime;
 /// let clock = SimulatedClock::new();
 /// let (other, before) = (clock.clone(), clock.now());
 /// clock.advance(Duration::from_secs(2));
-/// assert_eq!(other.now() - before, Duration::from_secs(2));
+/// assert_eq!(other.now(), before + Duration::from_secs(2));
 /// ```
 #[derive(Debug, Clone)]
 pub struct SimulatedClock {
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(clock.now(), start);
         let other = clock.clone();
         other.advance(Duration::from_nanos(1));
-        assert_eq!(clock.now() - start, Duration::from_nanos(1));
+        assert_eq!(clock.now(), start + Duration::from_nanos(1));
         assert_eq!(
             SimulatedClock::new().now(),
             start,

@@ -125,6 +125,7 @@ mod tests {
             include_str!("session_store/write.rs"),
             include_str!("session_store/read.rs"),
             include_str!("session_store/expire.rs"),
+            include_str!("session_store/time.rs"),
             include_str!("session_store/bad_input.rs"),
         ];
         agree(STORE_DOCS, session_store::RULES, &sources);

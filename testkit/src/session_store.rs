@@ -8,6 +8,7 @@ mod read;
 mod repeat;
 mod restore;
 mod steps;
+mod time;
 mod write;
 
 pub use bad_input::*;
@@ -18,6 +19,7 @@ pub use read::*;
 pub use repeat::*;
 pub use restore::*;
 pub use steps::let_pass;
+pub use time::*;
 pub use write::*;
 
 #[cfg(doc)]

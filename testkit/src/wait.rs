@@ -67,7 +67,7 @@ pub async fn wait_for<T, S: Display>(
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(WAIT_MAX, future).await {
         Ok(value) => value,
-        Err(_elapsed) => panic!("waited {WAIT_MAX:?} for {what}"),
+        Err(elapsed) => panic!("waited {WAIT_MAX:?} for {what}: {elapsed}"),
     }
 }
 

@@ -6,27 +6,27 @@ use super::protocol::{Position, Step};
 
 /// What the servers acknowledged to one player.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// Its session; `None` before the first login.
-    pub session: Option<SessionId>,
+    pub(crate) session: Option<SessionId>,
     /// Where the last acknowledged move led, and the version of that.
-    pub acknowledged: (Position, u64),
+    pub(crate) acknowledged: (Position, u64),
     /// A move that was sent and not acknowledged: it may have been stored or not.
-    pub in_flight: Option<Step>,
+    pub(crate) in_flight: Option<Step>,
 }
 
 /// What is missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// The session is another one.
-    pub session: bool,
+    pub(crate) session: bool,
     /// So many acknowledged moves are gone.
-    pub saves: u64,
+    pub(crate) saves: u64,
 }
 
 impl Loss {
     /// Whether anything is missing.
-    pub const fn any(self) -> bool {
+    pub(crate) const fn any(self) -> bool {
         self.session || self.saves > 0
     }
 }
@@ -36,7 +36,7 @@ impl Ledger {
     ///
     /// Right is the acknowledged state, and also the one after the move that is in flight. Anything
     /// else has lost at least one acknowledged move.
-    pub fn compare(&self, session: SessionId, position: Position, version: u64) -> Loss {
+    pub(crate) fn compare(&self, session: SessionId, position: Position, version: u64) -> Loss {
         let (known, acknowledged) = self.acknowledged;
         let Some(own) = self.session else { return Loss::default() };
         let stands = (position, version) == (known, acknowledged);
@@ -51,14 +51,14 @@ impl Ledger {
     }
 
     /// Takes over what a server told at a login, and answers what that says was lost.
-    pub fn resume(&mut self, session: SessionId, position: Position, version: u64) -> Loss {
+    pub(crate) fn resume(&mut self, session: SessionId, position: Position, version: u64) -> Loss {
         let loss = self.compare(session, position, version);
         *self = Self { session: Some(session), acknowledged: (position, version), in_flight: None };
         loss
     }
 
     /// Notes an acknowledgement of the move in flight, and answers whether it fits.
-    pub fn acknowledge(&mut self, position: Position, version: u64) -> bool {
+    pub(crate) fn acknowledge(&mut self, position: Position, version: u64) -> bool {
         let (known, acknowledged) = self.acknowledged;
         let step = self.in_flight.take();
         self.acknowledged = (position, version);

@@ -10,11 +10,11 @@ use crate::exit::Failure;
 /// A running node. Dropping it ends it as `kill -9` ends a process: its tasks stop where they are,
 /// its sockets close, and nobody is told.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where its players connect.
-    pub address: Address,
+    pub(crate) address: Address,
     fleet: Fleet,
     _engine: Engine,
 }
@@ -24,7 +24,7 @@ impl Node {
     ///
     /// # Errors
     /// Of the operating system and of joining.
-    pub async fn start(backend: &Backend, name: &str, timing: Timing) -> Result<Self, Failure> {
+    pub(crate) async fn start(backend: &Backend, name: &str, timing: Timing) -> Result<Self, Failure> {
         let engine = Engine::start(name, 1)?;
         let (backend, id) = (backend.clone(), name.to_owned());
         let starting = engine.handle().spawn(async move {
@@ -41,12 +41,12 @@ impl Node {
     }
 
     /// The node as a member of its fleet.
-    pub fn fleet(&self) -> &Fleet {
+    pub(crate) fn fleet(&self) -> &Fleet {
         &self.fleet
     }
 
     /// Which run of the node this is.
-    pub fn incarnation(&self) -> NodeIncarnation {
+    pub(crate) fn incarnation(&self) -> NodeIncarnation {
         self.fleet.node()
     }
 }

@@ -32,7 +32,7 @@ const REDIRECTS_MAX: u32 = 4;
 
 /// A player.
 #[derive(Debug)]
-pub struct Player {
+pub(crate) struct Player {
     name: PlayerId,
     seat: usize,
     world: Arc<World>,
@@ -53,13 +53,13 @@ enum Leave {
 
 impl Player {
     /// The player in this seat.
-    pub fn new(name: PlayerId, seat: usize, world: Arc<World>, seed: u64) -> Self {
+    pub(crate) fn new(name: PlayerId, seat: usize, world: Arc<World>, seed: u64) -> Self {
         let stage = world.stage();
         Self { name, seat, world, stage, dice: Dice::new(seed), ledger: Ledger::default() }
     }
 
     /// Plays until the script stops; answers what was acknowledged.
-    pub async fn run(mut self) -> (usize, PlayerId, Ledger) {
+    pub(crate) async fn run(mut self) -> (usize, PlayerId, Ledger) {
         while let Some((wire, address)) = self.log_in().await {
             match self.play(wire).await {
                 Leave::Stopped => break,

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Where progress goes.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     bar: Option<ProgressBar>,
 }
 
@@ -16,12 +16,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl Progress {
     /// Progress on standard error.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bar: io::stderr().is_terminal().then(ProgressBar::new_spinner) }
     }
 
     /// Something begins that takes `steps`, or has no steps that could be counted.
-    pub fn begin(&self, doing: &str, steps: Option<u64>) {
+    pub(crate) fn begin(&self, doing: &str, steps: Option<u64>) {
         let Some(bar) = &self.bar else { return };
         let template = if steps.is_some() { "{spinner} {msg} {wide_bar} {pos}/{len}" } else { "{spinner} {msg}" };
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -34,14 +34,14 @@ impl Progress {
     }
 
     /// So many steps are done.
-    pub fn at(&self, step: u64) {
+    pub(crate) fn at(&self, step: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(step);
         }
     }
 
     /// What was begun is done, and this came of it.
-    pub fn done(&self, what: impl fmt::Display) {
+    pub(crate) fn done(&self, what: impl fmt::Display) {
         match &self.bar {
             Some(bar) => bar.println(what.to_string()),
             // Nobody has to read it.
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// Nothing more comes.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

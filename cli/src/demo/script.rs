@@ -23,17 +23,17 @@ use crate::random;
 
 /// What is asked of a demo.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Nodes at the start.
-    pub nodes: u16,
+    pub(crate) nodes: u16,
     /// Players.
-    pub players: usize,
+    pub(crate) players: usize,
     /// Nodes that are killed.
-    pub kill: u16,
+    pub(crate) kill: u16,
     /// How long everybody plays before anything happens.
-    pub play: Duration,
+    pub(crate) play: Duration,
     /// The periods of the fleet.
-    pub timing: Timing,
+    pub(crate) timing: Timing,
 }
 
 /// How long is looked at what a join, or the end of a recovery, does to the players.
@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A demo on its way.
 #[derive(Debug)]
-pub struct Script<'a> {
+pub(crate) struct Script<'a> {
     backend: &'a Backend,
     plan: Plan,
     progress: &'a Progress,
@@ -63,7 +63,7 @@ impl<'a> Script<'a> {
     ///
     /// # Errors
     /// Of the operating system.
-    pub fn new(backend: &'a Backend, plan: Plan, progress: &'a Progress) -> Result<Self, Failure> {
+    pub(crate) fn new(backend: &'a Backend, plan: Plan, progress: &'a Progress) -> Result<Self, Failure> {
         let world = World::new(plan.players);
         let tag = format!("player-{:06x}", u32::from_le_bytes(random::bytes()?) >> 8);
         let crowd = Crowd::new(Arc::clone(&world), tag)?;
@@ -83,7 +83,7 @@ impl<'a> Script<'a> {
     ///
     /// # Errors
     /// Of the backend and the system, and `timeout` where something was waited for in vain.
-    pub async fn run(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn run(&mut self) -> Result<(), Failure> {
         self.start_nodes().await?;
         self.log_in().await?;
         self.play().await?;
@@ -95,7 +95,7 @@ impl<'a> Script<'a> {
     }
 
     /// Stops everything and takes back what the demo left in the backend. Answers what was measured.
-    pub async fn end(mut self) -> Report {
+    pub(crate) async fn end(mut self) -> Report {
         self.progress.begin("cleaning up", None);
         self.world.set_stage(Stage::Stop);
         let leaving = async {

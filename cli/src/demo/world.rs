@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 /// What the players do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// A move now and then, as in a game.
     Play,
     /// One move after the other, to see how many there can be.
@@ -21,19 +21,19 @@ pub enum Stage {
 
 /// Counts of what happened.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Logins that came out `HERE`.
-    pub logins: AtomicU64,
+    pub(crate) logins: AtomicU64,
     /// Logins that were told to go elsewhere.
-    pub redirects: AtomicU64,
+    pub(crate) redirects: AtomicU64,
     /// Connections that a player dropped in order to come back.
-    pub reconnects: AtomicU64,
+    pub(crate) reconnects: AtomicU64,
     /// Moves whose save was acknowledged.
-    pub saves: AtomicU64,
+    pub(crate) saves: AtomicU64,
     /// Acknowledged moves that were gone at a login.
-    pub saves_lost: AtomicU64,
+    pub(crate) saves_lost: AtomicU64,
     /// Connections that a live node ended.
-    pub kicks: AtomicU64,
+    pub(crate) kicks: AtomicU64,
 }
 
 /// Adds to a count.
@@ -48,12 +48,12 @@ pub(crate) fn total(counter: &AtomicU64) -> u64 {
 
 /// One player as the script sees it.
 #[derive(Debug, Default)]
-pub struct Seat {
+pub(crate) struct Seat {
     place: Mutex<Place>,
     /// Its session was gone at a login.
-    pub session_lost: AtomicBool,
+    pub(crate) session_lost: AtomicBool,
     /// It was moved away from a node that is alive.
-    pub moved: AtomicBool,
+    pub(crate) moved: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -65,14 +65,14 @@ struct Place {
 
 impl Seat {
     /// The player is attached at an address; answers where it was before.
-    pub fn attach(&self, address: Address) -> Option<Address> {
+    pub(crate) fn attach(&self, address: Address) -> Option<Address> {
         let mut place = lock(&self.place);
         place.settled = None;
         place.address.replace(address)
     }
 
     /// A move of the player was acknowledged.
-    pub fn played(&self) {
+    pub(crate) fn played(&self) {
         let mut place = lock(&self.place);
         let now = Instant::now();
         place.settled.get_or_insert(now);
@@ -80,30 +80,30 @@ impl Seat {
     }
 
     /// Where the player was attached last.
-    pub fn address(&self) -> Option<Address> {
+    pub(crate) fn address(&self) -> Option<Address> {
         lock(&self.place).address.clone()
     }
 
     /// When the first move after the last login was acknowledged.
-    pub fn settled(&self) -> Option<Instant> {
+    pub(crate) fn settled(&self) -> Option<Instant> {
         lock(&self.place).settled
     }
 
     /// Whether a move was acknowledged after `moment`.
-    pub fn played_since(&self, moment: Instant) -> bool {
+    pub(crate) fn played_since(&self, moment: Instant) -> bool {
         lock(&self.place).last.is_some_and(|last| last > moment)
     }
 }
 
 /// What all players of a demo share.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// How many may be at a door at a time, so that a crowd does not overrun the listeners.
-    pub doors: Semaphore,
+    pub(crate) doors: Semaphore,
     /// Counts.
-    pub tally: Tally,
+    pub(crate) tally: Tally,
     /// One for each player.
-    pub seats: Vec<Seat>,
+    pub(crate) seats: Vec<Seat>,
     addresses: RwLock<Vec<Address>>,
     killed: RwLock<HashSet<Address>>,
     stage: watch::Sender<Stage>,
@@ -115,7 +115,7 @@ const DOORS: usize = 512;
 
 impl World {
     /// A world for so many players, without nodes.
-    pub fn new(players: usize) -> Arc<Self> {
+    pub(crate) fn new(players: usize) -> Arc<Self> {
         Arc::new(Self {
             doors: Semaphore::new(DOORS),
             tally: Tally::default(),
@@ -128,44 +128,44 @@ impl World {
     }
 
     /// Tells the players of a node. They never forget one, dead or alive.
-    pub fn add_address(&self, address: Address) {
+    pub(crate) fn add_address(&self, address: Address) {
         write(&self.addresses).push(address);
     }
 
     /// One of the addresses; `None` when there are none.
-    pub fn address(&self, draw: u64) -> Option<Address> {
+    pub(crate) fn address(&self, draw: u64) -> Option<Address> {
         let addresses = read(&self.addresses);
         let index = draw.checked_rem(addresses.len() as u64)?;
         addresses.get(usize::try_from(index).ok()?).cloned()
     }
 
     /// Notes that the nodes at these addresses are about to be killed. Players are not told.
-    pub fn condemn(&self, addresses: impl IntoIterator<Item = Address>) {
+    pub(crate) fn condemn(&self, addresses: impl IntoIterator<Item = Address>) {
         write(&self.killed).extend(addresses);
     }
 
     /// Whether the node at this address was killed.
-    pub fn is_killed(&self, address: &Address) -> bool {
+    pub(crate) fn is_killed(&self, address: &Address) -> bool {
         read(&self.killed).contains(address)
     }
 
     /// Says what the players do from now on.
-    pub fn set_stage(&self, stage: Stage) {
+    pub(crate) fn set_stage(&self, stage: Stage) {
         self.stage.send_replace(stage);
     }
 
     /// What the players do, and news of it.
-    pub fn stage(&self) -> watch::Receiver<Stage> {
+    pub(crate) fn stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 
     /// Notes the last thing that went wrong for a player.
-    pub fn note_trouble(&self, trouble: String) {
+    pub(crate) fn note_trouble(&self, trouble: String) {
         *lock(&self.trouble) = trouble;
     }
 
     /// The last thing that went wrong for a player.
-    pub fn last_trouble(&self) -> String {
+    pub(crate) fn last_trouble(&self) -> String {
         lock(&self.trouble).clone()
     }
 }
@@ -184,16 +184,16 @@ fn write<T>(shared: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 /// Quick random numbers for pauses and choices: SplitMix64 (Steele, Lea and Flood, 2014). Never a secret.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// Dice that fall as `seed` says.
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// 64 bits.
-    pub const fn roll(&mut self) -> u64 {
+    pub(crate) const fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -201,7 +201,7 @@ impl Dice {
     }
 
     /// A number from `low` up to and without `high`.
-    pub const fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) const fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.roll() % (high - low)
     }
 }

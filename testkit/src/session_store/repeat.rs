@@ -16,7 +16,7 @@ use crate::expect::{done, refused, shorter};
 pub async fn create_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("create_is_idempotent", harness).await;
     let (player, owner) = (bed.make.player(), bed.make.owner());
-    let login = |way| {
+    let new = |way| {
         bed.make
             .login_with(&player, &owner, long(), way)
             .with_data(&b"of the login"[..])
@@ -78,8 +78,8 @@ pub async fn create_never_resurrects<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("create_never_resurrects", harness).await;
     // Every login that is late here, and what ended it.
     let mut late: Vec<(&str, CreateSession)> = Vec::new();
-    let hold = async |request: &CreateSession| bed.created(request.clone()).await.session;
-    let login = |way| {
+    let log_in = async |request: &CreateSession| bed.created(request.clone()).await.session;
+    let new = |way| {
         bed.make
             .login_with(&bed.make.player(), &bed.make.owner(), short(), way)
     };
@@ -88,10 +88,13 @@ pub async fn create_never_resurrects<H: StoreHarness + ?Sized>(harness: &H) {
             .login_with(&earlier.player, &bed.make.owner(), long(), way)
     };
 
-    let (expired, first) = (login(OWN), login(OWN));
+    let (expired, first) = (new(OWN), new(OWN));
     let mut second = again(&first, ANYONE);
     second.ttl = short();
-    let gone = [hold(&expired).await, (hold(&first).await, hold(&second).await).1];
+    let gone = [
+        log_in(&expired).await,
+        (log_in(&first).await, log_in(&second).await).1,
+    ];
     bed.bury(&gone).await;
     late.push(("it expired, and that was acknowledged", expired));
     late.push(("its session was taken over, and expired", first));
@@ -100,33 +103,33 @@ pub async fn create_never_resurrects<H: StoreHarness + ?Sized>(harness: &H) {
         second,
     ));
 
-    let replaced = login(ANYONE);
-    hold(&replaced).await;
-    hold(&again(&replaced, OnExisting::Replace)).await;
+    let replaced = new(ANYONE);
+    log_in(&replaced).await;
+    log_in(&again(&replaced, OnExisting::Replace)).await;
     late.push(("another login replaced it", replaced));
 
-    let crowded_out = login(allow(1));
-    hold(&crowded_out).await;
-    hold(&again(&crowded_out, allow(1))).await;
+    let crowded_out = new(allow(1));
+    log_in(&crowded_out).await;
+    log_in(&again(&crowded_out, allow(1))).await;
     late.push(("another login needed its place", crowded_out));
 
-    let first = login(OWN);
-    hold(&first).await;
+    let first = new(OWN);
+    log_in(&first).await;
     let second = again(&first, ANYONE);
-    hold(&second).await;
+    log_in(&second).await;
     let third = again(&first, ANYONE);
-    let held = hold(&third).await;
+    let held = log_in(&third).await;
     late.push(("its session was taken over", first));
     late.push(("the session that it took over was taken over again", second));
 
-    let closed = login(OWN);
-    bed.remove(&hold(&closed).await).await;
+    let closed = new(OWN);
+    bed.remove(&log_in(&closed).await).await;
     late.push(("it was closed", closed));
 
-    let first = login(OWN);
-    hold(&first).await;
+    let first = new(OWN);
+    log_in(&first).await;
     let second = again(&first, ANYONE);
-    bed.remove(&hold(&second).await).await;
+    bed.remove(&log_in(&second).await).await;
     late.push(("its session was taken over and closed", first));
     late.push(("the session that it took over was closed", second));
 

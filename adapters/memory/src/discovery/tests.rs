@@ -298,4 +298,6 @@ async fn a_watch_wakes_and_tells_only_the_newest_loads() {
         "changes come first"
     );
     assert_eq!(watch.next().await.unwrap(), Update::Loads(vec![]));
+    let more = tokio::time::timeout(Duration::ZERO, watch.next()).await;
+    assert!(more.is_err(), "that was everything: {more:?}");
 }

@@ -283,6 +283,19 @@ fn a_restored_session_stands_alone() {
 }
 
 #[test]
+fn at_its_deadline_a_session_goes_from_the_readers_to_the_sweepers() {
+    let mut scene = Scene::new("deadline");
+    let session = scene.login(ANYONE);
+    scene.time += TTL.duration() - Duration::from_nanos(1);
+    assert!(scene.partition.get(scene.time, &session.id).is_some());
+    assert_eq!(scene.take(10), (vec![], false));
+    scene.time += Duration::from_nanos(1);
+    assert_eq!(scene.partition.get(scene.time, &session.id), None);
+    assert_eq!(scene.partition.find(scene.time, &scene.player), []);
+    assert_eq!(scene.take(10).0.len(), 1);
+}
+
+#[test]
 fn a_touch_storm_costs_one_entry() {
     let mut scene = Scene::new("storm");
     let session = scene.login(ANYONE);
