@@ -85,14 +85,19 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
     let own = match &global.fleet {
         Some(fleet) => Some(fleet.clone()),
         None if global.backend.names_fleet() => None,
-        None => Some(FleetName::new(format!("demo-{:08x}", u32::from_le_bytes(random::bytes()?)))?),
+        None => Some(FleetName::new(format!(
+            "demo-{:08x}",
+            u32::from_le_bytes(random::bytes()?)
+        ))?),
     };
     let backend = global.backend.with_fleet(own.as_ref()).open().await?;
     let progress = Progress::new();
     let room = crowd::room_for(args.players.into(), args.nodes.into());
     if room < u64::from(args.players) {
         if room == 0 {
-            return Err(Failure::failed("the limit of open files leaves no room for players: raise `ulimit -n`"));
+            return Err(Failure::failed(
+                "the limit of open files leaves no room for players: raise `ulimit -n`",
+            ));
         }
         progress.done(format!(
             "the limit of open files allows {} players, not {}: raise it with `ulimit -n`",
@@ -113,16 +118,25 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         () = ctrl_c() => Err(Failure::interrupted()),
     };
     let mut report = script.end().await;
-    let outcome = outcome.and_then(|()| report.losses().map_or(Ok(()), |losses| Err(Failure::loss(losses))));
+    let outcome = outcome.and_then(|()| {
+        report
+            .losses()
+            .map_or(Ok(()), |losses| Err(Failure::loss(losses)))
+    });
     report.ok = outcome.is_ok();
     let ended = report.losses().is_some() || report.ok;
-    report.error = outcome.as_ref().err().filter(|_| !ended).map(|failure| failure.message().to_owned());
+    report.error = outcome
+        .as_ref()
+        .err()
+        .filter(|_| !ended)
+        .map(|failure| failure.message().to_owned());
     if output.is_json() {
         output.value(&report)?;
     } else if !report.by_node.is_empty() {
         output.line(format!("\n{}", report.page()))?;
         if report.ok {
-            output.line("\nnothing acknowledged was lost, nobody was moved needlessly, and everyone plays")?;
+            output
+                .line("\nnothing acknowledged was lost, nobody was moved needlessly, and everyone plays")?;
         }
     }
     outcome

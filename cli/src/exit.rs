@@ -60,7 +60,12 @@ pub struct Failure {
 
 impl Failure {
     fn new(exit: Exit, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, kind, message: message.into(), causes: Vec::new() }
+        Self {
+            exit,
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+        }
     }
 
     /// What was asked for is not there.
@@ -136,7 +141,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ringhold: {}", self.message)?;
-        self.causes.iter().try_for_each(|cause| write!(f, "\n  because: {cause}"))
+        self.causes
+            .iter()
+            .try_for_each(|cause| write!(f, "\n  because: {cause}"))
     }
 }
 
@@ -177,8 +184,10 @@ mod tests {
     #[test]
     fn each_code_stands_in_the_table() {
         let table = include_str!("../exit-codes.txt");
-        let documented: Vec<u8> =
-            table.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        let documented: Vec<u8> = table
+            .lines()
+            .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+            .collect();
         let all = [
             Exit::Done,
             Exit::No,
@@ -199,7 +208,8 @@ mod tests {
         assert_eq!(exit(ErrorKind::Timeout), Exit::Unavailable);
         assert_eq!(exit(ErrorKind::Corrupt), Exit::Failed);
         let cause = Error::new(ErrorKind::Timeout, "ping", "silent");
-        let failure = Failure::from(Error::new(ErrorKind::Unavailable, "open", "no answer").with_source(cause));
+        let failure =
+            Failure::from(Error::new(ErrorKind::Unavailable, "open", "no answer").with_source(cause));
         assert_eq!(
             failure.to_string(),
             "ringhold: open: unavailable: no answer\n  because: ping: timeout: silent"
@@ -208,7 +218,13 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit(), Exit::Done);
-        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit(), Exit::Failed);
+        assert_eq!(
+            Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit(),
+            Exit::Done
+        );
+        assert_eq!(
+            Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit(),
+            Exit::Failed
+        );
     }
 }

@@ -43,7 +43,12 @@ pub fn main() -> ExitCode {
         Err(answer) => {
             // Help, version or a usage error. Whoever closed the pipe has read enough.
             let _ = answer.print();
-            return if answer.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+            return if answer.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     log_to_stderr();

@@ -50,13 +50,19 @@ impl<'w> Output<'w> {
     /// # Errors
     /// As [`line`](Self::line).
     pub fn show<T: Serialize>(&mut self, value: &T, words: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-        if self.json { self.value(value) } else { self.line(words(value)) }
+        if self.json {
+            self.value(value)
+        } else {
+            self.line(words(value))
+        }
     }
 }
 
 impl fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("json", &self.json).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("json", &self.json)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +71,11 @@ impl fmt::Debug for Output<'_> {
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(headings.iter().map(|heading| Cell::new(heading.trim_start_matches('>'))));
+    table.set_header(
+        headings
+            .iter()
+            .map(|heading| Cell::new(heading.trim_start_matches('>'))),
+    );
     for (index, heading) in headings.iter().enumerate() {
         if let Some(column) = table.column_mut(index) {
             column.set_padding((0, 2));
@@ -158,7 +168,9 @@ mod tests {
     #[test]
     fn one_line_a_value() {
         let mut buffer = Vec::new();
-        Output::new(true, &mut buffer).show(&["a\nb"], |_| String::new()).unwrap();
+        Output::new(true, &mut buffer)
+            .show(&["a\nb"], |_| String::new())
+            .unwrap();
         assert_eq!(buffer, b"[\"a\\nb\"]\n");
     }
 }

@@ -38,10 +38,18 @@ impl BackendUrl {
     /// [`ringhold::open`] to say what is wrong with it.
     #[must_use]
     pub fn with_fleet(&self, fleet: Option<&FleetName>) -> Self {
-        let (Some(fleet), Ok(mut url)) = (fleet, Url::parse(&self.0)) else { return self.clone() };
-        let others: Vec<(String, String)> =
-            url.query_pairs().filter(|(key, _)| key != "fleet").map(|(k, v)| (k.into(), v.into())).collect();
-        url.query_pairs_mut().clear().extend_pairs(others).append_pair("fleet", fleet.as_str());
+        let (Some(fleet), Ok(mut url)) = (fleet, Url::parse(&self.0)) else {
+            return self.clone();
+        };
+        let others: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(key, _)| key != "fleet")
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect();
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(others)
+            .append_pair("fleet", fleet.as_str());
         Self(url.into())
     }
 
@@ -85,8 +93,14 @@ mod tests {
     #[test]
     fn a_fleet_takes_the_place_of_the_urls() {
         assert_eq!(with("memory:", "eu"), "memory:?fleet=eu");
-        assert_eq!(with("memory:?fleet=us&data_bytes_max=9", "eu"), "memory:?data_bytes_max=9&fleet=eu");
-        assert_eq!(with("redis://u:p@h:1?node=a:1&node=b:2", "eu"), "redis://u:p@h:1?node=a%3A1&node=b%3A2&fleet=eu");
+        assert_eq!(
+            with("memory:?fleet=us&data_bytes_max=9", "eu"),
+            "memory:?data_bytes_max=9&fleet=eu"
+        );
+        assert_eq!(
+            with("redis://u:p@h:1?node=a:1&node=b:2", "eu"),
+            "redis://u:p@h:1?node=a%3A1&node=b%3A2&fleet=eu"
+        );
         assert_eq!(with("no url", "eu"), "no url");
         let url: BackendUrl = "memory:?fleet=us".parse().unwrap();
         assert!(url.names_fleet());
@@ -104,7 +118,9 @@ mod tests {
         let mut capabilities = Capabilities::embedded();
         let failure = needs_shared("nodes", "memory", &capabilities).unwrap_err();
         assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
-        assert!(failure.message().contains("RINGHOLD_BACKEND") && failure.message().contains("redis-cluster://"));
+        assert!(
+            failure.message().contains("RINGHOLD_BACKEND") && failure.message().contains("redis-cluster://")
+        );
         capabilities.shared = true;
         assert!(needs_shared("nodes", "memory", &capabilities).is_ok());
     }

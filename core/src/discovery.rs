@@ -200,7 +200,7 @@ pub trait Watch: Send + fmt::Debug {
 /// - `renew_tells_the_next_lapse`: of the others, as time left on the lease clock.
 /// - `an_outage_reaps_nobody`: while nobody renews, the lease clock moves by at most one cap, 1.5
 ///   heartbeats; the first renewal after an outage of any length takes nobody's lease who then
-///   renews within a heartbeat.
+///   renews within half a heartbeat. (One heartbeat may have passed before, and a lease is three.)
 /// - `evict_is_exact`: only this incarnation leaves (`Evicted`), `Ok(false)` where it is no member.
 /// - `leave_is_idempotent`: `Ok`, also the second time; its node is gone (`Leave`) at once.
 ///

@@ -81,4 +81,4 @@ pub use clock::SimulatedClock;
 pub use contract::run;
 pub use harness::{DiscoveryHarness, StoreHarness, TestTime, TransportHarness};
 pub use make::Make;
-pub use wait::{WAIT_MAX, wait_for, within};
+pub use wait::{WAIT_MAX, poll_once, wait_for, within};

@@ -1,7 +1,9 @@
 //! Waiting for a condition: with a deadline, and with words when it does not come.
 
 use std::fmt::Display;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -71,6 +73,16 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Polls `future` once and drops it: what a caller does that gives up at the first chance.
+pub async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +132,7 @@ mod tests {
         );
         assert!(start.elapsed() < WAIT_MAX / 2, "{:?}", start.elapsed());
         assert_eq!(within("a value", async { 7 }).await, 7);
+        assert_eq!(poll_once(async { 7 }).await, Some(7));
+        assert_eq!(poll_once(pending::<u8>()).await, None);
     }
 }

@@ -77,27 +77,43 @@ impl FleetReport {
     /// The report of a membership.
     pub fn new(fleet: &str, membership: &Membership) -> Self {
         let ring = Ring::new(
-            membership.members.iter().map(|member| (member.record.id.clone(), member.record.weight)),
+            membership
+                .members
+                .iter()
+                .map(|member| (member.record.id.clone(), member.record.weight)),
         );
         // Members and ring are both sorted by id.
-        let rows = membership.members.iter().zip(ring.shares()).map(|(member, (_, ring_share))| {
-            let record = &member.record;
-            let owned = |(key, value): (&dyn ToString, &dyn ToString)| (key.to_string(), value.to_string());
-            NodeRow {
-                node: record.id.to_string(),
-                incarnation: record.incarnation.number,
-                state: record.state.as_str(),
-                lapsed: member.lapsed,
-                sessions: member.load.sessions,
-                capacity: record.capacity,
-                weight: record.weight.get(),
-                ring_share,
-                zone: record.zone.to_string(),
-                endpoints: record.endpoints.iter().map(|(key, value)| owned((key, value))).collect(),
-                labels: record.labels.iter().map(|(key, value)| owned((key, value))).collect(),
-                build: record.build.to_string(),
-            }
-        });
+        let rows = membership
+            .members
+            .iter()
+            .zip(ring.shares())
+            .map(|(member, (_, ring_share))| {
+                let record = &member.record;
+                let owned =
+                    |(key, value): (&dyn ToString, &dyn ToString)| (key.to_string(), value.to_string());
+                NodeRow {
+                    node: record.id.to_string(),
+                    incarnation: record.incarnation.number,
+                    state: record.state.as_str(),
+                    lapsed: member.lapsed,
+                    sessions: member.load.sessions,
+                    capacity: record.capacity,
+                    weight: record.weight.get(),
+                    ring_share,
+                    zone: record.zone.to_string(),
+                    endpoints: record
+                        .endpoints
+                        .iter()
+                        .map(|(key, value)| owned((key, value)))
+                        .collect(),
+                    labels: record
+                        .labels
+                        .iter()
+                        .map(|(key, value)| owned((key, value)))
+                        .collect(),
+                    build: record.build.to_string(),
+                }
+            });
         let unreadable = membership.unreadable.iter().map(|member| UnreadableRow {
             node: member.id.to_string(),
             kind: member.kind.as_str(),
@@ -114,15 +130,32 @@ impl FleetReport {
 }
 
 fn words(report: &FleetReport) -> String {
-    let mut table = table(&["NODE", ">RUN", "STATE", ">SESSIONS", ">RING", ">WEIGHT", "ZONE", "ENDPOINTS", "BUILD"]);
+    let mut table = table(&[
+        "NODE",
+        ">RUN",
+        "STATE",
+        ">SESSIONS",
+        ">RING",
+        ">WEIGHT",
+        "ZONE",
+        "ENDPOINTS",
+        "BUILD",
+    ]);
     for node in &report.nodes {
-        let state = if node.lapsed { format!("{}, silent", node.state) } else { node.state.to_owned() };
+        let state = if node.lapsed {
+            format!("{}, silent", node.state)
+        } else {
+            node.state.to_owned()
+        };
         let sessions = match node.capacity {
             Some(capacity) => format!("{}/{}", grouped(node.sessions.into()), grouped(capacity.into())),
             None => grouped(node.sessions.into()),
         };
-        let endpoints: Vec<String> =
-            node.endpoints.iter().map(|(name, address)| format!("{name}={address}")).collect();
+        let endpoints: Vec<String> = node
+            .endpoints
+            .iter()
+            .map(|(name, address)| format!("{name}={address}"))
+            .collect();
         table.add_row([
             node.node.clone(),
             node.incarnation.to_string(),
@@ -136,9 +169,20 @@ fn words(report: &FleetReport) -> String {
         ]);
     }
     for node in &report.unreadable {
-        table.add_row([node.node.clone(), "?".to_owned(), format!("{}: {}", node.kind, shown(&node.message))]);
+        table.add_row([
+            node.node.clone(),
+            "?".to_owned(),
+            format!("{}: {}", node.kind, shown(&node.message)),
+        ]);
     }
     let nodes = report.nodes.len() + report.unreadable.len();
-    let summary = format!("fleet {}, revision {}, nodes: {nodes}", report.fleet, report.revision);
-    if nodes == 0 { summary } else { format!("{}\n\n{summary}", lines(&table)) }
+    let summary = format!(
+        "fleet {}, revision {}, nodes: {nodes}",
+        report.fleet, report.revision
+    );
+    if nodes == 0 {
+        summary
+    } else {
+        format!("{}\n\n{summary}", lines(&table))
+    }
 }

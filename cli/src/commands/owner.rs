@@ -29,7 +29,9 @@ pub fn run(observer: &Observer, key: &str, output: &mut Output<'_>) -> Result<()
     let view = observer.view();
     let Some(node) = view.owner(key.as_bytes()) else {
         let fleet = &observer.backend().fleet;
-        return Err(Failure::not_found(format!("no node of the fleet {fleet} has a weight above 0")));
+        return Err(Failure::not_found(format!(
+            "no node of the fleet {fleet} has a weight above 0"
+        )));
     };
     let owner = Owner {
         key: key.to_owned(),

@@ -114,10 +114,14 @@ pub async fn run(
         SessionsCommand::Find { player } => {
             let found = observer.backend().sessions.find(player).await?;
             if found.is_empty() {
-                return Err(Failure::not_found(format!("no live session of the player {player:?}")));
+                return Err(Failure::not_found(format!(
+                    "no live session of the player {player:?}"
+                )));
             }
-            let rows: Vec<SessionRow> =
-                found.iter().map(|record| SessionRow::seen_by(observer, record)).collect();
+            let rows: Vec<SessionRow> = found
+                .iter()
+                .map(|record| SessionRow::seen_by(observer, record))
+                .collect();
             print(&rows, output)
         }
         SessionsCommand::Remove { id } => remove(observer, *id, output).await,
@@ -136,7 +140,14 @@ async fn remove(observer: &Observer, id: SessionId, output: &mut Output<'_>) -> 
     let store = &observer.backend().sessions;
     for _ in 0..FOLLOWS {
         let record = store.get(&id).await?.ok_or_else(|| no_session(&id))?;
-        match store.remove(RemoveSession::new(id, record.fence, OperationId::from_bytes(random::bytes()?))).await {
+        match store
+            .remove(RemoveSession::new(
+                id,
+                record.fence,
+                OperationId::from_bytes(random::bytes()?),
+            ))
+            .await
+        {
             Ok(_) => {
                 let row = SessionRow::seen_by(observer, &record);
                 return output.show(&row, |row| {
@@ -149,7 +160,9 @@ async fn remove(observer: &Observer, id: SessionId, output: &mut Output<'_>) -> 
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::failed(format!("the session {id} changed hands {FOLLOWS} times meanwhile; try again")))
+    Err(Failure::failed(format!(
+        "the session {id} changed hands {FOLLOWS} times meanwhile; try again"
+    )))
 }
 
 /// Prints sessions: one JSON value a line, or one table.
@@ -157,7 +170,9 @@ fn print(rows: &[SessionRow], output: &mut Output<'_>) -> Result<(), Failure> {
     if output.is_json() {
         return rows.iter().try_for_each(|row| output.value(row));
     }
-    let mut table = table(&["SESSION", "PLAYER", "NODE", ">EPOCH", ">VERSION", ">BYTES", ">LEFT"]);
+    let mut table = table(&[
+        "SESSION", "PLAYER", "NODE", ">EPOCH", ">VERSION", ">BYTES", ">LEFT",
+    ]);
     for row in rows {
         let gone = if row.owner_live { "" } else { ", left" };
         table.add_row([

@@ -20,8 +20,12 @@ pub async fn run(
     let started = Instant::now();
     // Subscribed before the view is read: a node that joins in between is told, if need be twice.
     let mut events = observer.events();
-    let present: Vec<NodeIncarnation> =
-        observer.view().nodes().iter().map(|node| node.record.node()).collect();
+    let present: Vec<NodeIncarnation> = observer
+        .view()
+        .nodes()
+        .iter()
+        .map(|node| node.record.node())
+        .collect();
     for node in &present {
         print(&Line::of("present", node), started, output)?;
     }
@@ -48,7 +52,11 @@ struct Line {
 
 impl Line {
     fn new(event: &'static str, words: impl Into<String>) -> Self {
-        Self { event, words: words.into(), fields: Map::new() }
+        Self {
+            event,
+            words: words.into(),
+            fields: Map::new(),
+        }
     }
 
     fn of(event: &'static str, node: &NodeIncarnation) -> Self {
@@ -66,9 +74,10 @@ impl Line {
 fn describe(event: &FleetEvent) -> Line {
     match event {
         FleetEvent::Joined(node) => with_address(Line::of("joined", &node.node()), node),
-        FleetEvent::Changed(node) => {
-            with_address(Line::of("changed", &node.node()).with("state", node.state.as_str()), node)
-        }
+        FleetEvent::Changed(node) => with_address(
+            Line::of("changed", &node.node()).with("state", node.state.as_str()),
+            node,
+        ),
         FleetEvent::Left { node, reason } => {
             let reason = reason.map_or("unknown", |reason| reason.as_str());
             let mut line = Line::of("left", node).with("reason", reason);
@@ -81,16 +90,19 @@ fn describe(event: &FleetEvent) -> Line {
                 .with("session", session.id.to_string())
                 .with("player", session.player.as_str())
         }
-        FleetEvent::Missed(missed) => {
-            Line::new("missed", format!("{missed} events, since this reader was too slow"))
-                .with("events", *missed)
-        }
+        FleetEvent::Missed(missed) => Line::new(
+            "missed",
+            format!("{missed} events, since this reader was too slow"),
+        )
+        .with("events", *missed),
         other => Line::new("other", format!("{other:?}")).with("detail", format!("{other:?}")),
     }
 }
 
 fn with_address(mut line: Line, node: &ringhold::NodeRecord) -> Line {
-    let Some(address) = node.endpoint("player") else { return line };
+    let Some(address) = node.endpoint("player") else {
+        return line;
+    };
     line.words = format!("{} at {address}", line.words);
     line.with("address", address.as_str())
 }
@@ -104,5 +116,10 @@ fn print(line: &Line, started: Instant, output: &mut Output<'_>) -> Result<(), F
         value.extend(line.fields.clone());
         return output.value(&value);
     }
-    output.line(format!("{:>9.3} s  {:<8} {}", at.as_secs_f64(), line.event, line.words))
+    output.line(format!(
+        "{:>9.3} s  {:<8} {}",
+        at.as_secs_f64(),
+        line.event,
+        line.words
+    ))
 }

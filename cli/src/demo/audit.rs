@@ -20,7 +20,10 @@ async fn all(backend: &Backend, mut each: impl FnMut(SessionRecord)) -> Result<(
     loop {
         let page = backend.sessions.list(request.clone()).await?;
         if let Some(unreadable) = page.unreadable.first() {
-            let context = format!("the session {} cannot be read: {}", unreadable.id, unreadable.context);
+            let context = format!(
+                "the session {} cannot be read: {}",
+                unreadable.id, unreadable.context
+            );
             return Err(Failure::failed(context));
         }
         page.sessions.into_iter().for_each(&mut each);
@@ -64,11 +67,17 @@ pub(crate) fn moved<'a>(
 pub(crate) async fn missing(backend: &Backend, player: &PlayerId, ledger: &Ledger) -> Result<Loss, Failure> {
     let found = backend.sessions.find(player).await?;
     let [session] = &found[..] else {
-        return Ok(Loss { session: true, saves: ledger.acknowledged.1.saturating_sub(1) });
+        return Ok(Loss {
+            session: true,
+            saves: ledger.acknowledged.1.saturating_sub(1),
+        });
     };
     match postcard::from_bytes::<Position>(&session.data) {
         Ok(position) => Ok(ledger.compare(session.id, position, session.version.get())),
-        Err(_) => Ok(Loss { session: false, saves: 1 }),
+        Err(_) => Ok(Loss {
+            session: false,
+            saves: 1,
+        }),
     }
 }
 

@@ -47,8 +47,15 @@ const THREADS_MAX: usize = 4;
 impl Crowd {
     /// Nobody yet. `tag` sets the names apart from those of other runs.
     pub(crate) fn new(world: Arc<World>, tag: String) -> Result<Self, Failure> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-        Ok(Self { world, tag, tasks: JoinSet::new(), engine: Engine::start("players", threads)? })
+        let threads = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS_MAX);
+        Ok(Self {
+            world,
+            tag,
+            tasks: JoinSet::new(),
+            engine: Engine::start("players", threads)?,
+        })
     }
 
     /// How many there are.

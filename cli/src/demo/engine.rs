@@ -15,9 +15,15 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts a runtime on so many threads.
     pub(crate) fn start(name: &str, threads: usize) -> io::Result<Self> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name(name)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
     }
 
     /// For spawning tasks on it.

@@ -24,13 +24,6 @@ pub(crate) struct Loss {
     pub(crate) saves: u64,
 }
 
-impl Loss {
-    /// Whether anything is missing.
-    pub(crate) const fn any(self) -> bool {
-        self.session || self.saves > 0
-    }
-}
-
 impl Ledger {
     /// Compares what is told, at a login or by the store, with what was acknowledged.
     ///
@@ -38,22 +31,33 @@ impl Ledger {
     /// else has lost at least one acknowledged move.
     pub(crate) fn compare(&self, session: SessionId, position: Position, version: u64) -> Loss {
         let (known, acknowledged) = self.acknowledged;
-        let Some(own) = self.session else { return Loss::default() };
+        let Some(own) = self.session else {
+            return Loss::default();
+        };
         let stands = (position, version) == (known, acknowledged);
-        let landed = self.in_flight.is_some_and(|step| (position, version) == (known.after(step), acknowledged + 1));
+        let landed = self
+            .in_flight
+            .is_some_and(|step| (position, version) == (known.after(step), acknowledged + 1));
         // A session starts at version 1, before any move.
         let lost = match own == session {
             true if stands || landed => 0,
             true => acknowledged.saturating_sub(version).max(1),
             false => acknowledged.saturating_sub(1),
         };
-        Loss { session: own != session, saves: lost }
+        Loss {
+            session: own != session,
+            saves: lost,
+        }
     }
 
     /// Takes over what a server told at a login, and answers what that says was lost.
     pub(crate) fn resume(&mut self, session: SessionId, position: Position, version: u64) -> Loss {
         let loss = self.compare(session, position, version);
-        *self = Self { session: Some(session), acknowledged: (position, version), in_flight: None };
+        *self = Self {
+            session: Some(session),
+            acknowledged: (position, version),
+            in_flight: None,
+        };
         loss
     }
 
@@ -80,22 +84,26 @@ mod tests {
     }
 
     fn ledger(in_flight: Option<Step>) -> Ledger {
-        Ledger { session: Some(id(1)), acknowledged: (at(5), 6), in_flight }
+        Ledger {
+            session: Some(id(1)),
+            acknowledged: (at(5), 6),
+            in_flight,
+        }
     }
 
     #[test]
     fn a_first_login_loses_nothing() {
         let mut ledger = Ledger::default();
-        assert!(!ledger.resume(id(1), at(0), 1).any());
+        assert_eq!(ledger.resume(id(1), at(0), 1), Loss::default());
         assert_eq!(ledger.session, Some(id(1)));
     }
 
     #[test]
     fn the_acknowledged_and_the_move_in_flight_are_right() {
         let step = Step { dx: 1, dy: 0 };
-        assert!(!ledger(None).compare(id(1), at(5), 6).any());
-        assert!(!ledger(Some(step)).compare(id(1), at(5), 6).any());
-        assert!(!ledger(Some(step)).compare(id(1), at(6), 7).any());
+        assert_eq!(ledger(None).compare(id(1), at(5), 6), Loss::default());
+        assert_eq!(ledger(Some(step)).compare(id(1), at(5), 6), Loss::default());
+        assert_eq!(ledger(Some(step)).compare(id(1), at(6), 7), Loss::default());
     }
 
     #[test]
@@ -108,7 +116,13 @@ mod tests {
         assert_eq!(saves(ledger(Some(step)), 9, 7), 1, "not the move in flight");
         assert_eq!(saves(ledger(Some(step)), 6, 8), 1, "one move too many");
         let other = ledger(None).compare(id(2), at(0), 1);
-        assert_eq!(other, Loss { session: true, saves: 5 });
+        assert_eq!(
+            other,
+            Loss {
+                session: true,
+                saves: 5
+            }
+        );
     }
 
     #[test]
@@ -116,7 +130,14 @@ mod tests {
         let step = Step { dx: 1, dy: 0 };
         let mut good = ledger(Some(step));
         assert!(good.acknowledge(at(6), 7));
-        assert_eq!(good, Ledger { session: Some(id(1)), acknowledged: (at(6), 7), in_flight: None });
+        assert_eq!(
+            good,
+            Ledger {
+                session: Some(id(1)),
+                acknowledged: (at(6), 7),
+                in_flight: None
+            }
+        );
         assert!(!ledger(Some(step)).acknowledge(at(6), 6));
         assert!(!ledger(Some(step)).acknowledge(at(5), 7));
         assert!(!ledger(None).acknowledge(at(5), 7));

@@ -30,14 +30,24 @@ impl Node {
         let starting = engine.handle().spawn(async move {
             let listener = server::listen()?;
             let address = Address::new(listener.local_addr()?.to_string())?;
-            let builder = Fleet::builder(backend).node(id).endpoint("player", &address).timing(timing);
+            let builder = Fleet::builder(backend)
+                .node(id)
+                .endpoint("player", &address)
+                .timing(timing);
             let fleet = builder.build_id(env!("CARGO_PKG_VERSION")).join().await?;
             tokio::spawn(server::serve(listener, fleet.clone(), ServerLimits::default()));
             Ok::<_, Failure>((fleet, address))
         });
-        let started = starting.await.map_err(|error| Failure::failed(error.to_string()))?;
+        let started = starting
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
         let (fleet, address) = started.map_err(|failure| failure.during(&format!("starting {name}")))?;
-        Ok(Self { name: name.to_owned(), address, fleet, _engine: engine })
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            fleet,
+            _engine: engine,
+        })
     }
 
     /// The node as a member of its fleet.

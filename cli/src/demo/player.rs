@@ -55,7 +55,14 @@ impl Player {
     /// The player in this seat.
     pub(crate) fn new(name: PlayerId, seat: usize, world: Arc<World>, seed: u64) -> Self {
         let stage = world.stage();
-        Self { name, seat, world, stage, dice: Dice::new(seed), ledger: Ledger::default() }
+        Self {
+            name,
+            seat,
+            world,
+            stage,
+            dice: Dice::new(seed),
+            ledger: Ledger::default(),
+        }
     }
 
     /// Plays until the script stops; answers what was acknowledged.
@@ -67,7 +74,8 @@ impl Player {
                 Leave::Ended(why) => {
                     if !self.world.is_killed(&address) {
                         count(&self.world.tally.kicks, 1);
-                        self.world.note_trouble(format!("{address} ended a connection: {why}"));
+                        self.world
+                            .note_trouble(format!("{address} ended a connection: {why}"));
                     }
                 }
             }
@@ -90,7 +98,15 @@ impl Player {
             for _ in 0..=REDIRECTS_MAX {
                 let Some(address) = next.take() else { break };
                 match self.knock(&address).await {
-                    Ok((wire, Reply::Here { session, new: _, position, version })) => {
+                    Ok((
+                        wire,
+                        Reply::Here {
+                            session,
+                            new: _,
+                            position,
+                            version,
+                        },
+                    )) => {
                         let loss = self.ledger.resume(session, position, version);
                         count(&self.world.tally.saves_lost, loss.saves);
                         if loss.session {
@@ -104,7 +120,8 @@ impl Player {
                         next = Some(to);
                     }
                     Ok((_, Reply::Err(kind, words))) => {
-                        self.world.note_trouble(format!("{address} answered {kind}: {words}"));
+                        self.world
+                            .note_trouble(format!("{address} answered {kind}: {words}"));
                         if kind == "not_found" {
                             // The session has ended, which nobody asked for. Start anew.
                             self.session_gone();
@@ -122,9 +139,16 @@ impl Player {
 
     /// Connects and says who is there. Answers the connection with what the server said.
     async fn knock(&self, address: &Address) -> Result<(Wire, Reply), String> {
-        let _door = self.world.doors.acquire().await.map_err(|error| error.to_string())?;
+        let _door = self
+            .world
+            .doors
+            .acquire()
+            .await
+            .map_err(|error| error.to_string())?;
         let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address.as_str())).await;
-        let stream = connecting.map_err(|_| "no connection in time")?.map_err(|error| error.to_string())?;
+        let stream = connecting
+            .map_err(|_| "no connection in time")?
+            .map_err(|error| error.to_string())?;
         // A connection to a free port of this host can meet itself when the system picks the very
         // same port for the near end. Nobody listens there.
         if stream.local_addr().ok() == stream.peer_addr().ok() {
@@ -152,24 +176,28 @@ impl Player {
         if self.ledger.session.is_some() {
             self.seat().session_lost.store(true, Ordering::Relaxed);
             // Every move is a version, and the session itself was the first.
-            count(&self.world.tally.saves_lost, self.ledger.acknowledged.1.saturating_sub(1));
+            count(
+                &self.world.tally.saves_lost,
+                self.ledger.acknowledged.1.saturating_sub(1),
+            );
             self.ledger = Ledger::default();
         }
     }
 
     /// Moves about until something ends it.
     async fn play(&mut self, mut wire: Wire) -> Leave {
-        loop {
-            if let Some(leave) = self.rest(&mut wire).await {
-                return leave;
-            }
+        while !self.stopped() {
             let step = self.step();
             self.ledger.in_flight = Some(step);
             let answer = async {
                 wire.send(&Request::Move(step)).await?;
                 wire.line(ANSWER_LIMIT).await
             };
-            match answer.await.map_err(|trouble| trouble.to_string()).and_then(|line| line.parse()) {
+            match answer
+                .await
+                .map_err(|trouble| trouble.to_string())
+                .and_then(|line| line.parse())
+            {
                 Ok(Reply::Pos(position, version)) => {
                     if !self.ledger.acknowledge(position, version) {
                         count(&self.world.tally.saves_lost, 1);
@@ -184,7 +212,11 @@ impl Player {
             if !racing && self.dice.roll().is_multiple_of(RECONNECT_ODDS) {
                 return Leave::Dropped;
             }
+            if let Some(leave) = self.rest(&mut wire).await {
+                return leave;
+            }
         }
+        Leave::Stopped
     }
 
     /// Pauses between two moves, as long as the stage wants it. Answers why the stay ends, if it does.

@@ -17,13 +17,19 @@ const TICK: Duration = Duration::from_millis(100);
 impl Progress {
     /// Progress on standard error.
     pub(crate) fn new() -> Self {
-        Self { bar: io::stderr().is_terminal().then(ProgressBar::new_spinner) }
+        Self {
+            bar: io::stderr().is_terminal().then(ProgressBar::new_spinner),
+        }
     }
 
     /// Something begins that takes `steps`, or has no steps that could be counted.
     pub(crate) fn begin(&self, doing: &str, steps: Option<u64>) {
         let Some(bar) = &self.bar else { return };
-        let template = if steps.is_some() { "{spinner} {msg} {wide_bar} {pos}/{len}" } else { "{spinner} {msg}" };
+        let template = if steps.is_some() {
+            "{spinner} {msg} {wide_bar} {pos}/{len}"
+        } else {
+            "{spinner} {msg}"
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━━╌"));
         }

@@ -32,7 +32,10 @@ impl Position {
     /// The position one step further. The world ends where the numbers do.
     #[must_use]
     pub fn after(self, Step { dx, dy }: Step) -> Self {
-        Self { x: self.x.saturating_add(dx.into()), y: self.y.saturating_add(dy.into()) }
+        Self {
+            x: self.x.saturating_add(dx.into()),
+            y: self.y.saturating_add(dy.into()),
+        }
     }
 }
 
@@ -129,9 +132,14 @@ impl Reply {
 impl From<&Error> for Reply {
     /// The error as one line that a client can read whole.
     fn from(error: &Error) -> Self {
-        let one_line = error.context().replace(char::is_control, " ");
-        let end = one_line.floor_char_boundary(WORDS_BYTES_MAX);
-        Self::refusal(error.kind().as_str(), &one_line[..end])
+        let mut words = String::new();
+        for character in error.context().chars() {
+            if words.len() + character.len_utf8() > WORDS_BYTES_MAX {
+                break;
+            }
+            words.push(if character.is_control() { ' ' } else { character });
+        }
+        Self::refusal(error.kind().as_str(), &words)
     }
 }
 
@@ -141,8 +149,17 @@ const WORDS_BYTES_MAX: usize = 200;
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Here { session, new, position: Position { x, y }, version } => {
-                write!(f, "HERE {session} {} {x} {y} {version}", if *new { "new" } else { "back" })
+            Self::Here {
+                session,
+                new,
+                position: Position { x, y },
+                version,
+            } => {
+                write!(
+                    f,
+                    "HERE {session} {} {x} {y} {version}",
+                    if *new { "new" } else { "back" }
+                )
             }
             Self::Moved(address) => write!(f, "MOVED {address}"),
             Self::Pos(Position { x, y }, version) => write!(f, "POS {x} {y} {version}"),
@@ -165,7 +182,12 @@ impl FromStr for Reply {
 fn parse_reply(line: &str) -> Option<Reply> {
     let (verb, rest) = line.split_once(' ')?;
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let position = |x: &str, y: &str| Some(Position { x: x.parse().ok()?, y: y.parse().ok()? });
+    let position = |x: &str, y: &str| {
+        Some(Position {
+            x: x.parse().ok()?,
+            y: y.parse().ok()?,
+        })
+    };
     Some(match (verb, &words[..]) {
         ("HERE", [session, stay @ ("new" | "back"), x, y, version]) => Reply::Here {
             session: session.parse().ok()?,
@@ -210,8 +232,18 @@ mod tests {
         let session = "35a-00112233445566778899aabbccddeeff".parse().unwrap();
         let position = Position { x: i64::MIN, y: 3 };
         for reply in [
-            Reply::Here { session, new: true, position, version: 1 },
-            Reply::Here { session, new: false, position, version: u64::MAX },
+            Reply::Here {
+                session,
+                new: true,
+                position,
+                version: 1,
+            },
+            Reply::Here {
+                session,
+                new: false,
+                position,
+                version: u64::MAX,
+            },
             Reply::Moved(Address::new("127.0.0.1:4000").unwrap()),
             Reply::Pos(position, 9),
             Reply::Bye("fenced".to_owned()),
@@ -219,7 +251,15 @@ mod tests {
         ] {
             assert_eq!(reply.to_string().parse(), Ok(reply));
         }
-        for bad in ["", "POS", "POS 1 2", "POS 1 2 x", "HERE x new 0 0 1", "HEREx", "MOVED"] {
+        for bad in [
+            "",
+            "POS",
+            "POS 1 2",
+            "POS 1 2 x",
+            "HERE x new 0 0 1",
+            "HEREx",
+            "MOVED",
+        ] {
             assert!(bad.parse::<Reply>().is_err(), "{bad}");
         }
     }
@@ -227,7 +267,17 @@ mod tests {
     #[test]
     fn garbage_is_answered_with_what_to_say() {
         let long = format!("LOGIN {}", "a".repeat(129));
-        for bad in ["", "HELLO", "login ada", "LOGIN", "LOGIN a b", "LOGIN a b c", "MOVE 1", "MOVE 1 2147483648", &long] {
+        for bad in [
+            "",
+            "HELLO",
+            "login ada",
+            "LOGIN",
+            "LOGIN a b",
+            "LOGIN a b c",
+            "MOVE 1",
+            "MOVE 1 2147483648",
+            &long,
+        ] {
             assert!(matches!(bad.parse::<Request>(), Err(Reply::Err(..))), "{bad}");
         }
     }
@@ -235,13 +285,17 @@ mod tests {
     #[test]
     fn any_error_fits_into_one_line() {
         let context = "\u{e9}\r\n".repeat(200);
-        let reply = Reply::from(&Error::new(ringhold::ErrorKind::InvalidArgument, "test", context)).to_string();
+        let reply =
+            Reply::from(&Error::new(ringhold::ErrorKind::InvalidArgument, "test", context)).to_string();
         assert!(reply.len() < LINE_BYTES_MAX && !reply.contains('\n'), "{reply}");
     }
 
     #[test]
     fn the_world_has_an_end() {
-        let far = Position { x: i64::MAX, y: i64::MIN };
+        let far = Position {
+            x: i64::MAX,
+            y: i64::MIN,
+        };
         assert_eq!(far.after(Step { dx: 1, dy: -1 }), far);
     }
 }

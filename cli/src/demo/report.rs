@@ -138,24 +138,40 @@ impl Report {
         let rate = |value: f64| format!("{} /s", grouped(whole(value)));
         let mut facts = table(&["", ">"]);
         facts.add_row(["noticed after".to_owned(), millis(self.detect_ms)]);
-        let again = format!("{} players of killed nodes play again after", grouped(self.players_recovered as u64));
+        let again = format!(
+            "{} players of killed nodes play again after",
+            grouped(self.players_recovered as u64)
+        );
         facts.add_row([again, millis(self.recovered_ms)]);
         facts.add_row(["logins".to_owned(), rate(self.logins_per_s)]);
         facts.add_row(["saves at a game's pace".to_owned(), rate(self.saves_per_s)]);
         facts.add_row(["saves without pauses".to_owned(), rate(self.saves_per_s_racing)]);
-        facts.add_row(["owner(key), median".to_owned(), format!("{:.0} ns", self.owner_ns_p50)]);
-        facts.add_row(["players came back by themselves".to_owned(), grouped(self.reconnects)]);
+        facts.add_row([
+            "owner(key), median".to_owned(),
+            format!("{:.0} ns", self.owner_ns_p50),
+        ]);
+        facts.add_row([
+            "players came back by themselves".to_owned(),
+            grouped(self.reconnects),
+        ]);
         facts.add_row(["saves acknowledged".to_owned(), grouped(self.saves_acknowledged)]);
         facts.add_row(["saves lost".to_owned(), grouped(self.saves_lost)]);
         facts.add_row(["sessions lost".to_owned(), grouped(self.sessions_lost)]);
-        facts.add_row(["players moved needlessly".to_owned(), grouped(self.moved_needlessly)]);
+        facts.add_row([
+            "players moved needlessly".to_owned(),
+            grouped(self.moved_needlessly),
+        ]);
         facts.add_row(["connections ended by live nodes".to_owned(), grouped(self.kicked)]);
         // Without the line of the empty headings.
         lines(&facts).trim_start_matches([' ', '\n']).to_owned()
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is small and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is small and not negative"
+)]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }
@@ -199,18 +215,29 @@ mod tests {
     fn a_person_sees_it_at_a_glance() {
         let page = report().page();
         let has = |words: &[&str]| {
-            page.lines().any(|line| words.iter().all(|word| line.contains(word)))
+            page.lines()
+                .any(|line| words.iter().all(|word| line.contains(word)))
         };
         assert!(has(&["node-1", "50.0 %", "1,000", "killed"]), "{page}");
         assert!(has(&["node-2", "joined"]) && has(&["all", "2,000"]), "{page}");
-        assert!(has(&["noticed after", "4,512 ms"]) && has(&["saves acknowledged", "34,567"]), "{page}");
-        assert!(!page.contains("\n\n\n") && page.lines().all(|line| line == line.trim_end()), "{page}");
+        assert!(
+            has(&["noticed after", "4,512 ms"]) && has(&["saves acknowledged", "34,567"]),
+            "{page}"
+        );
+        assert!(
+            !page.contains("\n\n\n") && page.lines().all(|line| line == line.trim_end()),
+            "{page}"
+        );
     }
 
     #[test]
     fn losses_are_named() {
         assert_eq!(report().losses(), None);
-        let lossy = Report { saves_lost: 3, kicked: 1, ..report() };
+        let lossy = Report {
+            saves_lost: 3,
+            kicked: 1,
+            ..report()
+        };
         assert_eq!(
             lossy.losses().unwrap(),
             "3 acknowledged saves lost, 1 connections ended by live nodes"

@@ -76,7 +76,15 @@ impl<'a> Script<'a> {
             lease_ms: millis(plan.timing.lease()),
             ..Report::default()
         };
-        Ok(Self { backend, plan, progress, world, crowd, nodes: Vec::new(), report })
+        Ok(Self {
+            backend,
+            plan,
+            progress,
+            world,
+            crowd,
+            nodes: Vec::new(),
+            report,
+        })
     }
 
     /// Runs the demo to its end.
@@ -131,7 +139,10 @@ impl<'a> Script<'a> {
         }
         self.all_see(usize::from(self.plan.nodes)).await?;
         let took = millis(started.elapsed());
-        self.progress.done(format!("{} nodes run, each a TCP game server; they took {took} ms", self.plan.nodes));
+        self.progress.done(format!(
+            "{} nodes run, each a TCP game server; they took {took} ms",
+            self.plan.nodes
+        ));
         Ok(())
     }
 
@@ -146,10 +157,16 @@ impl<'a> Script<'a> {
     /// Waits until every node sees so many nodes.
     async fn all_see(&self, nodes: usize) -> Result<(), Failure> {
         let what = format!("every node to see {nodes} nodes");
-        let fleets = || self.nodes.iter().map(|node| (node, node.fleet().view().nodes().len()));
-        until(&what, self.patience(), || match fleets().find(|(_, seen)| *seen != nodes) {
-            Some((node, seen)) => Err(format!("{} sees {seen}", node.name)),
-            None => Ok(()),
+        let fleets = || {
+            self.nodes
+                .iter()
+                .map(|node| (node, node.fleet().view().nodes().len()))
+        };
+        until(&what, self.patience(), || {
+            match fleets().find(|(_, seen)| *seen != nodes) {
+                Some((node, seen)) => Err(format!("{} sees {seen}", node.name)),
+                None => Ok(()),
+            }
         })
         .await
     }
@@ -167,27 +184,42 @@ impl<'a> Script<'a> {
         self.everyone_in(early).await?;
         let took = started.elapsed();
         self.report.logins_per_s = rate(early as u64, took.as_secs_f64());
-        self.progress.done(format!("{} players logged in within {} ms", grouped(early as u64), millis(took)));
+        self.progress.done(format!(
+            "{} players logged in within {} ms",
+            grouped(early as u64),
+            millis(took)
+        ));
         Ok(())
     }
 
     async fn everyone_in(&self, players: usize) -> Result<(), Failure> {
         let what = format!("{players} players to log in");
         until(&what, self.patience(), || {
-            let inside = self.world.seats[..players].iter().filter(|seat| seat.address().is_some()).count();
+            let inside = self.world.seats[..players]
+                .iter()
+                .filter(|seat| seat.address().is_some())
+                .count();
             self.progress.at(inside as u64);
-            let seen = || format!("{inside} are in; the last trouble was: {}", self.world.last_trouble());
+            let seen = || {
+                format!(
+                    "{inside} are in; the last trouble was: {}",
+                    self.world.last_trouble()
+                )
+            };
             if inside == players { Ok(()) } else { Err(seen()) }
         })
         .await
     }
 
     async fn play(&mut self) -> Result<(), Failure> {
-        self.progress.begin("everybody plays", Some(self.plan.play.as_secs()));
+        self.progress
+            .begin("everybody plays", Some(self.plan.play.as_secs()));
         if let Some(node) = self.nodes.first() {
             let observer = ringhold::Observer::clone(node.fleet());
             let measured = tokio::task::spawn_blocking(move || lookups::median_ns(&observer));
-            let median = measured.await.map_err(|error| Failure::failed(error.to_string()))?;
+            let median = measured
+                .await
+                .map_err(|error| Failure::failed(error.to_string()))?;
             self.report.owner_ns_p50 = tenths(median);
         }
         self.report.saves_per_s = self.saves_during(self.plan.play).await;
@@ -208,12 +240,16 @@ impl<'a> Script<'a> {
             sleep(period.saturating_sub(started.elapsed()).min(LOOK * 5)).await;
             self.progress.at(started.elapsed().as_secs());
         }
-        rate(total(&self.world.tally.saves) - before, started.elapsed().as_secs_f64())
+        rate(
+            total(&self.world.tally.saves) - before,
+            started.elapsed().as_secs_f64(),
+        )
     }
 
     /// A node joins while everybody plays, and newcomers arrive. Answers who joined.
     async fn join(&mut self) -> Result<NodeIncarnation, Failure> {
-        self.progress.begin("a node joins", Some(self.plan.players as u64));
+        self.progress
+            .begin("a node joins", Some(self.plan.players as u64));
         let before = audit::owners(self.backend).await?;
         let joined = self.add_node(self.plan.nodes + 1).await?;
         self.all_see(self.nodes.len()).await?;
@@ -223,13 +259,22 @@ impl<'a> Script<'a> {
         let now = audit::owners(self.backend).await?;
         let moved = audit::moved(&before, &now, &[]).count();
         let new = now.values().filter(|owner| **owner == joined).count();
-        self.progress.done(format!("{joined} joined: it got {new} newcomers, and {moved} live players moved"));
+        self.progress.done(format!(
+            "{joined} joined: it got {new} newcomers, and {moved} live players moved"
+        ));
         Ok(joined)
     }
 
     /// Kills nodes, and waits until that was noticed and their players play again.
-    async fn kill(&mut self, owners: &Owners, joined: &NodeIncarnation) -> Result<Vec<NodeIncarnation>, Failure> {
-        let ring = self.nodes.first().map_or_else(Ring::default, |node| Ring::clone(node.fleet().view().ring()));
+    async fn kill(
+        &mut self,
+        owners: &Owners,
+        joined: &NodeIncarnation,
+    ) -> Result<Vec<NodeIncarnation>, Failure> {
+        let ring = self
+            .nodes
+            .first()
+            .map_or_else(Ring::default, |node| Ring::clone(node.fleet().view().ring()));
         let condemned: Vec<Node> = self.nodes.drain(..usize::from(self.plan.kill)).collect();
         let killed: Vec<NodeIncarnation> = condemned.iter().map(Node::incarnation).collect();
         self.report.killed = self.plan.kill;
@@ -241,13 +286,13 @@ impl<'a> Script<'a> {
         let names: Vec<&str> = condemned.iter().map(|node| node.name.as_str()).collect();
         let names = names.join(", ");
         self.progress.begin(&format!("killed {names}"), None);
-        self.world.condemn(condemned.iter().map(|node| node.address.clone()));
+        self.world
+            .condemn(condemned.iter().map(|node| node.address.clone()));
         let mut victims = self.victims();
         let count = victims.len();
         let at = Instant::now();
         drop(condemned);
-        let (noticed, recovered) =
-            tokio::join!(self.noticed(&killed, at), self.recovered(&mut victims, at));
+        let (noticed, recovered) = tokio::join!(self.noticed(&killed, at), self.recovered(&mut victims, at));
         (self.report.detect_ms, self.report.recovered_ms) = (Some(noticed?), Some(recovered?));
         self.report.players_recovered = count;
         self.progress.done(format!(
@@ -262,7 +307,10 @@ impl<'a> Script<'a> {
     fn victims(&self) -> HashSet<usize> {
         let on_killed = |address| self.world.is_killed(&address);
         let seats = self.world.seats.iter().enumerate();
-        seats.filter(|(_, seat)| seat.address().is_some_and(on_killed)).map(|(index, _)| index).collect()
+        seats
+            .filter(|(_, seat)| seat.address().is_some_and(on_killed))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Waits until every node that is left has seen the killed ones leave.
@@ -271,7 +319,9 @@ impl<'a> Script<'a> {
         for node in &self.nodes {
             let (fleet, killed) = (node.fleet().clone(), killed.to_vec());
             looking.spawn(async move {
-                fleet.wait_for(|view| killed.iter().all(|node| view.incarnation(node).is_none())).await;
+                fleet
+                    .wait_for(|view| killed.iter().all(|node| view.incarnation(node).is_none()))
+                    .await;
             });
         }
         let limit = self.patience();
@@ -283,7 +333,11 @@ impl<'a> Script<'a> {
             return Ok(millis(at.elapsed()));
         }
         let seen = format!("{seen} of {} nodes have noticed", self.nodes.len());
-        Err(Failure::timeout("every node to see that the killed ones have left", limit, seen))
+        Err(Failure::timeout(
+            "every node to see that the killed ones have left",
+            limit,
+            seen,
+        ))
     }
 
     /// Waits until each of the victims had a move acknowledged by a live node.
@@ -293,12 +347,22 @@ impl<'a> Script<'a> {
         until(&what, self.patience(), || {
             victims.retain(|index| {
                 let seat = &self.world.seats[*index];
-                let moved = seat.address().is_some_and(|address| !self.world.is_killed(&address));
-                let Some(settled) = seat.settled().filter(|_| moved) else { return true };
+                let moved = seat
+                    .address()
+                    .is_some_and(|address| !self.world.is_killed(&address));
+                let Some(settled) = seat.settled().filter(|_| moved) else {
+                    return true;
+                };
                 last = last.max(settled);
                 false
             });
-            let seen = || format!("{} do not; the last trouble was: {}", victims.len(), self.world.last_trouble());
+            let seen = || {
+                format!(
+                    "{} do not; the last trouble was: {}",
+                    victims.len(),
+                    self.world.last_trouble()
+                )
+            };
             if victims.is_empty() { Ok(()) } else { Err(seen()) }
         })
         .await?;
@@ -311,8 +375,18 @@ impl<'a> Script<'a> {
         let since = Instant::now();
         sleep(CALM).await;
         until("every player to play on", self.patience(), || {
-            let idle = self.world.seats.iter().filter(|seat| !seat.played_since(since)).count();
-            let seen = || format!("{idle} do not; the last trouble was: {}", self.world.last_trouble());
+            let idle = self
+                .world
+                .seats
+                .iter()
+                .filter(|seat| !seat.played_since(since))
+                .count();
+            let seen = || {
+                format!(
+                    "{idle} do not; the last trouble was: {}",
+                    self.world.last_trouble()
+                )
+            };
             if idle == 0 { Ok(()) } else { Err(seen()) }
         })
         .await
@@ -352,7 +426,10 @@ impl<'a> Script<'a> {
         self.report.moved_needlessly = moved.len() as u64;
         self.report.sessions_after = now.len() as u64;
         self.after(&now);
-        self.progress.done(format!("{} ledgers compared with the store", grouped(ledgers.len() as u64)));
+        self.progress.done(format!(
+            "{} ledgers compared with the store",
+            grouped(ledgers.len() as u64)
+        ));
         Ok(())
     }
 
@@ -360,10 +437,15 @@ impl<'a> Script<'a> {
     fn after(&mut self, owners: &Owners) {
         let Some(node) = self.nodes.first() else { return };
         let view = node.fleet().view();
-        let shares: HashMap<String, f64> =
-            view.ring().shares().map(|(node, share)| (node.to_string(), share)).collect();
-        let counts: HashMap<String, u64> =
-            audit::by_node(owners).into_iter().map(|(node, count)| (node.to_string(), count)).collect();
+        let shares: HashMap<String, f64> = view
+            .ring()
+            .shares()
+            .map(|(node, share)| (node.to_string(), share))
+            .collect();
+        let counts: HashMap<String, u64> = audit::by_node(owners)
+            .into_iter()
+            .map(|(node, count)| (node.to_string(), count))
+            .collect();
         for row in &mut self.report.by_node {
             row.ring_after = shares.get(&row.node).copied().unwrap_or_default();
             row.sessions_after = counts.get(&row.node).copied().unwrap_or_default();

@@ -87,7 +87,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Says why, as far as that goes without waiting, and closes.
 fn turn_away(stream: TcpStream) {
     if let Ok(mut stream) = stream.into_std() {
-        let _ = writeln!(stream, "{}", Reply::refusal("overloaded", "too many connections; try again later"));
+        let _ = writeln!(
+            stream,
+            "{}",
+            Reply::refusal("overloaded", "too many connections; try again later")
+        );
     }
 }
 
@@ -179,7 +183,10 @@ async fn enter(
 fn moved(address: Option<&ringhold::Address>) -> Reply {
     match address {
         Some(address) => Reply::Moved(address.clone()),
-        None => Reply::refusal("unavailable", "the node that holds you is not known here yet; try again"),
+        None => Reply::refusal(
+            "unavailable",
+            "the node that holds you is not known here yet; try again",
+        ),
     }
 }
 

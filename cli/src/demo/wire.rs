@@ -59,7 +59,12 @@ impl Wire {
     pub fn new(stream: TcpStream, write_limit: Duration) -> Self {
         // A game waits for each answer; nothing is gained by holding small packets back.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: [0; LINE_BYTES_MAX], filled: 0, write_limit }
+        Self {
+            stream,
+            buffer: [0; LINE_BYTES_MAX],
+            filled: 0,
+            write_limit,
+        }
     }
 
     /// The next line without its end, within `limit`.
@@ -92,7 +97,9 @@ impl Wire {
     fn take(&mut self, end: usize) -> Result<String, Trouble> {
         let line = &self.buffer[..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = std::str::from_utf8(line).map(str::to_owned).map_err(|_| Trouble::NotText);
+        let text = std::str::from_utf8(line)
+            .map(str::to_owned)
+            .map_err(|_| Trouble::NotText);
         self.buffer.copy_within(end + 1..self.filled, 0);
         self.filled -= end + 1;
         text
@@ -177,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_line_arrives_although_input_is_left() {
         let (wire, mut client) = pair().await;
-        client.write_all(&[b'x'; 20_000]).await.unwrap();
+        client.write_all("x".repeat(20_000).as_bytes()).await.unwrap();
         let mut said = String::new();
         let reading = client.read_to_string(&mut said);
         let ((), read) = tokio::join!(wire.part(&"ERR line too long"), reading);

@@ -182,7 +182,7 @@ fn write<T>(shared: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shared.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Quick random numbers for pauses and choices: SplitMix64 (Steele, Lea and Flood, 2014). Never a secret.
+/// Quick random numbers for pauses and choices: `SplitMix64` (Steele, Lea and Flood, 2014). Never a secret.
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 

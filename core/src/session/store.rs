@@ -41,7 +41,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// **Writing**
 /// - `save_compares_fence_and_version`: `Fenced` for a wrong fence, `VersionConflict` for a wrong
 ///   version, `NotFound` for an unknown id; otherwise the version grows by one and the deadline moves.
-/// - `save_is_idempotent`: a repetition with the same operation id answers the version of the first time.
+/// - `save_is_idempotent`: a repetition with the same operation id answers the version of the first
+///   time, also after a claim: that write did happen.
 /// - `touch_extends_and_keeps_the_version`, `touch_answers_each`: one answer per touch, in order; a
 ///   wrong fence names the owner, an ended session its reason; a touch may also shorten the time left.
 /// - `claim_changes_the_owner`: with the fence that stands (and the version, where given), the owner

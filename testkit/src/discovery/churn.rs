@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use ringhold_core::discovery::Watch;
 use ringhold_core::node::Load;
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 use super::steps::{Bed, next_change, records};
 use crate::DiscoveryHarness;
 use crate::expect::done;
-use crate::{WAIT_MAX, within};
+use crate::{WAIT_MAX, poll_once, within};
 
 /// Registers, renews with a new record, says goodbye or evicts, as the seed has it.
 struct Churn<'b, 'h> {
@@ -124,7 +123,7 @@ pub async fn watch_misses_nothing<H: DiscoveryHarness + ?Sized>(harness: &H) {
     for step in 0..120 {
         churn.step().await;
         // Dropping the future of `next` loses nothing.
-        if let Ok(update) = timeout(Duration::ZERO, along.watch.next()).await {
+        if let Some(update) = poll_once(along.watch.next()).await {
             along.apply(&done("watch", update));
         }
         let revision = bed.revision().await;
@@ -211,16 +210,20 @@ pub async fn members_are_whole<H: DiscoveryHarness + ?Sized>(harness: &H) {
     let (discovery, stopped) = (Arc::clone(&bed.discovery), Arc::clone(&stop));
     let reader = task::spawn(async move {
         let mut seen = HashMap::new();
-        while !stopped.load(Ordering::Relaxed) {
+        loop {
             let members = done("members", discovery.members().await);
-            seen.insert(records(&members).0, members);
+            seen.insert(members.revision, members);
+            if stopped.load(Ordering::Relaxed) {
+                return seen;
+            }
             task::yield_now().await;
         }
-        seen
     });
     let churn = Churn::new(&bed);
     for _ in 0..60 {
         churn.step().await;
+        // Where there is one thread, it is the reader's turn.
+        task::yield_now().await;
         for update in bed.changes(&keeper, known.revision).await {
             done("an update that follows", known.apply(&update));
             history.insert(known.revision, records(&known));

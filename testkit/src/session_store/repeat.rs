@@ -30,7 +30,7 @@ pub async fn create_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
         (allow(2), CreateOutcome::New, 1),
         (OnExisting::Replace, CreateOutcome::New, 2),
     ] {
-        let request = login(way);
+        let request = new(way);
         let first = bed.created(request.clone()).await;
         assert_eq!(
             (first.outcome, first.displaced.len()),

@@ -26,14 +26,21 @@ pub struct ListArgs {
 /// The most sessions that are asked for at once.
 const PAGE: u16 = 500;
 
-pub(super) async fn run(observer: &Observer, args: &ListArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+pub(super) async fn run(
+    observer: &Observer,
+    args: &ListArgs,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut request = ListSessions::all(PAGE);
     request.after = args.after.map(Cursor);
     if let Some(node) = &args.node {
         let view = observer.view();
         let member = view.node(node).ok_or_else(|| {
-            Failure::not_found(format!("no node {node} in the fleet {}", observer.backend().fleet))
+            Failure::not_found(format!(
+                "no node {node} in the fleet {}",
+                observer.backend().fleet
+            ))
         })?;
         request.owner = Some(member.record.node());
     }
@@ -42,7 +49,11 @@ pub(super) async fn run(observer: &Observer, args: &ListArgs, output: &mut Outpu
         let left = most - printed - rows.len();
         request.limit = u16::try_from(left).unwrap_or(PAGE).min(PAGE);
         let page = observer.backend().sessions.list(request.clone()).await?;
-        rows.extend(page.sessions.iter().map(|record| SessionRow::seen_by(observer, record)));
+        rows.extend(
+            page.sessions
+                .iter()
+                .map(|record| SessionRow::seen_by(observer, record)),
+        );
         unreadable += page.unreadable.len();
         warn(&page.unreadable, output)?;
         if output.is_json() {
@@ -64,7 +75,11 @@ pub(super) async fn run(observer: &Observer, args: &ListArgs, output: &mut Outpu
         print(&rows, output)?;
         output.line("")?;
     }
-    let not_readable = if unreadable == 0 { String::new() } else { format!(", not readable: {unreadable}") };
+    let not_readable = if unreadable == 0 {
+        String::new()
+    } else {
+        format!(", not readable: {unreadable}")
+    };
     output.line(format!("sessions: {}{not_readable}", grouped(rows.len() as u64)))?;
     match next {
         Some(Cursor(id)) => output.line(format!("there are more: --after {id}, or --limit 0 for all")),
@@ -74,7 +89,10 @@ pub(super) async fn run(observer: &Observer, args: &ListArgs, output: &mut Outpu
 
 /// Shows sessions that cannot be read here; they never stop a listing.
 fn warn(unreadable: &[UnreadableSession], output: &mut Output<'_>) -> Result<(), Failure> {
-    for UnreadableSession { id, kind, context, .. } in unreadable {
+    for UnreadableSession {
+        id, kind, context, ..
+    } in unreadable
+    {
         if output.is_json() {
             let error = json!({ "kind": kind.as_str(), "message": context });
             output.value(&json!({ "session": id.to_string(), "unreadable": error }))?;

@@ -1,0 +1,365 @@
+//! The commands over a running fleet, on memory, with real nodes and players.
+
+use std::time::Duration;
+
+use clap::Parser;
+use ringhold::{Backend, Fleet, Login, LoginOptions, Observer, PlayerId, Session, SessionEvent, Timing};
+use ringhold_cli::args::Cli;
+use ringhold_cli::commands;
+use ringhold_cli::exit::{Exit, Failure};
+use ringhold_cli::output::Output;
+use ringhold_testkit::{wait_for, within};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A fleet of two nodes, and whoever looks at it.
+struct Arena {
+    backend: Backend,
+    nodes: Vec<Fleet>,
+    observer: Observer,
+}
+
+impl Arena {
+    async fn open() -> Self {
+        let backend = ringhold::open("memory:?fleet=arena").await.unwrap();
+        let mut nodes = Vec::new();
+        for (name, port) in [("eu-1", 4001), ("us-1", 4002)] {
+            nodes.push(join(&backend, name, port).await);
+        }
+        let observer = Fleet::builder(backend.clone()).observe().await.unwrap();
+        within("both nodes", observer.wait_for(|view| view.nodes().len() == 2)).await;
+        Self {
+            backend,
+            nodes,
+            observer,
+        }
+    }
+
+    async fn login(&self, node: usize, player: &str) -> Session<u32> {
+        let player = PlayerId::new(player).unwrap();
+        match self.nodes[node]
+            .login(&player, LoginOptions::new())
+            .await
+            .unwrap()
+        {
+            Login::Here(session) => session,
+            Login::Elsewhere(to) => panic!("{player} is on {}", to.node),
+        }
+    }
+
+    /// What a command line prints.
+    async fn run(&self, line: &[&str]) -> Result<String, Failure> {
+        let words = ["ringhold"].iter().chain(line);
+        let cli = Cli::try_parse_from(words).unwrap();
+        let mut printed = Vec::new();
+        let mut output = Output::new(cli.global.json, &mut printed);
+        commands::on(&self.observer, &cli.command, &mut output).await?;
+        Ok(String::from_utf8(printed).unwrap())
+    }
+
+    /// What a command line prints with `--json`, line by line.
+    async fn json(&self, line: &[&str]) -> Vec<Value> {
+        let line: Vec<&str> = line.iter().copied().chain(["--json"]).collect();
+        values(&self.run(&line).await.unwrap())
+    }
+
+    async fn exit(&self, line: &[&str]) -> Exit {
+        self.run(line).await.unwrap_err().exit()
+    }
+}
+
+async fn join(backend: &Backend, name: &str, port: u16) -> Fleet {
+    let timing = Timing::new(Duration::from_millis(100), Duration::from_secs(5)).unwrap();
+    let builder = Fleet::builder(backend.clone())
+        .node(name)
+        .timing(timing)
+        .zone("z1")
+        .capacity(100);
+    builder
+        .endpoint("player", format!("10.0.0.1:{port}"))
+        .build_id("1.2.3")
+        .join()
+        .await
+        .unwrap()
+}
+
+fn values(lines: &str) -> Vec<Value> {
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn nodes_are_shown_with_shares_and_sessions() {
+    let arena = Arena::open().await;
+    let _sessions = [arena.login(0, "ada").await, arena.login(0, "bob").await];
+    // The loads come with heartbeats.
+    let report = wait_for("the load of eu-1", SOON, async || {
+        let report = arena.json(&["nodes"]).await.remove(0);
+        if report["nodes"][0]["sessions"] == 2 {
+            Ok(report)
+        } else {
+            Err(report)
+        }
+    })
+    .await;
+    assert_eq!(report["fleet"], "arena");
+    let nodes = report["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2);
+    assert_eq!(
+        (&nodes[0]["node"], &nodes[0]["incarnation"]),
+        (&"eu-1".into(), &1.into())
+    );
+    assert_eq!(nodes[1]["endpoints"]["player"], "10.0.0.1:4002");
+    assert_eq!(
+        (&nodes[0]["state"], &nodes[0]["lapsed"]),
+        (&"ready".into(), &false.into())
+    );
+    let shares: f64 = nodes
+        .iter()
+        .map(|node| node["ring_share"].as_f64().unwrap())
+        .sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+
+    let table = arena.run(&["nodes"]).await.unwrap();
+    let eu = table.lines().find(|line| line.starts_with("eu-1")).unwrap();
+    assert!(
+        eu.contains("ready") && eu.contains("2/100") && eu.contains("player=10.0.0.1:4001"),
+        "{table}"
+    );
+    assert!(table.contains("fleet arena, revision 2, nodes: 2"), "{table}");
+}
+
+#[tokio::test]
+async fn an_empty_fleet_is_an_answer() {
+    let backend = ringhold::open("memory:").await.unwrap();
+    let observer = Fleet::builder(backend.clone()).observe().await.unwrap();
+    let arena = Arena {
+        backend,
+        nodes: Vec::new(),
+        observer,
+    };
+    assert_eq!(
+        arena.run(&["nodes"]).await.unwrap(),
+        "fleet default, revision 0, nodes: 0\n"
+    );
+    assert_eq!(arena.run(&["sessions", "list"]).await.unwrap(), "sessions: 0\n");
+    assert_eq!(arena.json(&["sessions", "list"]).await, Vec::<Value>::new());
+    assert_eq!(arena.exit(&["owner", "ada"]).await, Exit::No);
+    assert_eq!(arena.exit(&["locate", "ada"]).await, Exit::No);
+}
+
+#[tokio::test]
+async fn sessions_are_listed_by_page_and_by_node() {
+    let arena = Arena::open().await;
+    let mut sessions = Vec::new();
+    for player in 0..7 {
+        sessions.push(arena.login(usize::from(player == 6), &format!("p{player}")).await);
+    }
+    let all = arena.json(&["sessions", "list", "--limit", "0"]).await;
+    assert_eq!(all.len(), 7);
+    let first = arena.json(&["sessions", "list", "--limit", "3"]).await;
+    assert_eq!(first, all[..3]);
+    let after = first[2]["session"].as_str().unwrap();
+    assert_eq!(
+        arena.json(&["sessions", "list", "--after", after]).await,
+        all[3..]
+    );
+    let us = arena.json(&["sessions", "list", "--node", "us-1"]).await;
+    assert_eq!((us.len(), &us[0]["player"]), (1, &"p6".into()));
+    assert_eq!(
+        arena.exit(&["sessions", "list", "--node", "no-1"]).await,
+        Exit::No
+    );
+
+    let table = arena.run(&["sessions", "list", "--limit", "3"]).await.unwrap();
+    assert!(
+        table.contains("sessions: 3") && table.contains(&format!("--after {after}")),
+        "{table}"
+    );
+    let table = arena.run(&["sessions", "list"]).await.unwrap();
+    assert!(
+        table.contains("sessions: 7") && !table.contains("--after"),
+        "{table}"
+    );
+}
+
+#[tokio::test]
+async fn a_session_is_shown_and_ended() {
+    let arena = Arena::open().await;
+    let mut session = arena.login(0, "ada").await;
+    *session.value_mut() = 300;
+    session.save().await.unwrap();
+    let id = session.id().to_string();
+
+    let shown = arena.json(&["sessions", "get", &id]).await.remove(0);
+    assert_eq!(
+        (&shown["player"], &shown["node"]),
+        (&"ada".into(), &"eu-1".into())
+    );
+    assert_eq!(
+        (&shown["version"], &shown["owner_live"]),
+        (&2.into(), &true.into())
+    );
+    assert_eq!(shown["data_bytes"], 2);
+    assert!(shown["remaining_ms"].as_u64().unwrap() > 50_000 && shown["ttl_ms"] == 60_000);
+    let found = arena.json(&["sessions", "find", "ada"]).await;
+    assert_eq!((found.len(), &found[0]["session"]), (1, &id.as_str().into()));
+    assert!(
+        arena
+            .run(&["sessions", "get", &id])
+            .await
+            .unwrap()
+            .contains("eu-1#1")
+    );
+
+    let ended = arena.run(&["sessions", "remove", &id]).await.unwrap();
+    assert_eq!(ended, format!("ended {id} of ada on eu-1\n"));
+    for line in [
+        ["sessions", "get", &id],
+        ["sessions", "remove", &id],
+        ["sessions", "find", "ada"],
+    ] {
+        assert_eq!(arena.exit(&line).await, Exit::No, "{line:?}");
+    }
+    // Its holder is told as soon as it writes, and the next login starts anew.
+    assert!(session.save().await.is_err());
+    assert_eq!(within("the end", session.event()).await, SessionEvent::Fenced);
+    drop(session);
+    let anew = arena.login(1, "ada").await;
+    assert!(anew.is_new() && anew.id().to_string() != id);
+}
+
+#[tokio::test]
+async fn players_are_located_and_keys_have_owners() {
+    let arena = Arena::open().await;
+    let session = arena.login(1, "ada").await;
+    assert_eq!(
+        arena.run(&["locate", "ada"]).await.unwrap(),
+        "ada is on us-1#1 at 10.0.0.1:4002\n"
+    );
+    let place = arena.json(&["locate", "ada"]).await.remove(0);
+    assert_eq!(
+        (&place["node"], &place["address"]),
+        (&"us-1".into(), &"10.0.0.1:4002".into())
+    );
+    assert_eq!(place["session"], session.id().to_string());
+    assert_eq!(arena.exit(&["locate", "bob"]).await, Exit::No);
+
+    let owner = arena.json(&["owner", "any key"]).await.remove(0);
+    let by_ring = arena.nodes[0].owner("any key").unwrap();
+    assert_eq!(owner["node"], by_ring.id.as_str());
+    assert!(
+        arena
+            .run(&["owner", "any key"])
+            .await
+            .unwrap()
+            .starts_with(by_ring.id.as_str())
+    );
+
+    // A player of a node that has left is still found, and so is that it has left.
+    drop(session);
+    arena.nodes[1].leave().await.unwrap();
+    within(
+        "one node",
+        arena.observer.wait_for(|view| view.nodes().len() == 1),
+    )
+    .await;
+    let told = arena.run(&["locate", "ada"]).await.unwrap();
+    assert!(told.contains("was on us-1#1, which has left"), "{told}");
+    assert_eq!(
+        arena.json(&["sessions", "find", "ada"]).await[0]["owner_live"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn odd_players_do_not_reach_the_terminal() {
+    let arena = Arena::open().await;
+    let odd = "\u{1b}[2J{ada}\r\n\u{202e}";
+    let _session = arena.login(0, odd).await;
+    for line in [
+        ["sessions", "list"].as_slice(),
+        &["sessions", "find", odd],
+        &["locate", odd],
+    ] {
+        let printed = arena.run(line).await.unwrap();
+        assert!(
+            printed.contains("\\u{1b}[2J{ada}\\u{d}\\u{a}\\u{202e}"),
+            "{printed:?}"
+        );
+        assert!(!printed.contains(['\u{1b}', '\r', '\u{202e}']), "{printed:?}");
+        assert_eq!(arena.json(line).await[0]["player"], odd);
+    }
+    let failure = arena.run(&["locate", "\u{1b}[2J"]).await.unwrap_err();
+    assert!(!failure.to_string().contains('\u{1b}'), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_watch_tells_who_comes_and_goes_until_it_is_stopped() {
+    let arena = Arena::open().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut printed = Vec::new();
+    let mut output = Output::new(true, &mut printed);
+    let happen = async {
+        let third = join(&arena.backend, "ap-1", 4003).await;
+        within(
+            "three nodes",
+            arena.observer.wait_for(|view| view.nodes().len() == 3),
+        )
+        .await;
+        third.leave().await.unwrap();
+        within(
+            "two nodes",
+            arena.observer.wait_for(|view| view.nodes().len() == 2),
+        )
+        .await;
+        stop.send(()).unwrap();
+    };
+    let watch = commands::watch::run(&arena.observer, &mut output, async { drop(stopped.await) });
+    let (watched, ()) = within("the watch", async { tokio::join!(watch, happen) }).await;
+    watched.unwrap();
+    let told: Vec<String> = values(&String::from_utf8(printed).unwrap())
+        .iter()
+        .map(|line| {
+            format!(
+                "{} {}",
+                line["event"].as_str().unwrap(),
+                line["node"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(told[..2], ["present eu-1", "present us-1"]);
+    assert!(
+        told.contains(&"joined ap-1".to_owned()) && told.contains(&"left ap-1".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_watch_for_people_says_where_and_why() {
+    let arena = Arena::open().await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut printed = Vec::new();
+    let mut output = Output::new(false, &mut printed);
+    let happen = async {
+        arena.nodes[1].leave().await.unwrap();
+        within(
+            "one node",
+            arena.observer.wait_for(|view| view.nodes().len() == 1),
+        )
+        .await;
+        stop.send(()).unwrap();
+    };
+    let watch = commands::watch::run(&arena.observer, &mut output, async { drop(stopped.await) });
+    let (watched, ()) = within("the watch", async { tokio::join!(watch, happen) }).await;
+    watched.unwrap();
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(
+        printed.contains("present  eu-1#1") && printed.contains("left     us-1#1 (leave)"),
+        "{printed}"
+    );
+}

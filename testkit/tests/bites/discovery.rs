@@ -1,0 +1,542 @@
+//! A membership with a fault.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use ringhold_core::backend::Capabilities;
+use ringhold_core::discovery::{
+    Changes, EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+};
+use ringhold_core::membership::{LeftReason, Member};
+use ringhold_core::node::Load;
+use ringhold_core::{
+    Clock, Discovery, Error, ErrorKind, FleetName, Incarnation, Limits, Membership, NodeId, NodeIncarnation,
+    NodeRecord, Nonce, OperationId, Result, Revision, Timing, Update, Weight,
+};
+use ringhold_memory::MemoryBackend;
+use ringhold_testkit::discovery::RULES;
+use ringhold_testkit::{DiscoveryHarness, SimulatedClock, TestTime, async_trait};
+
+use super::discovery_watch::{BrokenWatch, Queue};
+use super::{Case, bites, by_name};
+
+/// One thing that a broken membership does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    Sound,
+    RegisterForgetsTheNumber,
+    RepetitionIsANewRun,
+    OldRunsAreEvicted,
+    TimingIsNotCompared,
+    TimingIsNotNamed,
+    NumbersStayAtOne,
+    RenewBringsBack,
+    RenewalsAreSwallowed,
+    ReadersReap,
+    GoodbyesReap,
+    LapsesAreEvictions,
+    LapsesAreHidden,
+    LeaseLostIsSuperseded,
+    SupersededIsLeaseLost,
+    NextLapseIsALease,
+    TimeGoesOn,
+    EvictGoesById,
+    LeaveGoesById,
+    LeaveTwiceIsAnError,
+    RenewDropsAChange,
+    TagsAreIgnored,
+    NothingNeedsAReset,
+    NewRecordsAreDropped,
+    EveryRecordIsAChange,
+    WatchStartsInTheMiddle,
+    ForeignPointsResume,
+    WatchAlwaysResets,
+    WatchDropsAnUpdate,
+    WatchSwapsUpdates,
+    WatchLosesWhatIsDropped,
+    WatchQueuesForEver,
+    MembersAreTorn,
+    LoadsAreForgotten,
+}
+
+const CASES: &[Case<Fault>] = &[
+    (
+        Fault::RegisterForgetsTheNumber,
+        "register_gives_the_next_incarnation",
+        "the number after 41",
+    ),
+    (
+        Fault::RepetitionIsANewRun,
+        "register_is_idempotent",
+        "a repetition answers the same incarnation",
+    ),
+    (
+        Fault::OldRunsAreEvicted,
+        "register_supersedes",
+        "the old run leaves before the new one joins",
+    ),
+    (
+        Fault::TimingIsNotCompared,
+        "register_checks_the_timing",
+        "another timing: must be `invalid_argument`",
+    ),
+    (
+        Fault::TimingIsNotNamed,
+        "register_checks_the_timing",
+        "it must name both timings",
+    ),
+    (
+        Fault::NumbersStayAtOne,
+        "dead_is_for_ever",
+        "the number after all that were given",
+    ),
+    (
+        Fault::RenewBringsBack,
+        "dead_is_for_ever",
+        "a renewal of the dead: must be `lease_lost`",
+    ),
+    (
+        Fault::RenewalsAreSwallowed,
+        "renew_keeps_alive",
+        "nodes that renew each heartbeat stay",
+    ),
+    (
+        Fault::ReadersReap,
+        "a_silent_node_is_reaped",
+        "reading reaps nobody",
+    ),
+    (
+        Fault::GoodbyesReap,
+        "a_silent_node_is_reaped",
+        "a goodbye reaps nobody else",
+    ),
+    (
+        Fault::LapsesAreEvictions,
+        "a_silent_node_is_reaped",
+        "what register changed",
+    ),
+    (
+        Fault::LapsesAreHidden,
+        "a_lapsed_lease_shows",
+        "before anybody reaps",
+    ),
+    (
+        Fault::RenewBringsBack,
+        "renew_of_the_lapsed_is_lease_lost",
+        "although it lapsed: must be `lease_lost`",
+    ),
+    (
+        Fault::LeaseLostIsSuperseded,
+        "renew_of_the_lapsed_is_lease_lost",
+        "and is `superseded`",
+    ),
+    (
+        Fault::SupersededIsLeaseLost,
+        "renew_of_the_superseded_is_superseded",
+        "an older run: must be `superseded`",
+    ),
+    (
+        Fault::NextLapseIsALease,
+        "renew_tells_the_next_lapse",
+        "there is no other lease",
+    ),
+    (
+        Fault::TimeGoesOn,
+        "an_outage_reaps_nobody",
+        "while nobody renews, time stands still",
+    ),
+    (Fault::EvictGoesById, "evict_is_exact", "is no member"),
+    (
+        Fault::LeaveGoesById,
+        "leave_is_idempotent",
+        "a goodbye of one who is no member changes nothing",
+    ),
+    (Fault::LeaveTwiceIsAnError, "leave_is_idempotent", "must succeed"),
+    (
+        Fault::RenewDropsAChange,
+        "renew_answers_the_changes",
+        "the changes since the resume point, in order",
+    ),
+    (
+        Fault::TagsAreIgnored,
+        "renew_answers_the_changes",
+        "the newest number with a foreign tag",
+    ),
+    (
+        Fault::NothingNeedsAReset,
+        "renew_answers_the_changes",
+        "one change more than an answer holds",
+    ),
+    (
+        Fault::NewRecordsAreDropped,
+        "renew_takes_a_new_record",
+        "one change, repetition 0",
+    ),
+    (
+        Fault::EveryRecordIsAChange,
+        "renew_takes_a_new_record",
+        "one change, repetition",
+    ),
+    (
+        Fault::WatchStartsInTheMiddle,
+        "watch_starts_with_a_reset",
+        "the first update of a watch",
+    ),
+    (
+        Fault::ForeignPointsResume,
+        "watch_starts_with_a_reset",
+        "the first update of a watch",
+    ),
+    (Fault::WatchAlwaysResets, "watch_resumes", "what it missed"),
+    (
+        Fault::WatchDropsAnUpdate,
+        "watch_misses_nothing",
+        "does not follow",
+    ),
+    (
+        Fault::WatchSwapsUpdates,
+        "watch_misses_nothing",
+        "does not follow",
+    ),
+    (
+        Fault::WatchLosesWhatIsDropped,
+        "watch_misses_nothing",
+        "the watch must come to",
+    ),
+    (
+        Fault::WatchQueuesForEver,
+        "a_slow_watcher_gets_the_newest",
+        "not at the newest state",
+    ),
+    (Fault::MembersAreTorn, "members_are_whole", "all at one revision"),
+    (
+        Fault::LoadsAreForgotten,
+        "members_are_whole",
+        "the load of the last renewal",
+    ),
+];
+
+/// Hands out memberships with one fault.
+#[derive(Debug)]
+pub(crate) struct Harness {
+    fault: Fault,
+    clock: SimulatedClock,
+}
+
+#[async_trait]
+impl DiscoveryHarness for Harness {
+    async fn discovery(&self) -> Arc<dyn Discovery> {
+        // Only with this fault does the inner membership have a time of its own.
+        let inner_clock = if self.fault == Fault::TimeGoesOn {
+            SimulatedClock::new()
+        } else {
+            self.clock.clone()
+        };
+        let (fleet, limits) = (FleetName::new("bites").expect("a word"), Limits::default());
+        let inner = MemoryBackend::with_clock(fleet, limits, Arc::new(inner_clock.clone()))
+            .backend()
+            .discovery;
+        let (fault, clock, state) = (self.fault, self.clock.clone(), Mutex::default());
+        Arc::new(Broken {
+            fault,
+            clock,
+            inner_clock,
+            inner,
+            state,
+            queues: Mutex::default(),
+        })
+    }
+
+    fn time(&self) -> &dyn TestTime {
+        &self.clock
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::embedded()
+    }
+}
+
+ringhold_testkit::__discovery_rules!([by_name] discovery);
+
+#[test]
+fn the_discovery_suite_bites() {
+    bites(RULES, CASES, Fault::Sound, |fault, rule| async move {
+        run(
+            rule,
+            &Harness {
+                fault,
+                clock: SimulatedClock::new(),
+            },
+        )
+        .await;
+    });
+}
+
+#[derive(Debug)]
+struct Broken {
+    fault: Fault,
+    clock: SimulatedClock,
+    inner_clock: SimulatedClock,
+    inner: Arc<dyn Discovery>,
+    state: Mutex<State>,
+    /// The watches that are read for those who do not.
+    queues: Mutex<Vec<Arc<Queue>>>,
+}
+
+/// What the faults need to remember.
+#[derive(Debug, Default)]
+struct State {
+    nonces: HashSet<Nonce>,
+    first: Option<NodeId>,
+    revisions: HashMap<u64, Revision>,
+    torn: Option<Membership>,
+}
+
+impl Broken {
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic under this lock")
+    }
+
+    /// The member of this id, whichever run it is.
+    async fn member(&self, id: &NodeId) -> Option<NodeIncarnation> {
+        let members = self.inner.members().await.expect("memory is there");
+        members.get(id).map(Member::node)
+    }
+
+    /// An eviction of nobody, which reaps.
+    async fn reap(&self) {
+        let nobody = Incarnation {
+            number: 0,
+            nonce: Nonce::from_bytes([0; 16]),
+        };
+        let nobody = NodeIncarnation::new(NodeId::new("nobody").expect("a word"), nobody);
+        let evict = EvictNode::new(nobody, OperationId::from_bytes([1; 16]));
+        self.inner.evict(evict).await.expect("memory is there");
+    }
+
+    /// Where time goes on, whoever renews or not.
+    async fn before(&self) {
+        while self.is(Fault::TimeGoesOn) && self.inner_clock.now() < self.clock.now() {
+            let left = self.clock.now().saturating_sub(self.inner_clock.now());
+            self.inner_clock.advance(left.min(Duration::from_secs(1)));
+            // Readers do not reap, so what is left to the last second shows as lapsed.
+            if self.inner_clock.now() < self.clock.now() {
+                let leave = LeaveFleet::new(self.nobody(), OperationId::from_bytes([1; 16]));
+                self.inner.leave(leave).await.expect("memory is there");
+            }
+        }
+    }
+
+    fn nobody(&self) -> NodeIncarnation {
+        let id = self
+            .state()
+            .first
+            .clone()
+            .unwrap_or_else(|| NodeId::new("nobody").expect("a word"));
+        NodeIncarnation::new(
+            id,
+            Incarnation {
+                number: 0,
+                nonce: Nonce::from_bytes([0; 16]),
+            },
+        )
+    }
+
+    /// Reads for those who do not.
+    async fn after(&self) {
+        let queues = self.queues.lock().expect("no panic under this lock").clone();
+        for queue in queues {
+            queue.fill().await;
+        }
+    }
+
+    fn saw(&self, membership: &Membership) {
+        let revision = membership.revision;
+        self.state().revisions.insert(revision.number, revision);
+    }
+}
+
+#[async_trait]
+impl Discovery for Broken {
+    async fn register(&self, mut request: RegisterNode) -> Result<Registered> {
+        self.before().await;
+        let mut record = NodeRecord::clone(&request.record);
+        let repeated = !self.state().nonces.insert(record.incarnation.nonce);
+        self.state().first.get_or_insert_with(|| record.id.clone());
+        match self.fault {
+            Fault::RegisterForgetsTheNumber => record.incarnation.number = 0,
+            Fault::RepetitionIsANewRun if repeated => {
+                let mut bytes = record.incarnation.nonce.to_bytes();
+                bytes[0] ^= 1;
+                record.incarnation.nonce = Nonce::from_bytes(bytes);
+            }
+            Fault::OldRunsAreEvicted => {
+                if let Some(old) = self.member(&record.id).await {
+                    self.inner
+                        .evict(EvictNode::new(old, OperationId::from_bytes([2; 16])))
+                        .await?;
+                }
+            }
+            Fault::TimingIsNotCompared => {
+                if let Some(stored) = self.inner.timing().await? {
+                    request.timing = stored;
+                }
+            }
+            _ => {}
+        }
+        request.record = Arc::new(record);
+        let mut registered = self.inner.register(request).await.map_err(|error| {
+            if self.is(Fault::TimingIsNotNamed) {
+                Error::new(error.kind(), "broken", "no")
+            } else {
+                error
+            }
+        })?;
+        self.saw(&registered.membership);
+        if self.is(Fault::NumbersStayAtOne) {
+            registered.incarnation.number = 1;
+        }
+        self.after().await;
+        Ok(registered)
+    }
+
+    async fn renew(&self, mut request: RenewLease) -> Result<Renewed> {
+        self.before().await;
+        let node = request.node.clone();
+        if self.is(Fault::RenewalsAreSwallowed) && self.state().first.as_ref() != Some(&node.node) {
+            return Ok(Renewed::new(Changes::Updates(Vec::new())));
+        }
+        match (self.fault, &request.record) {
+            (Fault::TagsAreIgnored, _) => {
+                if let Some(known) = self.state().revisions.get(&request.after.number) {
+                    request.after = *known;
+                }
+            }
+            (Fault::NewRecordsAreDropped, _) => request.record = None,
+            (Fault::EveryRecordIsAChange, Some(record)) => {
+                let mut other = NodeRecord::clone(record);
+                other.weight = Weight::MAX;
+                let mut first = request.clone();
+                first.record = Some(Arc::new(other));
+                self.inner.renew(first).await?;
+            }
+            (Fault::LoadsAreForgotten, _) => request.load = Load::default(),
+            _ => {}
+        }
+        let mut renewed = match self.inner.renew(request).await {
+            Err(error) => match (self.fault, error.kind()) {
+                (Fault::RenewBringsBack, ErrorKind::LeaseLost) => {
+                    let record = NodeRecord::new(node.node, node.incarnation);
+                    let timing = self.inner.timing().await?.unwrap_or_default();
+                    self.inner.register(RegisterNode::new(record, timing)).await?;
+                    return Ok(Renewed::new(Changes::ResetNeeded));
+                }
+                (Fault::LeaseLostIsSuperseded, ErrorKind::LeaseLost) => {
+                    return Err(Error::new(ErrorKind::Superseded, "broken", "on purpose"));
+                }
+                (Fault::SupersededIsLeaseLost, ErrorKind::Superseded) => {
+                    return Err(Error::new(ErrorKind::LeaseLost, "broken", "on purpose"));
+                }
+                _ => return Err(error),
+            },
+            Ok(renewed) => renewed,
+        };
+        match (self.fault, &mut renewed.changes) {
+            (Fault::RenewDropsAChange, Changes::Updates(updates)) if updates.len() > 2 => {
+                updates.remove(1);
+            }
+            (Fault::NothingNeedsAReset, Changes::ResetNeeded) => {
+                renewed.changes = Changes::Updates(Vec::new());
+            }
+            (Fault::LapsesAreEvictions, Changes::Updates(updates)) => {
+                for update in updates {
+                    if let Update::Left {
+                        reason: reason @ LeftReason::LeaseLapsed,
+                        ..
+                    } = update
+                    {
+                        *reason = LeftReason::Evicted;
+                    }
+                }
+            }
+            (Fault::NextLapseIsALease, _) => {
+                renewed.next_lapse = self.inner.timing().await?.map(|timing| timing.lease());
+            }
+            _ => {}
+        }
+        Ok(renewed)
+    }
+
+    async fn leave(&self, mut request: LeaveFleet) -> Result<()> {
+        self.before().await;
+        let member = self.member(&request.node.node).await;
+        match (self.fault, member) {
+            (Fault::LeaveTwiceIsAnError, None) => {
+                return Err(Error::new(ErrorKind::NotFound, "broken", "twice"));
+            }
+            (Fault::LeaveGoesById, Some(member)) => request.node = member,
+            (Fault::GoodbyesReap, _) => self.reap().await,
+            _ => {}
+        }
+        self.inner.leave(request).await?;
+        self.after().await;
+        Ok(())
+    }
+
+    async fn evict(&self, mut request: EvictNode) -> Result<bool> {
+        self.before().await;
+        if self.is(Fault::EvictGoesById)
+            && let Some(member) = self.member(&request.target.node).await
+        {
+            request.target = member;
+        }
+        self.inner.evict(request).await
+    }
+
+    async fn members(&self) -> Result<Membership> {
+        self.before().await;
+        if self.is(Fault::ReadersReap) {
+            self.reap().await;
+        }
+        let mut members = self.inner.members().await?;
+        self.saw(&members);
+        if self.is(Fault::LapsesAreHidden) {
+            for member in &mut members.members {
+                member.lapsed = false;
+            }
+        }
+        if self.is(Fault::MembersAreTorn) {
+            // The revision of now, with the members of the time before.
+            let before = self.state().torn.replace(members.clone());
+            if let Some(before) = before {
+                members.members = before.members;
+            }
+        }
+        Ok(members)
+    }
+
+    async fn timing(&self) -> Result<Option<Timing>> {
+        self.inner.timing().await
+    }
+
+    async fn watch(&self, mut after: Option<Revision>) -> Result<Box<dyn Watch>> {
+        match (self.fault, after) {
+            (Fault::WatchAlwaysResets, _) => after = None,
+            (Fault::ForeignPointsResume, Some(_)) => after = Some(self.inner.members().await?.revision),
+            _ => {}
+        }
+        let inner = self.inner.watch(after).await?;
+        let watch = BrokenWatch::new(self.fault, inner);
+        self.queues
+            .lock()
+            .expect("no panic under this lock")
+            .extend(watch.queue());
+        Ok(Box::new(watch))
+    }
+}

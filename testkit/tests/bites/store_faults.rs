@@ -1,0 +1,301 @@
+//! What is wrong with a broken session store, and the rule that must notice it.
+
+use super::Case;
+
+/// One thing that a broken store does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    Sound,
+    CreateDropsTheData,
+    TakeoverForgetsTheOldHold,
+    OwnMeansAnyone,
+    ElsewhereTouches,
+    AnyoneMeansOwn,
+    RejectAllows,
+    ReplaceTakesOver,
+    AllowForgetsTheNew,
+    RepetitionForgetsTheDisplaced,
+    RepetitionIsANewLogin,
+    CreateForgetsTombstones,
+    LoginsThatTookOverComeBack,
+    UnlinkedAreForgotten,
+    CreateTrustsTheId,
+    SaveIgnoresTheVersion,
+    SaveComparesTheEpochAlone,
+    SaveComparesTheVersionFirst,
+    SaveKeepsTheDeadline,
+    SaveForgetsItsOperation,
+    TouchBumpsTheVersion,
+    TouchNeverShortens,
+    TouchesAnswerOutOfOrder,
+    TouchForgetsTheReason,
+    ClaimIgnoresTheVersion,
+    ClaimForgetsItsNonce,
+    ClaimReadsThenWrites,
+    RemoveIgnoresTheFence,
+    RemoveForgetsItself,
+    TombstonesAreShort,
+    TombstonesStay,
+    RestoreForgetsTheVersion,
+    RestoreOverwritesWhatStands,
+    RestoreIgnoresTheMaximum,
+    FindAnswersTheNewestFirst,
+    FindTrimsThePlayer,
+    ListSkipsOne,
+    ListIgnoresTheOwner,
+    GetShowsTheExpired,
+    ExpiredAreDead,
+    ExpiredCannotBeClaimed,
+    TakenAreNotHidden,
+    TakeIgnoresTheLimit,
+    TakeAnswersTheNewestFirst,
+    ExpiryComesOnce,
+    VoidTokensWork,
+    AckForgetsItself,
+    TimeGoesOn,
+    AnySizeWillDo,
+}
+
+use Fault::{
+    AckForgetsItself, AllowForgetsTheNew, AnySizeWillDo, AnyoneMeansOwn, ClaimForgetsItsNonce,
+    ClaimIgnoresTheVersion, ClaimReadsThenWrites, CreateDropsTheData, CreateForgetsTombstones,
+    CreateTrustsTheId, ElsewhereTouches, ExpiredAreDead, ExpiredCannotBeClaimed, ExpiryComesOnce,
+    FindAnswersTheNewestFirst, FindTrimsThePlayer, GetShowsTheExpired, ListIgnoresTheOwner, ListSkipsOne,
+    LoginsThatTookOverComeBack, OwnMeansAnyone, RejectAllows, RemoveForgetsItself, RemoveIgnoresTheFence,
+    RepetitionForgetsTheDisplaced, RepetitionIsANewLogin, ReplaceTakesOver, RestoreForgetsTheVersion,
+    RestoreIgnoresTheMaximum, RestoreOverwritesWhatStands, SaveComparesTheEpochAlone,
+    SaveComparesTheVersionFirst, SaveForgetsItsOperation, SaveIgnoresTheVersion, SaveKeepsTheDeadline,
+    TakeAnswersTheNewestFirst, TakeIgnoresTheLimit, TakenAreNotHidden, TakeoverForgetsTheOldHold, TimeGoesOn,
+    TombstonesAreShort, TombstonesStay, TouchBumpsTheVersion, TouchForgetsTheReason, TouchNeverShortens,
+    TouchesAnswerOutOfOrder, UnlinkedAreForgotten, VoidTokensWork,
+};
+
+pub(crate) const CASES: &[Case<Fault>] = &[
+    (
+        CreateDropsTheData,
+        "create_makes_a_session",
+        "the session in the answer",
+    ),
+    (
+        TakeoverForgetsTheOldHold,
+        "create_takes_over_its_own",
+        "the old hold",
+    ),
+    (OwnMeansAnyone, "create_leaves_anothers_alone", "login of"),
+    (
+        ElsewhereTouches,
+        "create_leaves_anothers_alone",
+        "the other's session",
+    ),
+    (
+        AnyoneMeansOwn,
+        "create_takes_over_anyones",
+        "Takeover { from: Anyone }",
+    ),
+    (
+        TakeoverForgetsTheOldHold,
+        "create_takes_over_anyones",
+        "the old hold",
+    ),
+    (
+        RejectAllows,
+        "create_rejects",
+        "a second login under `Reject`: must be `already_exists`",
+    ),
+    (ReplaceTakesOver, "create_replaces", "TakenOver"),
+    (
+        AllowForgetsTheNew,
+        "create_allows_up_to_max",
+        "the oldest makes room",
+    ),
+    (
+        RepetitionForgetsTheDisplaced,
+        "create_is_idempotent",
+        "the displaced holds",
+    ),
+    (RepetitionIsANewLogin, "create_is_idempotent", "must succeed"),
+    (
+        CreateForgetsTombstones,
+        "create_never_resurrects",
+        "a late repetition, at once",
+    ),
+    (
+        LoginsThatTookOverComeBack,
+        "create_never_resurrects",
+        "that it took over",
+    ),
+    (
+        UnlinkedAreForgotten,
+        "create_unlinks_the_expired",
+        "its expiry must be delivered",
+    ),
+    (
+        CreateTrustsTheId,
+        "create_checks_the_partition",
+        "another partition than the player's",
+    ),
+    (
+        SaveIgnoresTheVersion,
+        "save_compares_fence_and_version",
+        "a wrong version: must be `version_conflict`",
+    ),
+    (
+        SaveComparesTheEpochAlone,
+        "save_compares_fence_and_version",
+        "a save with a wrong fence: must be `fenced`",
+    ),
+    (
+        SaveComparesTheVersionFirst,
+        "save_compares_fence_and_version",
+        "a wrong fence and a wrong version",
+    ),
+    (
+        SaveKeepsTheDeadline,
+        "save_compares_fence_and_version",
+        "the session after a save",
+    ),
+    (
+        SaveForgetsItsOperation,
+        "save_is_idempotent",
+        "a repetition of a save: must succeed",
+    ),
+    (
+        TouchBumpsTheVersion,
+        "touch_extends_and_keeps_the_version",
+        "with the version and data as they were",
+    ),
+    (
+        TouchNeverShortens,
+        "touch_extends_and_keeps_the_version",
+        "a touch to less",
+    ),
+    (
+        TouchesAnswerOutOfOrder,
+        "touch_answers_each",
+        "one answer per touch, in order",
+    ),
+    (
+        TouchForgetsTheReason,
+        "touch_answers_each",
+        "one answer per touch, in order",
+    ),
+    (
+        ClaimIgnoresTheVersion,
+        "claim_changes_the_owner",
+        "a claim on another version",
+    ),
+    (
+        ClaimForgetsItsNonce,
+        "claim_is_idempotent",
+        "a repetition of a claim: must succeed",
+    ),
+    (
+        ClaimReadsThenWrites,
+        "one_claim_wins",
+        "one of eight claims must win",
+    ),
+    (
+        RemoveIgnoresTheFence,
+        "remove_compares_the_fence",
+        "a removal with another fence",
+    ),
+    (
+        RemoveForgetsItself,
+        "remove_compares_the_fence",
+        "a repetition of a removal: must succeed",
+    ),
+    (
+        TombstonesAreShort,
+        "ended_is_fenced",
+        "shortly before its tombstone goes",
+    ),
+    (TombstonesStay, "tombstones_go", "after the tombstone went"),
+    (
+        RestoreForgetsTheVersion,
+        "restore_brings_back",
+        "the given data and version",
+    ),
+    (RestoreOverwritesWhatStands, "restore_brings_back", "as it stands"),
+    (
+        RestoreIgnoresTheMaximum,
+        "restore_yields_to_others",
+        "at most 1: must be `already_exists`",
+    ),
+    (
+        FindAnswersTheNewestFirst,
+        "get_and_find_show_live_sessions",
+        "find answers the oldest first",
+    ),
+    (
+        ListSkipsOne,
+        "list_pages_through_everything",
+        "all sessions, in pages of",
+    ),
+    (
+        ListIgnoresTheOwner,
+        "list_pages_through_everything",
+        "the sessions of",
+    ),
+    (
+        GetShowsTheExpired,
+        "expired_is_never_read",
+        "expired and not swept: get shows",
+    ),
+    (
+        ExpiredAreDead,
+        "expired_can_be_revived",
+        "touch of an expired session",
+    ),
+    (
+        ExpiredCannotBeClaimed,
+        "expired_can_be_revived",
+        "claim of an expired session",
+    ),
+    (
+        TakenAreNotHidden,
+        "expiry_goes_to_one_sweeper",
+        "two sweepers got the same session",
+    ),
+    (
+        TakeIgnoresTheLimit,
+        "expiry_goes_to_one_sweeper",
+        "no more than the limit",
+    ),
+    (
+        TakeAnswersTheNewestFirst,
+        "expiry_goes_to_one_sweeper",
+        "the longest expired first",
+    ),
+    (
+        ExpiryComesOnce,
+        "expiry_comes_again",
+        "time 2: the session is there to take",
+    ),
+    (
+        TakenAreNotHidden,
+        "expiry_comes_again",
+        "hidden for the visibility time",
+    ),
+    (
+        VoidTokensWork,
+        "a_write_voids_the_token",
+        "an acknowledgement after a touch",
+    ),
+    (
+        AckForgetsItself,
+        "ack_is_idempotent",
+        "its repetition: must succeed",
+    ),
+    (TimeGoesOn, "time_stands_still", "20 s without a write cost more"),
+    (
+        AnySizeWillDo,
+        "data_over_the_limit_is_too_large",
+        "a login with one byte over: must be `too_large`",
+    ),
+    (
+        FindTrimsThePlayer,
+        "odd_players_are_players",
+        "has its own session alone",
+    ),
+];
