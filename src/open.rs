@@ -1,19 +1,25 @@
 //! `open(url)`: from a URL to a backend.
 
-use ringhold_core::{Backend, Error, ErrorKind, FleetName, Limits, Result};
+use ringhold_core::{Backend, Error, ErrorKind, Result};
+#[cfg(feature = "memory")]
+use ringhold_core::{FleetName, Limits};
 use url::Url;
 
 /// One scheme that Ringhold knows, built in or not.
 struct Scheme {
     name: &'static str,
     feature: &'static str,
-    built_in: bool,
+    /// `None` where the feature is off.
+    open: Option<fn(&Url) -> Result<Backend>>,
 }
 
 const SCHEMES: &[Scheme] = &[Scheme {
     name: "memory",
     feature: "memory",
-    built_in: cfg!(feature = "memory"),
+    #[cfg(feature = "memory")]
+    open: Some(memory),
+    #[cfg(not(feature = "memory"))]
+    open: None,
 }];
 
 /// Opens the backend that `url` names.
@@ -58,40 +64,26 @@ pub async fn open(url: &str) -> Result<Backend> {
             let context = format!("unknown scheme {:?}; known are: {known}", url.scheme());
             Error::new(ErrorKind::InvalidArgument, OPEN, context)
         })?;
-    if !scheme.built_in {
+    let Some(open) = scheme.open else {
         let context = format!(
             "the scheme {:?} is not compiled in; add the feature {:?} of ringhold",
             scheme.name, scheme.feature
         );
         return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
-    }
-    match scheme.name {
-        #[cfg(feature = "memory")]
-        "memory" => memory(&url),
-        other => Err(Error::new(
-            ErrorKind::Unsupported,
-            OPEN,
-            format!("no opener for {other:?}"),
-        )),
-    }
+    };
+    open(&url)
 }
 
 const OPEN: &str = "open";
 
 /// The parameters that every scheme takes.
-#[cfg_attr(
-    not(feature = "memory"),
-    expect(dead_code, reason = "no scheme is compiled in")
-)]
+#[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
     limits: Limits,
 }
 
-#[cfg_attr(
-    not(feature = "memory"),
-    expect(dead_code, reason = "no scheme is compiled in")
-)]
+#[cfg(feature = "memory")]
 impl Common {
     fn parse(url: &Url) -> Result<Self> {
         let mut common = Self {
@@ -122,10 +114,7 @@ impl Common {
     }
 }
 
-#[cfg_attr(
-    not(feature = "memory"),
-    expect(dead_code, reason = "no scheme is compiled in")
-)]
+#[cfg(feature = "memory")]
 fn bad(context: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, OPEN, context)
 }

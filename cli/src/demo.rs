@@ -118,18 +118,13 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         () = ctrl_c() => Err(Failure::interrupted()),
     };
     let mut report = script.end().await;
+    report.error = outcome.as_ref().err().map(|failure| failure.message().to_owned());
     let outcome = outcome.and_then(|()| {
         report
             .losses()
             .map_or(Ok(()), |losses| Err(Failure::loss(losses)))
     });
     report.ok = outcome.is_ok();
-    let ended = report.losses().is_some() || report.ok;
-    report.error = outcome
-        .as_ref()
-        .err()
-        .filter(|_| !ended)
-        .map(|failure| failure.message().to_owned());
     if output.is_json() {
         output.value(&report)?;
     } else if !report.by_node.is_empty() {

@@ -159,15 +159,19 @@ async fn sessions_are_listed_by_page_and_by_node() {
     for player in 0..7 {
         sessions.push(arena.login(usize::from(player == 6), &format!("p{player}")).await);
     }
-    let all = arena.json(&["sessions", "list", "--limit", "0"]).await;
+    let listed = async |line: &[&str]| -> Vec<String> {
+        let line: Vec<&str> = ["sessions", "list"].iter().chain(line).copied().collect();
+        let rows = arena.json(&line).await;
+        rows.iter()
+            .map(|row| row["session"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let all = listed(&["--limit", "0"]).await;
     assert_eq!(all.len(), 7);
-    let first = arena.json(&["sessions", "list", "--limit", "3"]).await;
+    let first = listed(&["--limit", "3"]).await;
     assert_eq!(first, all[..3]);
-    let after = first[2]["session"].as_str().unwrap();
-    assert_eq!(
-        arena.json(&["sessions", "list", "--after", after]).await,
-        all[3..]
-    );
+    let after = first[2].as_str();
+    assert_eq!(listed(&["--after", after]).await, all[3..]);
     let us = arena.json(&["sessions", "list", "--node", "us-1"]).await;
     assert_eq!((us.len(), &us[0]["player"]), (1, &"p6".into()));
     assert_eq!(
@@ -346,10 +350,17 @@ async fn a_watch_for_people_says_where_and_why() {
     let mut printed = Vec::new();
     let mut output = Output::new(false, &mut printed);
     let happen = async {
-        arena.nodes[1].leave().await.unwrap();
+        // Whoever was seen to join is followed change by change, so the reason is known too.
+        let third = join(&arena.backend, "ap-1", 4003).await;
         within(
-            "one node",
-            arena.observer.wait_for(|view| view.nodes().len() == 1),
+            "three nodes",
+            arena.observer.wait_for(|view| view.nodes().len() == 3),
+        )
+        .await;
+        third.leave().await.unwrap();
+        within(
+            "two nodes",
+            arena.observer.wait_for(|view| view.nodes().len() == 2),
         )
         .await;
         stop.send(()).unwrap();
@@ -359,7 +370,7 @@ async fn a_watch_for_people_says_where_and_why() {
     watched.unwrap();
     let printed = String::from_utf8(printed).unwrap();
     assert!(
-        printed.contains("present  eu-1#1") && printed.contains("left     us-1#1 (leave)"),
+        printed.contains("present  eu-1#1") && printed.contains("joined   ap-1#1 at 10.0.0.1:4003"),
         "{printed}"
     );
 }

@@ -30,7 +30,8 @@ pub trait StoreHarness: Send + Sync {
     /// The time that its partitions' clocks are fed from.
     fn time(&self) -> &dyn TestTime;
 
-    /// What the backend can do.
+    /// What the backend can do. Its resolution of deadlines and [`TestTime::slack`] together are
+    /// below 3 s.
     fn capabilities(&self) -> Capabilities;
 }
 
@@ -46,8 +47,8 @@ pub trait DiscoveryHarness: Send + Sync {
     /// What the backend can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The periods that the suite's fleets run by: a lease of at least four heartbeats, each longer
-    /// than [`TestTime::slack`].
+    /// The periods that the suite's fleets run by. A heartbeat is more than three times
+    /// [`TestTime::slack`] and the resolution of deadlines together.
     fn timing(&self) -> Timing {
         Timing::default()
     }

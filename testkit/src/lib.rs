@@ -17,27 +17,22 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use std::time::Duration;
 //!
 //! use ringhold_core::backend::Capabilities;
-//! use ringhold_core::SessionStore;
+//! use ringhold_core::{FleetName, Limits, SessionStore};
+//! use ringhold_memory::MemoryBackend;
 //! use ringhold_testkit::{SimulatedClock, StoreHarness, TestTime, async_trait};
-//! # mod my_adapter {
-//! #     use std::sync::Arc;
-//! #     pub fn open(_: Arc<dyn ringhold_core::Clock>) -> Arc<dyn ringhold_core::SessionStore> {
-//! #         unreachable!("an example")
-//! #     }
-//! # }
 //!
 //! #[derive(Default)]
-//! struct Harness {
+//! struct Memory {
 //!     clock: SimulatedClock,
 //! }
 //!
 //! #[async_trait]
-//! impl StoreHarness for Harness {
+//! impl StoreHarness for Memory {
 //!     async fn store(&self) -> Arc<dyn SessionStore> {
-//!         my_adapter::open(Arc::new(self.clock.clone()))
+//!         let fleet = FleetName::new("contract").expect("a word");
+//!         MemoryBackend::with_clock(fleet, Limits::default(), Arc::new(self.clock.clone())).sessions()
 //!     }
 //!
 //!     fn time(&self) -> &dyn TestTime {
@@ -49,8 +44,14 @@
 //!     }
 //! }
 //!
-//! ringhold_testkit::session_store_contract!(Harness::default());
-//! # fn main() {}
+//! ringhold_testkit::session_store_contract!(Memory::default());
+//!
+//! // Or one rule by itself, which panics where it is broken.
+//! fn main() {
+//!     ringhold_testkit::run("a login", async {
+//!         ringhold_testkit::session_store::create_makes_a_session(&Memory::default()).await;
+//!     });
+//! }
 //! ```
 //!
 //! # Time

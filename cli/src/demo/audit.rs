@@ -13,32 +13,75 @@ use crate::random;
 /// Who owns which session.
 pub(crate) type Owners = HashMap<SessionId, NodeIncarnation>;
 
-const PAGE: u16 = 1_000;
-
-async fn all(backend: &Backend, mut each: impl FnMut(SessionRecord)) -> Result<(), Failure> {
-    let mut request = ListSessions::all(PAGE);
-    loop {
-        let page = backend.sessions.list(request.clone()).await?;
-        if let Some(unreadable) = page.unreadable.first() {
-            let context = format!(
-                "the session {} cannot be read: {}",
-                unreadable.id, unreadable.context
-            );
-            return Err(Failure::failed(context));
-        }
-        page.sessions.into_iter().for_each(&mut each);
-        match page.next {
-            Some(next) => request.after = Some(next),
-            None => return Ok(()),
-        }
-    }
+/// Reads the sessions of one demo.
+#[derive(Debug)]
+pub(crate) struct Audit<'a> {
+    backend: &'a Backend,
+    /// How the names of the demo's players begin. Others' sessions are left alone.
+    tag: String,
 }
 
-/// Reads the owner of every live session.
-pub(crate) async fn owners(backend: &Backend) -> Result<Owners, Failure> {
-    let mut owners = HashMap::new();
-    all(backend, |session| drop(owners.insert(session.id, session.owner))).await?;
-    Ok(owners)
+const PAGE: u16 = 1_000;
+
+impl<'a> Audit<'a> {
+    /// Reads the sessions of players whose names begin with `tag`.
+    pub(crate) const fn new(backend: &'a Backend, tag: String) -> Self {
+        Self { backend, tag }
+    }
+
+    async fn all(&self, mut each: impl FnMut(SessionRecord)) -> Result<(), Failure> {
+        let mut request = ListSessions::all(PAGE);
+        loop {
+            let page = self.backend.sessions.list(request.clone()).await?;
+            let own = |session: &SessionRecord| session.player.as_str().starts_with(&self.tag);
+            page.sessions.into_iter().filter(own).for_each(&mut each);
+            match page.next {
+                Some(next) => request.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The owner of every live session.
+    pub(crate) async fn owners(&self) -> Result<Owners, Failure> {
+        let mut owners = HashMap::new();
+        self.all(|session| drop(owners.insert(session.id, session.owner)))
+            .await?;
+        Ok(owners)
+    }
+
+    /// What of a player's ledger the store does not have: a player has exactly one live session, the
+    /// one it knows, with the last acknowledged position in it.
+    pub(crate) async fn missing(&self, player: &PlayerId, ledger: &Ledger) -> Result<Loss, Failure> {
+        let found = self.backend.sessions.find(player).await?;
+        let [session] = &found[..] else {
+            // The first version is the session itself; each move is one more.
+            return Ok(Loss {
+                session: true,
+                saves: ledger.acknowledged.1.saturating_sub(1),
+            });
+        };
+        match postcard::from_bytes::<Position>(&session.data) {
+            Ok(position) => Ok(ledger.compare(session.id, position, session.version.get())),
+            Err(_) => Ok(Loss {
+                session: false,
+                saves: 1,
+            }),
+        }
+    }
+
+    /// Ends every session of the demo.
+    pub(crate) async fn remove_all(&self) -> Result<(), Failure> {
+        let mut sessions = Vec::new();
+        self.all(|session| sessions.push((session.id, session.fence)))
+            .await?;
+        for (id, fence) in sessions {
+            let request = RemoveSession::new(id, fence, OperationId::from_bytes(random::bytes()?));
+            // One that has just changed hands or ended will expire.
+            let _ = self.backend.sessions.remove(request).await;
+        }
+        Ok(())
+    }
 }
 
 /// How many sessions each node has.
@@ -56,39 +99,102 @@ pub(crate) fn moved<'a>(
     now: &'a Owners,
     killed: &'a [NodeIncarnation],
 ) -> impl Iterator<Item = SessionId> + 'a {
-    before
+    let changed = before
         .iter()
-        .filter(|(id, owner)| now.get(*id).is_some_and(|now| now != *owner) && !killed.contains(owner))
+        .filter(|(id, owner)| now.get(*id).is_some_and(|now| now != *owner));
+    changed
+        .filter(|(_, owner)| !killed.contains(owner))
         .map(|(id, _)| *id)
 }
 
-/// What of a player's ledger the store does not have: a player has exactly one live session, the
-/// one it knows, with the last acknowledged position in it.
-pub(crate) async fn missing(backend: &Backend, player: &PlayerId, ledger: &Ledger) -> Result<Loss, Failure> {
-    let found = backend.sessions.find(player).await?;
-    let [session] = &found[..] else {
-        return Ok(Loss {
-            session: true,
-            saves: ledger.acknowledged.1.saturating_sub(1),
-        });
-    };
-    match postcard::from_bytes::<Position>(&session.data) {
-        Ok(position) => Ok(ledger.compare(session.id, position, session.version.get())),
-        Err(_) => Ok(Loss {
-            session: false,
-            saves: 1,
-        }),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::protocol::Step;
+    use super::*;
+    use ringhold::{Fleet, Incarnation, Login, LoginOptions, Nonce, Partition};
 
-/// Ends every session, so that nothing of the demo stays behind.
-pub(crate) async fn remove_all(backend: &Backend) -> Result<(), Failure> {
-    let mut sessions = Vec::new();
-    all(backend, |session| sessions.push((session.id, session.fence))).await?;
-    for (id, fence) in sessions {
-        let request = RemoveSession::new(id, fence, OperationId::from_bytes(random::bytes()?));
-        // One that has just changed hands or ended will expire.
-        let _ = backend.sessions.remove(request).await;
+    fn node(name: &str) -> NodeIncarnation {
+        let incarnation = Incarnation {
+            number: 1,
+            nonce: Nonce::from_bytes([0; 16]),
+        };
+        NodeIncarnation::new(NodeId::new(name).unwrap(), incarnation)
     }
-    Ok(())
+
+    #[test]
+    fn who_lost_a_live_owner_was_moved() {
+        let id = |seed| SessionId::new(Partition::new(1).unwrap(), [seed; 16]);
+        let before = Owners::from([
+            (id(1), node("a")),
+            (id(2), node("a")),
+            (id(3), node("b")),
+            (id(4), node("b")),
+        ]);
+        let now = Owners::from([(id(1), node("a")), (id(2), node("b")), (id(3), node("a"))]);
+        let moved = |killed: &[NodeIncarnation]| {
+            let mut moved: Vec<SessionId> = super::moved(&before, &now, killed).collect();
+            moved.sort();
+            moved
+        };
+        assert_eq!(moved(&[]), [id(2), id(3)]);
+        assert_eq!(moved(&[node("b")]), [id(2)]);
+        assert_eq!(by_node(&before)[&node("a").node], 2);
+    }
+
+    #[tokio::test]
+    async fn what_the_store_does_not_have_is_missing() {
+        let backend = ringhold::open("memory:").await.unwrap();
+        let fleet = Fleet::builder(backend.clone()).node("a").join().await.unwrap();
+        let player = PlayerId::new("mine-1").unwrap();
+        let login = fleet.login::<Position>(&player, LoginOptions::new());
+        let Login::Here(mut session) = login.await.unwrap() else {
+            panic!("there is one node")
+        };
+        let step = Step { dx: 2, dy: 3 };
+        let position = Position::default().after(step);
+        *session.value_mut() = position;
+        session.save().await.unwrap();
+        let other = PlayerId::new("other").unwrap();
+        let _other = fleet
+            .login::<Position>(&other, LoginOptions::new())
+            .await
+            .unwrap();
+
+        let audit = Audit::new(&backend, "mine-".to_owned());
+        let ledger = Ledger {
+            session: Some(session.id()),
+            acknowledged: (position, 2),
+            in_flight: None,
+        };
+        assert_eq!(audit.missing(&player, &ledger).await.unwrap(), Loss::default());
+        let ahead = Ledger {
+            acknowledged: (position.after(step), 3),
+            ..ledger.clone()
+        };
+        assert_eq!(
+            audit.missing(&player, &ahead).await.unwrap(),
+            Loss {
+                session: false,
+                saves: 1
+            }
+        );
+        assert_eq!(
+            audit.owners().await.unwrap(),
+            Owners::from([(session.id(), fleet.node())])
+        );
+
+        audit.remove_all().await.unwrap();
+        assert_eq!(
+            audit.missing(&player, &ledger).await.unwrap(),
+            Loss {
+                session: true,
+                saves: 1
+            }
+        );
+        assert_eq!(
+            backend.sessions.find(&other).await.unwrap().len(),
+            1,
+            "others are left alone"
+        );
+    }
 }

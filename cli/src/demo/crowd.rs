@@ -45,7 +45,7 @@ pub(crate) struct Crowd {
 const THREADS_MAX: usize = 4;
 
 impl Crowd {
-    /// Nobody yet. `tag` sets the names apart from those of other runs.
+    /// Nobody yet. Names will begin with `tag`.
     pub(crate) fn new(world: Arc<World>, tag: String) -> Result<Self, Failure> {
         let threads = thread::available_parallelism()
             .map_or(1, usize::from)
@@ -66,7 +66,7 @@ impl Crowd {
     /// Lets players in, until all seats up to `seats` are taken.
     pub(crate) fn let_in(&mut self, seats: usize) -> Result<(), Failure> {
         for seat in self.tasks.len()..seats {
-            let name = PlayerId::new(format!("{}-{seat}", self.tag))?;
+            let name = PlayerId::new(format!("{}{seat}", self.tag))?;
             let player = Player::new(name, seat, Arc::clone(&self.world), seat as u64);
             self.tasks.spawn_on(player.run(), self.engine.handle());
         }

@@ -1,22 +1,23 @@
 //! What happens in a demo, in order: everybody logs in and plays, a node joins, nodes are killed,
 //! and in the end everything is counted.
 
-use std::collections::{HashMap, HashSet};
+mod account;
+mod kill;
+
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ringhold::{Backend, NodeIncarnation, Ring, Timing};
-use tokio::task::JoinSet;
+use ringhold::{Backend, NodeIncarnation, Observer, SessionId, Timing};
 use tokio::time::{sleep, timeout};
 
-use super::audit::{self, Owners};
+use super::audit::{Audit, moved};
 use super::crowd::Crowd;
 use super::lookups;
 use super::node::Node;
 use super::progress::Progress;
-use super::report::{NodeReport, Report, rate, tenths};
-use super::world::{Stage, World, count, total};
+use super::report::{Report, rate, tenths};
+use super::world::{Stage, World, total};
 use crate::exit::Failure;
 use crate::output::{grouped, millis};
 use crate::random;
@@ -45,6 +46,8 @@ const NEWCOMERS: usize = 10;
 const LOOK: Duration = Duration::from_millis(20);
 /// The least time that anything gets before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the players, and then the nodes, get for their goodbyes.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// A demo on its way.
 #[derive(Debug)]
@@ -52,21 +55,22 @@ pub(crate) struct Script<'a> {
     backend: &'a Backend,
     plan: Plan,
     progress: &'a Progress,
+    audit: Audit<'a>,
     world: Arc<World>,
     crowd: Crowd,
     nodes: Vec<Node>,
+    /// Sessions that a live owner lost, as far as the store was looked at.
+    moved: HashSet<SessionId>,
     report: Report,
 }
 
 impl<'a> Script<'a> {
     /// A demo that has not begun.
-    ///
-    /// # Errors
-    /// Of the operating system.
     pub(crate) fn new(backend: &'a Backend, plan: Plan, progress: &'a Progress) -> Result<Self, Failure> {
         let world = World::new(plan.players);
-        let tag = format!("player-{:06x}", u32::from_le_bytes(random::bytes()?) >> 8);
-        let crowd = Crowd::new(Arc::clone(&world), tag)?;
+        // Sets the players of this demo apart from any others in the fleet.
+        let tag = format!("player-{:08x}-", u32::from_le_bytes(random::bytes()?));
+        let crowd = Crowd::new(Arc::clone(&world), tag.clone())?;
         let report = Report {
             backend: backend.scheme,
             fleet: backend.fleet.to_string(),
@@ -76,27 +80,28 @@ impl<'a> Script<'a> {
             lease_ms: millis(plan.timing.lease()),
             ..Report::default()
         };
+        let audit = Audit::new(backend, tag);
+        let (nodes, moved) = (Vec::new(), HashSet::new());
         Ok(Self {
             backend,
             plan,
             progress,
+            audit,
             world,
             crowd,
-            nodes: Vec::new(),
+            nodes,
+            moved,
             report,
         })
     }
 
-    /// Runs the demo to its end.
-    ///
-    /// # Errors
-    /// Of the backend and the system, and `timeout` where something was waited for in vain.
+    /// Runs the demo to its end; `timeout` where something was waited for in vain.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
         self.start_nodes().await?;
         self.log_in().await?;
         self.play().await?;
         let joined = self.join().await?;
-        let before = audit::owners(self.backend).await?;
+        let before = self.audit.owners().await?;
         let killed = self.kill(&before, &joined).await?;
         self.play_on().await?;
         self.account(&before, &killed).await
@@ -106,21 +111,23 @@ impl<'a> Script<'a> {
     pub(crate) async fn end(mut self) -> Report {
         self.progress.begin("cleaning up", None);
         self.world.set_stage(Stage::Stop);
-        let leaving = async {
-            // A player that is left out here ends with its thread.
-            while self.crowd.next().await.is_some() {}
-            let _ = audit::remove_all(self.backend).await;
+        // A player who does not stop in time ends with its thread.
+        let _ = timeout(GOODBYE, async { while self.crowd.next().await.is_some() {} }).await;
+        let _ = timeout(GOODBYE, async {
+            // What stays behind expires.
+            let _ = self.audit.remove_all().await;
             for node in &self.nodes {
                 let _ = node.fleet().leave().await;
             }
-        };
-        let _ = timeout(Duration::from_secs(5), leaving).await;
+        })
+        .await;
         self.progress.end();
-        self.report.saves_acknowledged = total(&self.world.tally.saves);
-        self.report.saves_lost = self.report.saves_lost.max(total(&self.world.tally.saves_lost));
-        self.report.reconnects = total(&self.world.tally.reconnects);
-        self.report.redirects = total(&self.world.tally.redirects);
-        self.report.kicked = total(&self.world.tally.kicks);
+        let tally = &self.world.tally;
+        self.report.saves_acknowledged = total(&tally.saves);
+        self.report.saves_lost = total(&tally.saves_lost);
+        self.report.reconnects = total(&tally.reconnects);
+        self.report.redirects = total(&tally.redirects);
+        self.report.kicked = total(&tally.kicks);
         self.report
     }
 
@@ -138,10 +145,9 @@ impl<'a> Script<'a> {
             self.add_node(number).await?;
         }
         self.all_see(usize::from(self.plan.nodes)).await?;
-        let took = millis(started.elapsed());
+        let (nodes, took) = (self.plan.nodes, millis(started.elapsed()));
         self.progress.done(format!(
-            "{} nodes run, each a TCP game server; they took {took} ms",
-            self.plan.nodes
+            "nodes: {nodes} TCP game servers, started within {took} ms"
         ));
         Ok(())
     }
@@ -157,18 +163,29 @@ impl<'a> Script<'a> {
     /// Waits until every node sees so many nodes.
     async fn all_see(&self, nodes: usize) -> Result<(), Failure> {
         let what = format!("every node to see {nodes} nodes");
-        let fleets = || {
-            self.nodes
+        self.until(&what, || {
+            let mut fleets = self
+                .nodes
                 .iter()
-                .map(|node| (node, node.fleet().view().nodes().len()))
-        };
-        until(&what, self.patience(), || {
-            match fleets().find(|(_, seen)| *seen != nodes) {
+                .map(|node| (node, node.fleet().view().nodes().len()));
+            match fleets.find(|(_, seen)| *seen != nodes) {
                 Some((node, seen)) => Err(format!("{} sees {seen}", node.name)),
                 None => Ok(()),
             }
         })
         .await
+    }
+
+    /// Looks until `look` is content, or says what it saw last.
+    async fn until(&self, what: &str, mut look: impl FnMut() -> Result<(), String>) -> Result<(), Failure> {
+        let (started, limit) = (Instant::now(), self.patience());
+        loop {
+            match look() {
+                Ok(()) => return Ok(()),
+                Err(seen) if started.elapsed() >= limit => return Err(Failure::timeout(what, limit, seen)),
+                Err(_) => sleep(LOOK).await,
+            }
+        }
     }
 
     /// How long a step may take: some seconds, and the time in which a dead node is noticed.
@@ -193,20 +210,19 @@ impl<'a> Script<'a> {
     }
 
     async fn everyone_in(&self, players: usize) -> Result<(), Failure> {
-        let what = format!("{players} players to log in");
-        until(&what, self.patience(), || {
+        self.until(&format!("{players} players to log in"), || {
             let inside = self.world.seats[..players]
                 .iter()
                 .filter(|seat| seat.address().is_some())
                 .count();
             self.progress.at(inside as u64);
-            let seen = || {
-                format!(
-                    "{inside} are in; the last trouble was: {}",
-                    self.world.last_trouble()
-                )
-            };
-            if inside == players { Ok(()) } else { Err(seen()) }
+            if inside == players {
+                return Ok(());
+            }
+            Err(format!(
+                "{inside} are in; the last trouble was: {}",
+                self.world.last_trouble()
+            ))
         })
         .await
     }
@@ -215,7 +231,7 @@ impl<'a> Script<'a> {
         self.progress
             .begin("everybody plays", Some(self.plan.play.as_secs()));
         if let Some(node) = self.nodes.first() {
-            let observer = ringhold::Observer::clone(node.fleet());
+            let observer = Observer::clone(node.fleet());
             let measured = tokio::task::spawn_blocking(move || lookups::median_ns(&observer));
             let median = measured
                 .await
@@ -226,9 +242,13 @@ impl<'a> Script<'a> {
         self.world.set_stage(Stage::Race);
         self.report.saves_per_s_racing = self.saves_during(RACE).await;
         self.world.set_stage(Stage::Play);
+        let Report {
+            saves_per_s: pace,
+            saves_per_s_racing: racing,
+            ..
+        } = &self.report;
         self.progress.done(format!(
-            "they played: {:.0} saves/s at a game's pace, {:.0} without pauses",
-            self.report.saves_per_s, self.report.saves_per_s_racing
+            "everybody played: {pace:.0} saves/s at a game's pace, {racing:.0} without pauses"
         ));
         Ok(())
     }
@@ -250,239 +270,22 @@ impl<'a> Script<'a> {
     async fn join(&mut self) -> Result<NodeIncarnation, Failure> {
         self.progress
             .begin("a node joins", Some(self.plan.players as u64));
-        let before = audit::owners(self.backend).await?;
+        let before = self.audit.owners().await?;
         let joined = self.add_node(self.plan.nodes + 1).await?;
         self.all_see(self.nodes.len()).await?;
         self.crowd.let_in(self.plan.players)?;
         self.everyone_in(self.crowd.len()).await?;
         sleep(CALM).await;
-        let now = audit::owners(self.backend).await?;
-        let moved = audit::moved(&before, &now, &[]).count();
-        let new = now.values().filter(|owner| **owner == joined).count();
+        let now = self.audit.owners().await?;
+        self.moved.extend(moved(&before, &now, &[]));
+        let (gone, new) = (
+            self.moved.len(),
+            now.values().filter(|owner| **owner == joined).count(),
+        );
         self.progress.done(format!(
-            "{joined} joined: it got {new} newcomers, and {moved} live players moved"
+            "{} joined: it got {new} newcomers, and {gone} live players moved",
+            joined.node
         ));
         Ok(joined)
-    }
-
-    /// Kills nodes, and waits until that was noticed and their players play again.
-    async fn kill(
-        &mut self,
-        owners: &Owners,
-        joined: &NodeIncarnation,
-    ) -> Result<Vec<NodeIncarnation>, Failure> {
-        let ring = self
-            .nodes
-            .first()
-            .map_or_else(Ring::default, |node| Ring::clone(node.fleet().view().ring()));
-        let condemned: Vec<Node> = self.nodes.drain(..usize::from(self.plan.kill)).collect();
-        let killed: Vec<NodeIncarnation> = condemned.iter().map(Node::incarnation).collect();
-        self.report.killed = self.plan.kill;
-        self.report.sessions_before = owners.len() as u64;
-        self.report.by_node = before_the_kill(&ring, owners, joined, &killed);
-        if condemned.is_empty() {
-            return Ok(killed);
-        }
-        let names: Vec<&str> = condemned.iter().map(|node| node.name.as_str()).collect();
-        let names = names.join(", ");
-        self.progress.begin(&format!("killed {names}"), None);
-        self.world
-            .condemn(condemned.iter().map(|node| node.address.clone()));
-        let mut victims = self.victims();
-        let count = victims.len();
-        let at = Instant::now();
-        drop(condemned);
-        let (noticed, recovered) = tokio::join!(self.noticed(&killed, at), self.recovered(&mut victims, at));
-        (self.report.detect_ms, self.report.recovered_ms) = (Some(noticed?), Some(recovered?));
-        self.report.players_recovered = count;
-        self.progress.done(format!(
-            "killed {names}: noticed after {} ms, all {count} players play again after {} ms",
-            self.report.detect_ms.unwrap_or_default(),
-            self.report.recovered_ms.unwrap_or_default()
-        ));
-        Ok(killed)
-    }
-
-    /// The seats of players whose node is to be killed.
-    fn victims(&self) -> HashSet<usize> {
-        let on_killed = |address| self.world.is_killed(&address);
-        let seats = self.world.seats.iter().enumerate();
-        seats
-            .filter(|(_, seat)| seat.address().is_some_and(on_killed))
-            .map(|(index, _)| index)
-            .collect()
-    }
-
-    /// Waits until every node that is left has seen the killed ones leave.
-    async fn noticed(&self, killed: &[NodeIncarnation], at: Instant) -> Result<u64, Failure> {
-        let mut looking = JoinSet::new();
-        for node in &self.nodes {
-            let (fleet, killed) = (node.fleet().clone(), killed.to_vec());
-            looking.spawn(async move {
-                fleet
-                    .wait_for(|view| killed.iter().all(|node| view.incarnation(node).is_none()))
-                    .await;
-            });
-        }
-        let limit = self.patience();
-        let mut seen = 0;
-        while let Ok(Some(_)) = timeout(limit.saturating_sub(at.elapsed()), looking.join_next()).await {
-            seen += 1;
-        }
-        if seen == self.nodes.len() {
-            return Ok(millis(at.elapsed()));
-        }
-        let seen = format!("{seen} of {} nodes have noticed", self.nodes.len());
-        Err(Failure::timeout(
-            "every node to see that the killed ones have left",
-            limit,
-            seen,
-        ))
-    }
-
-    /// Waits until each of the victims had a move acknowledged by a live node.
-    async fn recovered(&self, victims: &mut HashSet<usize>, at: Instant) -> Result<u64, Failure> {
-        let mut last = at;
-        let what = format!("{} players of killed nodes to play again", victims.len());
-        until(&what, self.patience(), || {
-            victims.retain(|index| {
-                let seat = &self.world.seats[*index];
-                let moved = seat
-                    .address()
-                    .is_some_and(|address| !self.world.is_killed(&address));
-                let Some(settled) = seat.settled().filter(|_| moved) else {
-                    return true;
-                };
-                last = last.max(settled);
-                false
-            });
-            let seen = || {
-                format!(
-                    "{} do not; the last trouble was: {}",
-                    victims.len(),
-                    self.world.last_trouble()
-                )
-            };
-            if victims.is_empty() { Ok(()) } else { Err(seen()) }
-        })
-        .await?;
-        Ok(millis(last.duration_since(at)))
-    }
-
-    /// Lets everybody play on, and makes sure that everybody does.
-    async fn play_on(&mut self) -> Result<(), Failure> {
-        self.progress.begin("everybody plays on", None);
-        let since = Instant::now();
-        sleep(CALM).await;
-        until("every player to play on", self.patience(), || {
-            let idle = self
-                .world
-                .seats
-                .iter()
-                .filter(|seat| !seat.played_since(since))
-                .count();
-            let seen = || {
-                format!(
-                    "{idle} do not; the last trouble was: {}",
-                    self.world.last_trouble()
-                )
-            };
-            if idle == 0 { Ok(()) } else { Err(seen()) }
-        })
-        .await
-    }
-
-    /// Stops the players, and compares what they know with what the store has.
-    async fn account(&mut self, before: &Owners, killed: &[NodeIncarnation]) -> Result<(), Failure> {
-        self.progress.begin("counting", Some(self.plan.players as u64));
-        self.world.set_stage(Stage::Stop);
-        let mut ledgers = Vec::with_capacity(self.plan.players);
-        let limit = self.patience();
-        let all = self.crowd.len();
-        let collecting = async {
-            while let Some(stopped) = self.crowd.next().await {
-                ledgers.push(stopped?);
-            }
-            Ok::<_, Failure>(())
-        };
-        let collected = timeout(limit, collecting).await;
-        let seen = || format!("{} of {all} have", ledgers.len());
-        collected.map_err(|_| Failure::timeout("every player to stop", limit, seen()))??;
-
-        let now = audit::owners(self.backend).await?;
-        let mut moved: HashSet<_> = audit::moved(before, &now, killed).collect();
-        let mut lost: u64 = 0;
-        for (done, (seat, player, ledger)) in ledgers.iter().enumerate() {
-            self.progress.at(done as u64);
-            let missing = audit::missing(self.backend, player, ledger).await?;
-            count(&self.world.tally.saves_lost, missing.saves);
-            let seat = &self.world.seats[*seat];
-            lost += u64::from(missing.session || seat.session_lost.load(Ordering::Relaxed));
-            if seat.moved.load(Ordering::Relaxed) {
-                moved.extend(ledger.session);
-            }
-        }
-        self.report.sessions_lost = lost;
-        self.report.moved_needlessly = moved.len() as u64;
-        self.report.sessions_after = now.len() as u64;
-        self.after(&now);
-        self.progress.done(format!(
-            "{} ledgers compared with the store",
-            grouped(ledgers.len() as u64)
-        ));
-        Ok(())
-    }
-
-    /// Notes how the nodes stand at the end.
-    fn after(&mut self, owners: &Owners) {
-        let Some(node) = self.nodes.first() else { return };
-        let view = node.fleet().view();
-        let shares: HashMap<String, f64> = view
-            .ring()
-            .shares()
-            .map(|(node, share)| (node.to_string(), share))
-            .collect();
-        let counts: HashMap<String, u64> = audit::by_node(owners)
-            .into_iter()
-            .map(|(node, count)| (node.to_string(), count))
-            .collect();
-        for row in &mut self.report.by_node {
-            row.ring_after = shares.get(&row.node).copied().unwrap_or_default();
-            row.sessions_after = counts.get(&row.node).copied().unwrap_or_default();
-        }
-    }
-}
-
-fn before_the_kill(
-    ring: &Ring,
-    owners: &Owners,
-    joined: &NodeIncarnation,
-    killed: &[NodeIncarnation],
-) -> Vec<NodeReport> {
-    let counts = audit::by_node(owners);
-    let rows = ring.shares().map(|(node, share)| NodeReport {
-        node: node.to_string(),
-        joined: *node == joined.node,
-        killed: killed.iter().any(|killed| killed.node == *node),
-        ring_before: share,
-        sessions_before: counts.get(node).copied().unwrap_or_default(),
-        ..NodeReport::default()
-    });
-    rows.collect()
-}
-
-/// Looks until `look` is content, or says what it saw last.
-async fn until(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Result<(), String>,
-) -> Result<(), Failure> {
-    let started = Instant::now();
-    loop {
-        match look() {
-            Ok(()) => return Ok(()),
-            Err(seen) if started.elapsed() >= limit => return Err(Failure::timeout(what, limit, seen)),
-            Err(_) => sleep(LOOK).await,
-        }
     }
 }

@@ -18,205 +18,9 @@ use ringhold_memory::MemoryBackend;
 use ringhold_testkit::discovery::RULES;
 use ringhold_testkit::{DiscoveryHarness, SimulatedClock, TestTime, async_trait};
 
+use super::discovery_faults::{CASES, Fault};
 use super::discovery_watch::{BrokenWatch, Queue};
-use super::{Case, bites, by_name};
-
-/// One thing that a broken membership does wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing.
-    Sound,
-    RegisterForgetsTheNumber,
-    RepetitionIsANewRun,
-    OldRunsAreEvicted,
-    TimingIsNotCompared,
-    TimingIsNotNamed,
-    NumbersStayAtOne,
-    RenewBringsBack,
-    RenewalsAreSwallowed,
-    ReadersReap,
-    GoodbyesReap,
-    LapsesAreEvictions,
-    LapsesAreHidden,
-    LeaseLostIsSuperseded,
-    SupersededIsLeaseLost,
-    NextLapseIsALease,
-    TimeGoesOn,
-    EvictGoesById,
-    LeaveGoesById,
-    LeaveTwiceIsAnError,
-    RenewDropsAChange,
-    TagsAreIgnored,
-    NothingNeedsAReset,
-    NewRecordsAreDropped,
-    EveryRecordIsAChange,
-    WatchStartsInTheMiddle,
-    ForeignPointsResume,
-    WatchAlwaysResets,
-    WatchDropsAnUpdate,
-    WatchSwapsUpdates,
-    WatchLosesWhatIsDropped,
-    WatchQueuesForEver,
-    MembersAreTorn,
-    LoadsAreForgotten,
-}
-
-const CASES: &[Case<Fault>] = &[
-    (
-        Fault::RegisterForgetsTheNumber,
-        "register_gives_the_next_incarnation",
-        "the number after 41",
-    ),
-    (
-        Fault::RepetitionIsANewRun,
-        "register_is_idempotent",
-        "a repetition answers the same incarnation",
-    ),
-    (
-        Fault::OldRunsAreEvicted,
-        "register_supersedes",
-        "the old run leaves before the new one joins",
-    ),
-    (
-        Fault::TimingIsNotCompared,
-        "register_checks_the_timing",
-        "another timing: must be `invalid_argument`",
-    ),
-    (
-        Fault::TimingIsNotNamed,
-        "register_checks_the_timing",
-        "it must name both timings",
-    ),
-    (
-        Fault::NumbersStayAtOne,
-        "dead_is_for_ever",
-        "the number after all that were given",
-    ),
-    (
-        Fault::RenewBringsBack,
-        "dead_is_for_ever",
-        "a renewal of the dead: must be `lease_lost`",
-    ),
-    (
-        Fault::RenewalsAreSwallowed,
-        "renew_keeps_alive",
-        "nodes that renew each heartbeat stay",
-    ),
-    (
-        Fault::ReadersReap,
-        "a_silent_node_is_reaped",
-        "reading reaps nobody",
-    ),
-    (
-        Fault::GoodbyesReap,
-        "a_silent_node_is_reaped",
-        "a goodbye reaps nobody else",
-    ),
-    (
-        Fault::LapsesAreEvictions,
-        "a_silent_node_is_reaped",
-        "what register changed",
-    ),
-    (
-        Fault::LapsesAreHidden,
-        "a_lapsed_lease_shows",
-        "before anybody reaps",
-    ),
-    (
-        Fault::RenewBringsBack,
-        "renew_of_the_lapsed_is_lease_lost",
-        "although it lapsed: must be `lease_lost`",
-    ),
-    (
-        Fault::LeaseLostIsSuperseded,
-        "renew_of_the_lapsed_is_lease_lost",
-        "and is `superseded`",
-    ),
-    (
-        Fault::SupersededIsLeaseLost,
-        "renew_of_the_superseded_is_superseded",
-        "an older run: must be `superseded`",
-    ),
-    (
-        Fault::NextLapseIsALease,
-        "renew_tells_the_next_lapse",
-        "there is no other lease",
-    ),
-    (
-        Fault::TimeGoesOn,
-        "an_outage_reaps_nobody",
-        "while nobody renews, time stands still",
-    ),
-    (Fault::EvictGoesById, "evict_is_exact", "is no member"),
-    (
-        Fault::LeaveGoesById,
-        "leave_is_idempotent",
-        "a goodbye of one who is no member changes nothing",
-    ),
-    (Fault::LeaveTwiceIsAnError, "leave_is_idempotent", "must succeed"),
-    (
-        Fault::RenewDropsAChange,
-        "renew_answers_the_changes",
-        "the changes since the resume point, in order",
-    ),
-    (
-        Fault::TagsAreIgnored,
-        "renew_answers_the_changes",
-        "the newest number with a foreign tag",
-    ),
-    (
-        Fault::NothingNeedsAReset,
-        "renew_answers_the_changes",
-        "one change more than an answer holds",
-    ),
-    (
-        Fault::NewRecordsAreDropped,
-        "renew_takes_a_new_record",
-        "one change, repetition 0",
-    ),
-    (
-        Fault::EveryRecordIsAChange,
-        "renew_takes_a_new_record",
-        "one change, repetition",
-    ),
-    (
-        Fault::WatchStartsInTheMiddle,
-        "watch_starts_with_a_reset",
-        "the first update of a watch",
-    ),
-    (
-        Fault::ForeignPointsResume,
-        "watch_starts_with_a_reset",
-        "the first update of a watch",
-    ),
-    (Fault::WatchAlwaysResets, "watch_resumes", "what it missed"),
-    (
-        Fault::WatchDropsAnUpdate,
-        "watch_misses_nothing",
-        "does not follow",
-    ),
-    (
-        Fault::WatchSwapsUpdates,
-        "watch_misses_nothing",
-        "does not follow",
-    ),
-    (
-        Fault::WatchLosesWhatIsDropped,
-        "watch_misses_nothing",
-        "the watch must come to",
-    ),
-    (
-        Fault::WatchQueuesForEver,
-        "a_slow_watcher_gets_the_newest",
-        "not at the newest state",
-    ),
-    (Fault::MembersAreTorn, "members_are_whole", "all at one revision"),
-    (
-        Fault::LoadsAreForgotten,
-        "members_are_whole",
-        "the load of the last renewal",
-    ),
-];
+use super::{bites, by_name};
 
 /// Hands out memberships with one fault.
 #[derive(Debug)]
@@ -228,8 +32,9 @@ pub(crate) struct Harness {
 #[async_trait]
 impl DiscoveryHarness for Harness {
     async fn discovery(&self) -> Arc<dyn Discovery> {
-        // Only with this fault does the inner membership have a time of its own.
-        let inner_clock = if self.fault == Fault::TimeGoesOn {
+        // Only with these faults does the inner membership have a time of its own.
+        let own_time = matches!(self.fault, Fault::TimeGoesOn | Fault::OutagesCostTwoCaps);
+        let inner_clock = if own_time {
             SimulatedClock::new()
         } else {
             self.clock.clone()
@@ -238,7 +43,11 @@ impl DiscoveryHarness for Harness {
         let inner = MemoryBackend::with_clock(fleet, limits, Arc::new(inner_clock.clone()))
             .backend()
             .discovery;
-        let (fault, clock, state) = (self.fault, self.clock.clone(), Mutex::default());
+        let state = Mutex::new(State {
+            known_time: self.clock.now(),
+            ..State::default()
+        });
+        let (fault, clock) = (self.fault, self.clock.clone());
         Arc::new(Broken {
             fault,
             clock,
@@ -288,6 +97,8 @@ struct Broken {
 /// What the faults need to remember.
 #[derive(Debug, Default)]
 struct State {
+    /// Up to when time has been passed on.
+    known_time: Duration,
     nonces: HashSet<Nonce>,
     first: Option<NodeId>,
     revisions: HashMap<u64, Revision>,
@@ -322,11 +133,20 @@ impl Broken {
 
     /// Where time goes on, whoever renews or not.
     async fn before(&self) {
-        while self.is(Fault::TimeGoesOn) && self.inner_clock.now() < self.clock.now() {
-            let left = self.clock.now().saturating_sub(self.inner_clock.now());
-            self.inner_clock.advance(left.min(Duration::from_secs(1)));
-            // Readers do not reap, so what is left to the last second shows as lapsed.
-            if self.inner_clock.now() < self.clock.now() {
+        let now = self.clock.now();
+        let passed = now.saturating_sub(std::mem::replace(&mut self.state().known_time, now));
+        let cap = Timing::default().clock_cap();
+        let mut left = match self.fault {
+            Fault::TimeGoesOn => passed,
+            Fault::OutagesCostTwoCaps => passed.min(cap * 2),
+            _ => return,
+        };
+        while left > Duration::ZERO {
+            let step = left.min(cap);
+            left = left.saturating_sub(step);
+            self.inner_clock.advance(step);
+            // A goodbye of nobody ticks and does not reap, so what lapses is there to be seen.
+            if left > Duration::ZERO {
                 let leave = LeaveFleet::new(self.nobody(), OperationId::from_bytes([1; 16]));
                 self.inner.leave(leave).await.expect("memory is there");
             }
@@ -510,6 +330,10 @@ impl Discovery for Broken {
             for member in &mut members.members {
                 member.lapsed = false;
             }
+        }
+        if self.is(Fault::OutagesCostTwoCaps) {
+            // It tells how long the outage was, and only takes too much for it.
+            members.clock_lag += Duration::from_secs(3_600);
         }
         if self.is(Fault::MembersAreTorn) {
             // The revision of now, with the members of the time before.

@@ -8,7 +8,7 @@ use ringhold_core::{Result, Update};
 use ringhold_testkit::{async_trait, poll_once};
 use tokio::sync::Mutex;
 
-use super::discovery::Fault;
+use super::discovery_faults::Fault;
 
 /// Everything that a watch was ever told, until somebody reads it.
 #[derive(Debug)]

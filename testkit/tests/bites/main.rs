@@ -6,8 +6,10 @@
 //! a backend without a fault that a rule finds something wrong with.
 
 mod discovery;
+mod discovery_faults;
 mod discovery_watch;
 mod store;
+mod store_broken;
 mod store_faults;
 mod transport;
 

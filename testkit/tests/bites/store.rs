@@ -1,19 +1,14 @@
 //! A session store with a fault.
 
 use std::collections::{HashMap, HashSet};
-use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
-use ringhold_core::session::{
-    AckExpired, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, EndReason, ListSessions,
-    OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage,
-    TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched,
-};
+use ringhold_core::clock::StoreClock;
+use ringhold_core::session::{TOMBSTONE_TTL, TakeExpired, TakenSession};
 use ringhold_core::{
-    Clock, Error, ErrorKind, FleetName, Limits, Nonce, OperationId, Partition, PlayerId, Result, SessionId,
-    SessionRecord, SessionStore, Ttl, Version,
+    Clock, Error, ErrorKind, FleetName, Limits, Nonce, Partition, SessionId, SessionRecord, SessionStore,
 };
 use ringhold_memory::MemoryBackend;
 use ringhold_testkit::session_store::RULES;
@@ -32,8 +27,9 @@ pub(crate) struct Harness {
 #[async_trait]
 impl StoreHarness for Harness {
     async fn store(&self) -> Arc<dyn SessionStore> {
-        // Only with this fault does the inner store have a time of its own.
-        let inner_clock = if self.fault == Fault::TimeGoesOn {
+        // Only with these faults does the inner store have a time of its own.
+        let own_time = matches!(self.fault, Fault::TimeGoesOn | Fault::OutagesCostTwoCaps);
+        let inner_clock = if own_time {
             SimulatedClock::new()
         } else {
             self.clock.clone()
@@ -48,7 +44,11 @@ impl StoreHarness for Harness {
         let inner = MemoryBackend::with_clock(fleet, limits, Arc::new(inner_clock.clone()))
             .backend()
             .sessions;
-        let (fault, clock, state) = (self.fault, self.clock.clone(), Mutex::default());
+        let state = Mutex::new(State {
+            known_time: self.clock.now(),
+            ..State::default()
+        });
+        let (fault, clock) = (self.fault, self.clock.clone());
         Arc::new(Broken {
             fault,
             clock,
@@ -84,368 +84,94 @@ fn the_session_store_suite_bites() {
 }
 
 #[derive(Debug)]
-struct Broken {
-    fault: Fault,
-    clock: SimulatedClock,
-    inner_clock: SimulatedClock,
-    inner: Arc<dyn SessionStore>,
-    state: Mutex<State>,
+pub(crate) struct Broken {
+    pub(crate) fault: Fault,
+    pub(crate) clock: SimulatedClock,
+    pub(crate) inner_clock: SimulatedClock,
+    pub(crate) inner: Arc<dyn SessionStore>,
+    pub(crate) state: Mutex<State>,
 }
 
 /// What the faults need to remember.
 #[derive(Debug, Default)]
-struct State {
-    count: u128,
-    logins: HashSet<SessionId>,
-    took_over: HashSet<SessionId>,
-    claims: HashSet<Nonce>,
-    seen: HashMap<SessionId, SessionRecord>,
-    ended: HashMap<SessionId, Duration>,
-    partitions: HashSet<Partition>,
-    taken: Vec<TakenSession>,
+pub(crate) struct State {
+    /// Up to when time has been passed on.
+    pub(crate) known_time: Duration,
+    pub(crate) count: u128,
+    pub(crate) logins: HashSet<SessionId>,
+    pub(crate) took_over: HashSet<SessionId>,
+    pub(crate) claims: HashSet<Nonce>,
+    pub(crate) seen: HashMap<SessionId, SessionRecord>,
+    pub(crate) ended: HashMap<SessionId, Duration>,
+    pub(crate) partitions: HashSet<Partition>,
+    pub(crate) taken: Vec<TakenSession>,
 }
 
 impl Broken {
-    fn is(&self, fault: Fault) -> bool {
+    pub(crate) fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic under this lock")
     }
 
-    fn fresh(&self) -> [u8; 16] {
+    pub(crate) fn fresh(&self) -> [u8; 16] {
         let mut state = self.state();
         state.count += 1;
         state.count.to_be_bytes()
     }
 
-    fn error(kind: ErrorKind) -> Error {
+    pub(crate) fn error(kind: ErrorKind) -> Error {
         Error::new(kind, "broken", "on purpose")
     }
 
-    async fn live(&self, id: &SessionId) -> Option<SessionRecord> {
+    pub(crate) async fn live(&self, id: &SessionId) -> Option<SessionRecord> {
         self.inner.get(id).await.expect("memory is there")
     }
 
     /// Where time goes on, whoever ticks or not.
-    async fn before(&self, partition: Partition) {
-        if !self.is(Fault::TimeGoesOn) {
-            return;
+    pub(crate) async fn before(&self, partition: Partition) {
+        let now = self.clock.now();
+        let (passed, partitions) = {
+            let mut state = self.state();
+            state.partitions.insert(partition);
+            let passed = now.saturating_sub(std::mem::replace(&mut state.known_time, now));
+            (passed, state.partitions.iter().copied().collect::<Vec<_>>())
+        };
+        let mut left = match self.fault {
+            Fault::TimeGoesOn => passed,
+            Fault::OutagesCostTwoCaps => passed.min(StoreClock::PARTITION_CAP * 2),
+            _ => return,
+        };
+        while left > Duration::ZERO {
+            let step = left.min(StoreClock::PARTITION_CAP);
+            left = left.saturating_sub(step);
+            self.inner_clock.advance(step);
+            self.tick(partitions.clone()).await;
         }
-        self.state().partitions.insert(partition);
-        let partitions: Vec<_> = self.state().partitions.iter().copied().collect();
-        while self.inner_clock.now() < self.clock.now() {
-            let left = self.clock.now().saturating_sub(self.inner_clock.now());
-            self.inner_clock.advance(left.min(Duration::from_secs(2)));
-            let tick = TakeExpired::new(partitions.clone(), 0, Nonce::from_bytes([0; 16]));
-            self.inner.take_expired(tick).await.expect("memory is there");
-        }
+    }
+
+    pub(crate) async fn tick(&self, partitions: Vec<Partition>) {
+        let tick = TakeExpired::new(partitions, 0, Nonce::from_bytes([0; 16]));
+        self.inner.take_expired(tick).await.expect("memory is there");
+    }
+
+    /// Whether a tombstone of this session would be gone if it stood for half its time.
+    pub(crate) fn is_half_over(&self, id: &SessionId) -> bool {
+        let ended = self.state().ended.get(id).copied();
+        ended.is_some_and(|ended| self.clock.now() > ended + TOMBSTONE_TTL / 2)
     }
 
     /// A refused write, as this store says it.
-    fn refusal(&self, id: &SessionId, error: Error) -> Error {
-        let ended = self.state().ended.get(id).copied();
-        let Some(ended) = ended else { return error };
-        let short = self.clock.now() > ended + Duration::from_secs(30);
+    pub(crate) fn refusal(&self, id: &SessionId, error: Error) -> Error {
+        let known = self.state().ended.contains_key(id);
         match (self.fault, error.kind()) {
-            (Fault::TombstonesAreShort, ErrorKind::Fenced) if short => Self::error(ErrorKind::NotFound),
-            (Fault::TombstonesStay, ErrorKind::NotFound) => Self::error(ErrorKind::Fenced),
+            (Fault::TombstonesAreShort, ErrorKind::Fenced) if self.is_half_over(id) => {
+                Self::error(ErrorKind::NotFound)
+            }
+            (Fault::TombstonesStay, ErrorKind::NotFound) if known => Self::error(ErrorKind::Fenced),
             _ => error,
-        }
-    }
-}
-
-#[async_trait]
-impl SessionStore for Broken {
-    fn limits(&self) -> Limits {
-        Limits::default()
-    }
-
-    async fn create(&self, mut request: CreateSession) -> Result<Created> {
-        self.before(request.id.partition()).await;
-        let anyone = OnExisting::Takeover {
-            from: TakeoverFrom::Anyone,
-        };
-        match (self.fault, request.on_existing) {
-            (Fault::CreateDropsTheData, _) => request.data.clear(),
-            (Fault::OwnMeansAnyone, OnExisting::Takeover { .. })
-            | (Fault::ReplaceTakesOver, OnExisting::Replace) => request.on_existing = anyone,
-            (Fault::AnyoneMeansOwn, OnExisting::Takeover { .. }) => {
-                request.on_existing = OnExisting::default();
-            }
-            (Fault::RejectAllows, OnExisting::Reject) => request.on_existing = OnExisting::Allow { max: 2 },
-            (Fault::AllowForgetsTheNew, OnExisting::Allow { max }) => {
-                request.on_existing = OnExisting::Allow { max: max + 1 };
-            }
-            (Fault::CreateTrustsTheId, _) => {
-                request.id = SessionId::new(request.player.partition(), self.fresh());
-            }
-            _ => {}
-        }
-        let repeated = !self.state().logins.insert(request.id);
-        if repeated && self.is(Fault::RepetitionIsANewLogin) {
-            request.id = SessionId::new(request.id.partition(), self.fresh());
-        }
-        let mut created = match self.inner.create(request.clone()).await {
-            Err(error) if error.kind() == ErrorKind::Fenced => {
-                let comes_back = self.is(Fault::CreateForgetsTombstones)
-                    || self.is(Fault::LoginsThatTookOverComeBack)
-                        && self.state().took_over.contains(&request.id);
-                if !comes_back {
-                    return Err(error);
-                }
-                request.id = SessionId::new(request.id.partition(), self.fresh());
-                self.inner.create(request.clone()).await?
-            }
-            result => result?,
-        };
-        self.state()
-            .seen
-            .insert(created.session.id, created.session.clone());
-        if created.outcome == CreateOutcome::TakenOver {
-            self.state().took_over.insert(request.id);
-            if self.is(Fault::TakeoverForgetsTheOldHold) {
-                created.displaced.clear();
-            }
-        }
-        if repeated && self.is(Fault::RepetitionForgetsTheDisplaced) {
-            created.displaced.clear();
-        }
-        if created.outcome == CreateOutcome::Elsewhere && self.is(Fault::ElsewhereTouches) {
-            let touch = Touch::new(created.session.id, created.session.fence, request.ttl);
-            self.inner.touch_many(slice::from_ref(&touch)).await?;
-        }
-        Ok(created)
-    }
-
-    async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
-        self.before(id.partition()).await;
-        let live = self.inner.get(id).await?;
-        if live.is_none() && self.is(Fault::GetShowsTheExpired) {
-            return Ok(self.state().seen.get(id).cloned());
-        }
-        Ok(live)
-    }
-
-    async fn find(&self, player: &PlayerId) -> Result<Vec<SessionRecord>> {
-        self.before(player.partition()).await;
-        let mut found = self.inner.find(player).await?;
-        if self.is(Fault::FindAnswersTheNewestFirst) {
-            found.reverse();
-        }
-        if self.is(Fault::FindTrimsThePlayer) && !found.is_empty() {
-            let trimmed = PlayerId::new(player.as_str().trim_matches([' ', '\0', '\n']));
-            if let Ok(trimmed) = trimmed {
-                found = self.inner.find(&trimmed).await?;
-            }
-        }
-        Ok(found)
-    }
-
-    async fn save(&self, mut request: SaveSession) -> Result<Saved> {
-        self.before(request.id.partition()).await;
-        let before = self.live(&request.id).await;
-        if self.is(Fault::SaveForgetsItsOperation) {
-            request.operation = OperationId::from_bytes(self.fresh());
-        }
-        if let Some(live) = &before {
-            match self.fault {
-                Fault::SaveIgnoresTheVersion => request.version = live.version,
-                Fault::SaveComparesTheEpochAlone if request.fence.epoch == live.fence.epoch => {
-                    request.fence = live.fence;
-                }
-                Fault::SaveComparesTheVersionFirst if request.version != live.version => {
-                    return Err(Self::error(ErrorKind::VersionConflict));
-                }
-                _ => {}
-            }
-        }
-        let (id, fence) = (request.id, request.fence);
-        let saved = self
-            .inner
-            .save(request)
-            .await
-            .map_err(|error| self.refusal(&id, error))?;
-        if let (Some(live), Fault::SaveKeepsTheDeadline) = (before, self.fault) {
-            let touch = Touch::new(id, fence, Ttl::new(live.remaining)?);
-            self.inner.touch_many(slice::from_ref(&touch)).await?;
-        }
-        Ok(saved)
-    }
-
-    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
-        let mut answers = Vec::new();
-        for touch in touches {
-            self.before(touch.id.partition()).await;
-            let (mut touch, live) = (*touch, self.live(&touch.id).await);
-            if let (Some(live), Fault::TouchNeverShortens) = (&live, self.fault) {
-                touch.ttl = touch.ttl.max(Ttl::new(live.remaining)?);
-            }
-            let mut answer = self.inner.touch_many(slice::from_ref(&touch)).await?.remove(0);
-            match (self.fault, &answer, live) {
-                (Fault::ExpiredAreDead, Touched::Renewed, None) => {
-                    answer = Touched::Ended(EndReason::Expired);
-                }
-                (Fault::TouchForgetsTheReason, Touched::Ended(_), _) => answer = Touched::NotFound,
-                (Fault::TombstonesStay, Touched::NotFound, _)
-                    if self.state().ended.contains_key(&touch.id) =>
-                {
-                    answer = Touched::Ended(EndReason::Removed);
-                }
-                (Fault::TouchBumpsTheVersion, Touched::Renewed, Some(live)) => {
-                    let operation = OperationId::from_bytes(self.fresh());
-                    let save =
-                        SaveSession::new(live.id, live.fence, live.version, touch.ttl, live.data, operation);
-                    self.inner.save(save).await?;
-                }
-                _ => {}
-            }
-            answers.push(answer);
-        }
-        if self.is(Fault::TouchesAnswerOutOfOrder) {
-            answers.reverse();
-        }
-        Ok(answers)
-    }
-
-    async fn claim(&self, mut request: ClaimSession) -> Result<Claimed> {
-        self.before(request.id.partition()).await;
-        let live = self.live(&request.id).await;
-        let repeated = !self.state().claims.insert(request.nonce);
-        match self.fault {
-            Fault::ClaimIgnoresTheVersion => request.seen_version = None,
-            Fault::ClaimForgetsItsNonce if repeated => return Err(Self::error(ErrorKind::Fenced)),
-            Fault::ExpiredCannotBeClaimed if live.is_none() => return Err(Self::error(ErrorKind::Fenced)),
-            Fault::ClaimReadsThenWrites if live.is_some_and(|live| live.fence == request.seen) => {
-                tokio::task::yield_now().await;
-                if let Some(now) = self.live(&request.id).await {
-                    request.seen = now.fence;
-                }
-            }
-            _ => {}
-        }
-        let id = request.id;
-        self.inner
-            .claim(request)
-            .await
-            .map_err(|error| self.refusal(&id, error))
-    }
-
-    async fn remove(&self, mut request: RemoveSession) -> Result<Removed> {
-        self.before(request.id.partition()).await;
-        let (id, live) = (request.id, self.live(&request.id).await);
-        match (self.fault, live) {
-            (Fault::RemoveIgnoresTheFence, Some(live)) => request.fence = live.fence,
-            (Fault::RemoveForgetsItself, None) => return Err(Self::error(ErrorKind::NotFound)),
-            _ => {}
-        }
-        let removed = self
-            .inner
-            .remove(request)
-            .await
-            .map_err(|error| self.refusal(&id, error))?;
-        self.state().ended.entry(id).or_insert(self.clock.now());
-        Ok(removed)
-    }
-
-    async fn restore(&self, mut request: RestoreSession) -> Result<Restored> {
-        self.before(request.session.id.partition()).await;
-        let id = request.session.id;
-        match (self.fault, self.live(&id).await) {
-            (Fault::RestoreForgetsTheVersion, _) => request.session.version = Version::FIRST,
-            (Fault::RestoreIgnoresTheMaximum, _) => request.live_max = u16::MAX,
-            (Fault::RestoreOverwritesWhatStands, Some(live)) => {
-                let (data, operation) = (
-                    request.session.data.clone(),
-                    OperationId::from_bytes(self.fresh()),
-                );
-                let save = SaveSession::new(id, live.fence, live.version, live.ttl, data, operation);
-                self.inner.save(save).await?;
-            }
-            _ => {}
-        }
-        self.inner
-            .restore(request)
-            .await
-            .map_err(|error| self.refusal(&id, error))
-    }
-
-    async fn list(&self, mut request: ListSessions) -> Result<SessionPage> {
-        let goes_on = request.after.is_some();
-        if self.is(Fault::ListIgnoresTheOwner) {
-            request.owner = None;
-        }
-        let mut page = self.inner.list(request).await?;
-        if goes_on && self.is(Fault::ListSkipsOne) && !page.sessions.is_empty() {
-            page.sessions.remove(0);
-        }
-        Ok(page)
-    }
-
-    async fn take_expired(&self, mut request: TakeExpired) -> Result<TakenSessions> {
-        for partition in &request.partitions {
-            self.before(*partition).await;
-        }
-        let (limit, proof) = (request.limit, request.token);
-        if limit > 0 {
-            match self.fault {
-                Fault::TakeIgnoresTheLimit | Fault::TakeAnswersTheNewestFirst => request.limit = 1_000,
-                _ => {}
-            }
-        }
-        let mut taken = self.inner.take_expired(request).await?;
-        let mut kept = Vec::new();
-        for session in taken.sessions {
-            let id = session.session.id;
-            let keep = match self.fault {
-                Fault::UnlinkedAreForgotten => self.inner.find(&session.session.player).await?.is_empty(),
-                Fault::ExpiryComesOnce => !self.state().ended.contains_key(&id),
-                _ => true,
-            };
-            if self.is(Fault::ExpiryComesOnce) {
-                self.state().ended.insert(id, Duration::ZERO);
-            }
-            if keep {
-                kept.push(session);
-            }
-        }
-        taken.sessions = kept;
-        if self.is(Fault::TakeAnswersTheNewestFirst) {
-            taken.sessions.reverse();
-            taken.sessions.truncate(usize::from(limit));
-        }
-        if self.is(Fault::TakenAreNotHidden) && limit > 1 {
-            let mut state = self.state();
-            for old in state.taken.iter().cloned() {
-                taken.sessions.push(TakenSession::new(old.session, proof));
-            }
-            taken.sessions.truncate(usize::from(limit));
-            state.taken.clone_from(&taken.sessions);
-        }
-        Ok(taken)
-    }
-
-    async fn ack_expired(&self, request: AckExpired) -> Result<()> {
-        let known = self.live(&request.id).await;
-        let result = self.inner.ack_expired(request).await;
-        match (self.fault, result, known) {
-            (Fault::VoidTokensWork, Err(_), Some(live)) => {
-                let operation = OperationId::from_bytes(self.fresh());
-                self.inner
-                    .remove(RemoveSession::new(live.id, live.fence, operation))
-                    .await
-                    .map(|_| ())
-            }
-            (Fault::AckForgetsItself, Ok(()), _) => {
-                let first = self.state().ended.insert(request.id, Duration::ZERO).is_none();
-                if first {
-                    Ok(())
-                } else {
-                    Err(Self::error(ErrorKind::NotFound))
-                }
-            }
-            (_, result, _) => result,
         }
     }
 }
