@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::coalesce::Coalescer;
-use crate::session::SessionEvent;
+use crate::events::SessionEvent;
 use crate::shared::lock;
 
 /// What this node holds of one session, as the store last acknowledged it.

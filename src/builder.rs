@@ -12,7 +12,8 @@ use ringhold_core::{
 };
 
 use crate::events::FleetEvent;
-use crate::fleet::{Fleet, Node};
+use crate::fleet::Fleet;
+use crate::node::Node;
 use crate::observer::{Observer, first_membership};
 use crate::shared::Shared;
 use crate::{health, heartbeat, peers, random, sweep, touch};
@@ -44,8 +45,15 @@ fn unnamed() -> NodeRecord {
     }
 }
 
+impl Fleet {
+    /// Starts to join or observe the fleet of `backend`.
+    pub fn builder(backend: Backend) -> FleetBuilder {
+        FleetBuilder::new(backend)
+    }
+}
+
 impl FleetBuilder {
-    pub(crate) fn new(backend: Backend) -> Self {
+    fn new(backend: Backend) -> Self {
         Self {
             backend,
             node: None,

@@ -1,6 +1,6 @@
 //! Saves that join each other: at most one per period, of the newest value.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +9,6 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::attached::Attached;
-use crate::fleet::Node;
-use crate::save;
 use crate::shared::lock;
 
 /// Changes of one session that wait to be stored together.
@@ -24,20 +21,6 @@ pub(crate) struct Coalescer {
 }
 
 impl Coalescer {
-    /// Stores what is put, at most once in `period`, until closed.
-    pub(crate) fn start(node: &Arc<Node>, attached: &Arc<Attached>, period: Duration) -> Arc<Self> {
-        let coalescer = Arc::new(Self::default());
-        attached.set_coalescer(Arc::clone(&coalescer));
-        let task = run(
-            Arc::clone(node),
-            Arc::clone(attached),
-            Arc::clone(&coalescer),
-            period,
-        );
-        node.shared.tasks.spawn(task);
-        coalescer
-    }
-
     /// The newest value; what was put before and is not yet stored need not be.
     pub(crate) fn put(&self, data: Bytes) {
         *lock(&self.pending) = Some(data);
@@ -63,27 +46,17 @@ impl Coalescer {
         self.wake.notify_one();
     }
 
-    /// Stores what is pending now.
-    pub(crate) async fn flush(&self, node: &Arc<Node>, attached: &Arc<Attached>) {
-        if let Some(data) = self.take()
-            && let Err(error) = save::save(node, attached, data).await
-        {
-            tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
-            self.put_error(error);
-        }
+    /// Waits until something is put, or all is over.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
     }
-}
 
-async fn run(node: Arc<Node>, attached: Arc<Attached>, coalescer: Arc<Coalescer>, period: Duration) {
-    loop {
-        coalescer.wake.notified().await;
-        if !coalescer.closed.is_cancelled() {
-            // Ends early when the handle goes, so that what is pending is stored at once.
-            coalescer.closed.run_until_cancelled(sleep(period)).await;
-        }
-        coalescer.flush(&node, &attached).await;
-        if coalescer.closed.is_cancelled() || attached.ended().is_some() {
-            return;
-        }
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Lets `period` pass, or less when all is over, so that what is pending is stored at once.
+    pub(crate) async fn rest(&self, period: Duration) {
+        self.closed.run_until_cancelled(sleep(period)).await;
     }
 }

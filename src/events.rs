@@ -53,6 +53,22 @@ pub enum FleetEvent {
     Missed(u64),
 }
 
+/// What a player's server is told about a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// A later login of the same player took the session over, here or elsewhere. End the connection.
+    Displaced {
+        /// The node that holds it now, where that is known.
+        by: Option<NodeIncarnation>,
+    },
+    /// This node no longer holds the session: its lease was lost and another node has claimed the
+    /// player, an operator removed the session, or this node left. End the connection.
+    Fenced,
+    /// The session expired.
+    Expired,
+}
+
 /// Sends events. Never waits.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender(broadcast::Sender<FleetEvent>);

@@ -1,159 +1,20 @@
 //! `Fleet`: this process as a node of the fleet.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ringhold_core::discovery::LeaveFleet;
-use ringhold_core::transport::ServeGuard;
-use ringhold_core::{Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, Timing, Ttl};
+use ringhold_core::{NodeIncarnation, NodeRecord, PlayerId, Result, Timing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use crate::attached::AttachedTable;
-use crate::builder::FleetBuilder;
-use crate::events::{FencedReason, FleetEvent};
-use crate::heartbeat::Contact;
+use crate::events::{FencedReason, SessionEvent};
 use crate::login::{Login, LoginOptions};
+use crate::node::{Node, NodeStatus};
 use crate::observer::Observer;
-use crate::session::SessionEvent;
-use crate::shared::{Shared, lock};
-use crate::{login, random, retry};
-
-/// How a node stands to its fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum NodeStatus {
-    /// Its lease is renewed in time.
-    Attached,
-    /// It could not renew its lease in time. It keeps its players and takes none.
-    Detached,
-    /// It must stop: a newer process has its id.
-    Fenced,
-    /// It said goodbye.
-    Left,
-}
-
-/// What the tasks and the sessions of one node share.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) timing: Timing,
-    pub(crate) session_ttl: Ttl,
-    pub(crate) attached: AttachedTable,
-    pub(crate) contact: Contact,
-    pub(crate) status: watch::Sender<NodeStatus>,
-    pub(crate) fenced: watch::Sender<Option<FencedReason>>,
-    /// Ends the tasks of the node, and leaves those of the observer.
-    pub(crate) stop: CancellationToken,
-    record: Mutex<Arc<NodeRecord>>,
-    serving: Mutex<Option<ServeGuard>>,
-}
-
-impl Node {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        timing: Timing,
-        session_ttl: Ttl,
-        record: Arc<NodeRecord>,
-    ) -> Self {
-        let stop = shared.stop.child_token();
-        Self {
-            shared,
-            timing,
-            session_ttl,
-            attached: AttachedTable::new(),
-            contact: Contact::new(),
-            status: watch::Sender::new(NodeStatus::Attached),
-            fenced: watch::Sender::new(None),
-            stop,
-            record: Mutex::new(record),
-            serving: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn record(&self) -> Arc<NodeRecord> {
-        Arc::clone(&lock(&self.record))
-    }
-
-    pub(crate) fn set_record(&self, record: Arc<NodeRecord>) {
-        *lock(&self.record) = record;
-    }
-
-    /// Who this node is now.
-    pub(crate) fn me(&self) -> NodeIncarnation {
-        self.record().node()
-    }
-
-    pub(crate) fn set_serving(&self, guard: ServeGuard) {
-        *lock(&self.serving) = Some(guard);
-    }
-
-    /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
-    pub(crate) async fn serve_until_stopped(self: Arc<Self>) {
-        self.stop.cancelled().await;
-        lock(&self.serving).take();
-    }
-
-    /// Whether the node may act as if its lease held: asked at the moment of acting, since a
-    /// process that was paused wakes up with an old status.
-    pub(crate) fn is_attached(&self) -> bool {
-        *self.status.borrow() == NodeStatus::Attached && self.contact.age() < self.timing.hard()
-    }
-
-    /// Sets the status, unless the node has ended, and tells whether it changed.
-    pub(crate) fn set_status(&self, status: NodeStatus) -> bool {
-        self.status.send_if_modified(|now| {
-            let ended = matches!(*now, NodeStatus::Fenced | NodeStatus::Left);
-            let changes = !ended && *now != status;
-            if changes {
-                *now = status;
-            }
-            changes
-        })
-    }
-
-    /// Writes the number of players to the counters that policies look at.
-    pub(crate) fn count_sessions(&self) {
-        let me = self.me();
-        self.shared.view.with(|view| {
-            if let Some(node) = view.incarnation(&me) {
-                node.counters.set_sessions(self.attached.taken());
-            }
-        });
-    }
-
-    pub(crate) fn end_everybody(&self, event: &SessionEvent) {
-        for attached in self.attached.all() {
-            self.attached.end(&attached, event.clone());
-        }
-    }
-
-    pub(crate) fn fence(&self, reason: FencedReason) {
-        self.fenced.send_if_modified(|fenced| {
-            let first = fenced.is_none();
-            fenced.get_or_insert(reason);
-            first
-        });
-        self.shared.events.send(FleetEvent::Fenced(reason));
-    }
-
-    /// A newer process has this id: stop at once, for ever.
-    pub(crate) fn superseded(&self) {
-        self.set_status(NodeStatus::Fenced);
-        self.end_everybody(&SessionEvent::Fenced);
-        self.fence(FencedReason::Superseded);
-        self.stop.cancel();
-    }
-
-    pub(crate) fn backend(&self) -> &Backend {
-        &self.shared.backend
-    }
-}
+use crate::{login, random, retry, save};
 
 /// This process as a node of the fleet: logs players in, holds their sessions, and sees the others.
 ///
@@ -198,11 +59,6 @@ impl Fleet {
     pub(crate) fn new(node: Arc<Node>) -> Self {
         let observer = Observer::new(Arc::clone(&node.shared));
         Self { node, observer }
-    }
-
-    /// Starts to join or observe the fleet of `backend`.
-    pub fn builder(backend: Backend) -> FleetBuilder {
-        FleetBuilder::new(backend)
     }
 
     /// Who this node is now. The incarnation is another after a lost lease.
@@ -300,7 +156,7 @@ impl Fleet {
         for attached in self.node.attached.all() {
             if let Some(coalescer) = attached.coalescer() {
                 let node = Arc::clone(&self.node);
-                saving.spawn(async move { coalescer.flush(&node, &attached).await });
+                saving.spawn(async move { save::flush(&node, &attached, &coalescer).await });
             }
         }
         saving.join_all().await;
@@ -356,16 +212,3 @@ impl Deref for Fleet {
         &self.observer
     }
 }
-
-/// The error of an act that needs an attached node.
-pub(crate) fn not_attached(operation: &'static str, node: &Node) -> Error {
-    let context = match *node.status.borrow() {
-        NodeStatus::Fenced => "this node was superseded by a newer process of the same id",
-        NodeStatus::Left => "this node has left the fleet",
-        _ => "this node cannot renew its lease and takes no players until it can",
-    };
-    Error::new(ErrorKind::Unavailable, operation, context).with_retryable(false)
-}
-
-/// No login holds back the node's own reads for longer than this.
-pub(crate) const FRESH_VIEW_DEADLINE: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use ringhold_core::{HealthCheck, NodeIncarnation, NodeRecord};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use crate::fleet::Node;
+use crate::node::Node;
 
 /// The most nodes that one node looks at: those that follow it by id.
 const WATCHED_MAX: usize = 16;

@@ -1,21 +1,19 @@
 //! Renews the node's lease, takes in what is new, registers again when the lease was lost, and
 //! stops when the node was superseded.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::discovery::{Changes, EvictNode, RegisterNode, RenewLease, Renewed};
 use ringhold_core::membership::Update;
 use ringhold_core::node::Load;
 use ringhold_core::{Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result};
-use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::boottime::Moment;
 use crate::events::FleetEvent;
-use crate::fleet::{Node, NodeStatus};
+use crate::node::{Node, NodeStatus};
 use crate::save::{self, Kept};
-use crate::shared::lock;
 use crate::{FencedReason, random, retry};
 
 /// The least time that one renewal gets.
@@ -25,48 +23,6 @@ const LAPSE_JITTER: Duration = Duration::from_millis(200);
 /// Above so many nodes only some look at a lapse when it is due; the others see it with their next heartbeat.
 const LAPSE_WATCHERS_ALL: usize = 100;
 
-/// When the store was last heard of.
-#[derive(Debug)]
-pub(crate) struct Contact {
-    /// When the last renewal was *sent* that was acknowledged.
-    renewed: watch::Sender<Moment>,
-    /// The record that was acknowledged last.
-    record: Mutex<Option<Arc<NodeRecord>>>,
-    poke: Notify,
-}
-
-impl Contact {
-    pub(crate) fn new() -> Self {
-        Self {
-            renewed: watch::Sender::new(Moment::now()),
-            record: Mutex::default(),
-            poke: Notify::new(),
-        }
-    }
-
-    pub(crate) fn age(&self) -> Duration {
-        self.renewed.borrow().age()
-    }
-
-    pub(crate) fn acknowledged(&self, sent: Moment, record: Arc<NodeRecord>) {
-        *lock(&self.record) = Some(record);
-        self.renewed.send_replace(sent);
-    }
-
-    /// Renews now, and waits for a renewal that was sent after the call.
-    pub(crate) async fn renewed_from_now(&self, limit: Duration) -> Result<()> {
-        let called = Moment::now();
-        let mut renewed = self.renewed.subscribe();
-        self.poke.notify_one();
-        let acknowledged = renewed.wait_for(|sent| sent.is_after(&called));
-        if let Ok(Ok(_)) = timeout(limit, acknowledged).await {
-            return Ok(());
-        }
-        let context = format!("the lease could not be renewed within {limit:?}");
-        Err(Error::new(ErrorKind::Unavailable, "renew", context))
-    }
-}
-
 /// Renews for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>) {
     let heartbeat = node.timing.heartbeat();
@@ -74,7 +30,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     loop {
         tokio::select! {
             () = sleep(pause) => {}
-            () = node.contact.poke.notified() => {}
+            () = node.contact.poked() => {}
         }
         pause = match renew(&node).await {
             Ok(next) => next,
@@ -131,8 +87,11 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     let sent = Moment::now();
     let load = Load::new(node.attached.taken());
     let mut request = RenewLease::new(record.node(), node.shared.revision(), load, random::operation()?);
-    let known = lock(&node.contact.record).clone();
-    if known.is_some_and(|known| known != record) {
+    if node
+        .contact
+        .acknowledged_record()
+        .is_some_and(|known| known != record)
+    {
         request = request.with_record(Arc::clone(&record));
     }
     let limit = node.timing.heartbeat().max(ATTEMPT_MIN);

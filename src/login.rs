@@ -1,6 +1,7 @@
 //! `login`: from a player to a session here, or to where it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::id::Address;
@@ -15,8 +16,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::attached::{Attached, Slot};
-use crate::fleet::{FRESH_VIEW_DEADLINE, Node, NodeStatus, not_attached};
-use crate::session::{Codec, Session, SessionEvent};
+use crate::events::SessionEvent;
+use crate::node::{Node, NodeStatus, not_attached};
+use crate::session::{Codec, Session};
 use crate::shared::record_of;
 use crate::{peers, random, retry, save, touch};
 
@@ -119,6 +121,8 @@ pub(crate) fn raw_codec() -> Codec<Bytes> {
     }
 }
 
+/// No login waits longer for a fresh view.
+const FRESH_VIEW_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a login starts over when it lost a race.
 const RACES_MAX: u32 = 16;
 

@@ -12,8 +12,8 @@ use ringhold_core::{Error, ErrorKind, Fence, Result, SessionId, Transport, codec
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::fleet::Node;
-use crate::session::SessionEvent;
+use crate::events::SessionEvent;
+use crate::node::Node;
 use crate::shared::record_of;
 
 /// No call takes longer.

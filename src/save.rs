@@ -4,15 +4,20 @@
 //! overall deadline has passed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use ringhold_core::session::{ClaimSession, RemoveSession, RestoreSession, SaveSession, Saved};
+use ringhold_core::session::{
+    ClaimSession, EndReason, RemoveSession, RestoreSession, SaveSession, Saved, Touch, Touched,
+};
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, Result};
+use tokio::time::timeout;
 
 use crate::attached::Attached;
-use crate::fleet::Node;
-use crate::session::SessionEvent;
-use crate::{random, retry, touch};
+use crate::coalesce::Coalescer;
+use crate::events::SessionEvent;
+use crate::node::Node;
+use crate::{random, retry};
 
 /// What came of an attempt to keep a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +93,7 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Fenced {
-                    touch::ask_why(node, attached).await;
+                    ask_why(node, attached).await;
                 }
                 return Err(error);
             }
@@ -169,5 +174,63 @@ pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result
             node.attached.detach(attached);
             Ok(())
         }
+    }
+}
+
+/// No request of touches takes longer.
+pub(crate) const TOUCH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a touch that was not renewed means for the player.
+pub(crate) fn event_of(answer: Touched) -> SessionEvent {
+    match answer {
+        Touched::Fenced { owner } => SessionEvent::Displaced { by: Some(owner) },
+        Touched::Ended(EndReason::Displaced) => SessionEvent::Displaced { by: None },
+        Touched::Ended(EndReason::Expired) => SessionEvent::Expired,
+        _ => SessionEvent::Fenced,
+    }
+}
+
+/// Asks the store once why a write was fenced, so that the player is told the right reason.
+async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
+    let touch = Touch::new(attached.id, attached.fence(), attached.ttl);
+    let answer = timeout(TOUCH_DEADLINE, node.shared.backend.sessions.touch_many(&[touch])).await;
+    let answer = answer
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|answers| answers.into_iter().next());
+    match answer {
+        // It holds after all, or nobody knows: the next touch tells.
+        None | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_)) => {}
+        Some(ended) => node.attached.end(attached, event_of(ended)),
+    }
+}
+
+/// From now on stores what is put, at most once in `period`, until closed.
+pub(crate) fn coalesce(node: &Arc<Node>, attached: &Arc<Attached>, period: Duration) -> Arc<Coalescer> {
+    let coalescer = Arc::new(Coalescer::default());
+    attached.set_coalescer(Arc::clone(&coalescer));
+    let (node, attached, saved) = (Arc::clone(node), Arc::clone(attached), Arc::clone(&coalescer));
+    node.clone().shared.tasks.spawn(async move {
+        loop {
+            saved.woken().await;
+            if !saved.is_closed() {
+                saved.rest(period).await;
+            }
+            flush(&node, &attached, &saved).await;
+            if saved.is_closed() || attached.ended().is_some() {
+                return;
+            }
+        }
+    });
+    coalescer
+}
+
+/// Stores what is pending now.
+pub(crate) async fn flush(node: &Arc<Node>, attached: &Arc<Attached>, coalescer: &Coalescer) {
+    if let Some(data) = coalescer.take()
+        && let Err(error) = save(node, attached, data).await
+    {
+        tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
+        coalescer.put_error(error);
     }
 }

@@ -7,28 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::session::Saved;
-use ringhold_core::{Error, Fence, NodeIncarnation, PlayerId, Result, SessionId, Version};
+use ringhold_core::{Error, Fence, PlayerId, Result, SessionId, Version};
 
 use crate::attached::Attached;
 use crate::coalesce::Coalescer;
-use crate::fleet::Node;
+use crate::events::SessionEvent;
+use crate::node::Node;
 use crate::save;
-
-/// What a player's server is told about a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SessionEvent {
-    /// A later login of the same player took the session over, here or elsewhere. End the connection.
-    Displaced {
-        /// The node that holds it now, where that is known.
-        by: Option<NodeIncarnation>,
-    },
-    /// This node no longer holds the session: its lease was lost and another node has claimed the
-    /// player, an operator removed the session, or this node left. End the connection.
-    Fenced,
-    /// The session expired.
-    Expired,
-}
 
 /// How a value becomes the session's bytes and comes back.
 #[derive(Debug)]
@@ -132,7 +117,7 @@ impl<T> Session<T> {
     ///
     /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
     pub fn save_every(&mut self, period: Duration) {
-        let coalescer = Coalescer::start(&self.node, &self.attached, period);
+        let coalescer = save::coalesce(&self.node, &self.attached, period);
         if let Some(earlier) = self.coalescer.replace(coalescer) {
             earlier.close();
         }

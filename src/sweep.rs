@@ -10,7 +10,7 @@ use ringhold_core::{ErrorKind, Partition, Result, Ring};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::events::FleetEvent;
-use crate::fleet::Node;
+use crate::node::Node;
 use crate::random;
 
 /// How often every partition is looked at, and its clock moved on.

@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_core::session::{EndReason, Touch, Touched};
+use ringhold_core::session::{Touch, Touched};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::attached::Attached;
-use crate::fleet::Node;
+use crate::node::Node;
 use crate::random;
 use crate::save::{self, Kept};
-use crate::session::SessionEvent;
 
 /// The most touches in one request.
 const BATCH_MAX: usize = 256;
@@ -22,8 +21,6 @@ const BATCH_MAX: usize = 256;
 const IN_FLIGHT_MAX: usize = 16;
 /// Those that are due within this time of each other are touched together.
 const SLACK: Duration = Duration::from_millis(100);
-/// No request of touches takes longer.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// When a session is touched next, after it was renewed.
 pub(crate) fn next(ttl: Duration) -> Instant {
@@ -81,7 +78,12 @@ async fn touch_batch(node: &Arc<Node>, batch: &[Arc<Attached>]) {
     if touches.is_empty() {
         return;
     }
-    match timeout(DEADLINE, node.shared.backend.sessions.touch_many(&touches)).await {
+    match timeout(
+        save::TOUCH_DEADLINE,
+        node.shared.backend.sessions.touch_many(&touches),
+    )
+    .await
+    {
         Ok(Ok(answers)) => {
             for ((attached, touch), answer) in holders.into_iter().zip(&touches).zip(answers) {
                 settle(node, attached, touch, answer).await;
@@ -121,33 +123,9 @@ async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, answe
             Kept::Unknown
         }
         ended => {
-            node.attached.end(attached, event_of(ended));
+            node.attached.end(attached, save::event_of(ended));
             Kept::Lost
         }
     };
     reschedule(node, attached, kept);
-}
-
-fn event_of(answer: Touched) -> SessionEvent {
-    match answer {
-        Touched::Fenced { owner } => SessionEvent::Displaced { by: Some(owner) },
-        Touched::Ended(EndReason::Displaced) => SessionEvent::Displaced { by: None },
-        Touched::Ended(EndReason::Expired) => SessionEvent::Expired,
-        _ => SessionEvent::Fenced,
-    }
-}
-
-/// Asks the store once why a write was fenced, so that the player is told the right reason.
-pub(crate) async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
-    let touch = Touch::new(attached.id, attached.fence(), attached.ttl);
-    let answer = timeout(DEADLINE, node.shared.backend.sessions.touch_many(&[touch])).await;
-    let answer = answer
-        .ok()
-        .and_then(Result::ok)
-        .and_then(|answers| answers.into_iter().next());
-    match answer {
-        // It holds after all, or nobody knows: the next touch tells.
-        None | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_)) => {}
-        Some(ended) => node.attached.end(attached, event_of(ended)),
-    }
 }

@@ -1,0 +1,154 @@
+//! What the tasks and the sessions of one node share.
+
+use std::sync::{Arc, Mutex};
+
+use ringhold_core::transport::ServeGuard;
+use ringhold_core::{Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, Timing, Ttl};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::attached::AttachedTable;
+use crate::contact::Contact;
+use crate::events::{FencedReason, FleetEvent, SessionEvent};
+use crate::shared::{Shared, lock};
+
+/// How a node stands to its fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeStatus {
+    /// Its lease is renewed in time.
+    Attached,
+    /// It could not renew its lease in time. It keeps its players and takes none.
+    Detached,
+    /// It must stop: a newer process has its id.
+    Fenced,
+    /// It said goodbye.
+    Left,
+}
+
+/// What the tasks and the sessions of one node share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timing: Timing,
+    pub(crate) session_ttl: Ttl,
+    pub(crate) attached: AttachedTable,
+    pub(crate) contact: Contact,
+    pub(crate) status: watch::Sender<NodeStatus>,
+    pub(crate) fenced: watch::Sender<Option<FencedReason>>,
+    /// Ends the tasks of the node, and leaves those of the observer.
+    pub(crate) stop: CancellationToken,
+    record: Mutex<Arc<NodeRecord>>,
+    serving: Mutex<Option<ServeGuard>>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        timing: Timing,
+        session_ttl: Ttl,
+        record: Arc<NodeRecord>,
+    ) -> Self {
+        let stop = shared.stop.child_token();
+        Self {
+            shared,
+            timing,
+            session_ttl,
+            attached: AttachedTable::new(),
+            contact: Contact::new(),
+            status: watch::Sender::new(NodeStatus::Attached),
+            fenced: watch::Sender::new(None),
+            stop,
+            record: Mutex::new(record),
+            serving: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn record(&self) -> Arc<NodeRecord> {
+        Arc::clone(&lock(&self.record))
+    }
+
+    pub(crate) fn set_record(&self, record: Arc<NodeRecord>) {
+        *lock(&self.record) = record;
+    }
+
+    /// Who this node is now.
+    pub(crate) fn me(&self) -> NodeIncarnation {
+        self.record().node()
+    }
+
+    pub(crate) fn set_serving(&self, guard: ServeGuard) {
+        *lock(&self.serving) = Some(guard);
+    }
+
+    /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
+    pub(crate) async fn serve_until_stopped(self: Arc<Self>) {
+        self.stop.cancelled().await;
+        lock(&self.serving).take();
+    }
+
+    /// Whether the node may act as if its lease held: asked at the moment of acting, since a
+    /// process that was paused wakes up with an old status.
+    pub(crate) fn is_attached(&self) -> bool {
+        *self.status.borrow() == NodeStatus::Attached && self.contact.age() < self.timing.hard()
+    }
+
+    /// Sets the status, unless the node has ended, and tells whether it changed.
+    pub(crate) fn set_status(&self, status: NodeStatus) -> bool {
+        self.status.send_if_modified(|now| {
+            let ended = matches!(*now, NodeStatus::Fenced | NodeStatus::Left);
+            let changes = !ended && *now != status;
+            if changes {
+                *now = status;
+            }
+            changes
+        })
+    }
+
+    /// Writes the number of players to the counters that policies look at.
+    pub(crate) fn count_sessions(&self) {
+        let me = self.me();
+        self.shared.view.with(|view| {
+            if let Some(node) = view.incarnation(&me) {
+                node.counters.set_sessions(self.attached.taken());
+            }
+        });
+    }
+
+    pub(crate) fn end_everybody(&self, event: &SessionEvent) {
+        for attached in self.attached.all() {
+            self.attached.end(&attached, event.clone());
+        }
+    }
+
+    pub(crate) fn fence(&self, reason: FencedReason) {
+        self.fenced.send_if_modified(|fenced| {
+            let first = fenced.is_none();
+            fenced.get_or_insert(reason);
+            first
+        });
+        self.shared.events.send(FleetEvent::Fenced(reason));
+    }
+
+    /// A newer process has this id: stop at once, for ever.
+    pub(crate) fn superseded(&self) {
+        self.set_status(NodeStatus::Fenced);
+        self.end_everybody(&SessionEvent::Fenced);
+        self.fence(FencedReason::Superseded);
+        self.stop.cancel();
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.shared.backend
+    }
+}
+
+/// The error of an act that needs an attached node.
+pub(crate) fn not_attached(operation: &'static str, node: &Node) -> Error {
+    let context = match *node.status.borrow() {
+        NodeStatus::Fenced => "this node was superseded by a newer process of the same id",
+        NodeStatus::Left => "this node has left the fleet",
+        _ => "this node cannot renew its lease and takes no players until it can",
+    };
+    Error::new(ErrorKind::Unavailable, operation, context).with_retryable(false)
+}
