@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ cargo run --example game
-//! arena-1 listens; play it with: nc 127.0.0.1 4000
+//! play it with: nc 127.0.0.1 4000
 //!
 //! $ nc 127.0.0.1 4000
 //! who are you?
@@ -16,12 +16,14 @@
 //! the other connection ends. Another address to listen on may be given as an argument.
 
 use std::error::Error;
-use std::io::ErrorKind;
+use std::time::Duration;
 
 use ringhold::{Fleet, Login, LoginOptions, PlayerId};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What is saved of a player.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,64 +33,59 @@ struct Hero {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:4000".to_owned());
-    let listener = TcpListener::bind(&address).await?;
+async fn main() -> Result<()> {
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:4000")).await?;
     let address = listener.local_addr()?;
-
     let backend = ringhold::open("memory:").await?;
     let fleet = Fleet::builder(backend)
         .node("arena-1")
         .endpoint("player", address)
         .join()
         .await?;
-    println!(
-        "arena-1 listens; play it with: nc {} {}",
-        address.ip(),
-        address.port()
-    );
+    println!("play it with: nc {} {}", address.ip(), address.port());
 
     loop {
-        let (stream, client) = listener.accept().await?;
+        let Ok((mut stream, _)) = listener.accept().await else {
+            // Out of file descriptors, for one: until some are closed, nobody comes in.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
         let fleet = fleet.clone();
         tokio::spawn(async move {
-            if let Err(error) = play(&fleet, stream).await {
-                eprintln!("{client}: {error}");
+            if let Err(error) = play(&fleet, &mut stream).await {
+                // Who has hung up does not read it.
+                let _ = stream.write_all(format!("sorry: {error}\n").as_bytes()).await;
             }
         });
     }
 }
 
-async fn play(fleet: &Fleet, mut stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn play(fleet: &Fleet, stream: &mut TcpStream) -> Result<()> {
     let (input, mut output) = stream.split();
-    let (mut input, mut line) = (BufReader::new(input), String::new());
+    let mut input = BufReader::new(input);
 
     output.write_all(b"who are you?\n").await?;
-    read_line(&mut input, &mut line).await?;
-    let player = PlayerId::new(line.trim())?;
+    let player = PlayerId::new(read_line(&mut input).await?)?;
     let mut hero = match fleet.login::<Hero>(&player, LoginOptions::new()).await? {
         Login::Here(session) => session,
         // In a fleet of several nodes another one may hold the player: that is where to connect.
         Login::Elsewhere(to) => {
-            let address = to
-                .address("player")
-                .map_or("elsewhere", |address| address.as_str());
+            let address = to.address("player").ok_or("try again")?;
             return Ok(output.write_all(format!("go to {address}\n").as_bytes()).await?);
         }
     };
 
     loop {
         let Hero { x, y } = hero.value();
-        let prompt = format!("{player}, you are at {x},{y}: n, e, s, w or quit?\n");
-        output.write_all(prompt.as_bytes()).await?;
-        tokio::select! {
-            // Somebody else logged in as this player, or the session is no longer this node's.
-            event = hero.event() => return Ok(output.write_all(format!("goodbye: {event:?}\n").as_bytes()).await?),
-            read = read_line(&mut input, &mut line) => read?,
-        }
-        match line.trim() {
+        let question = format!("{player}, you are at {x},{y}: n, e, s, w or quit?\n");
+        output.write_all(question.as_bytes()).await?;
+        let answer = tokio::select! {
+            answer = read_line(&mut input) => answer?,
+            // The player has logged in again, or another node holds the session now.
+            _ = hero.event() => return Err("you play from somewhere else now".into()),
+        };
+        match answer.as_str() {
             "n" => hero.value_mut().y += 1,
             "e" => hero.value_mut().x += 1,
             "s" => hero.value_mut().y -= 1,
@@ -96,18 +93,18 @@ async fn play(fleet: &Fleet, mut stream: TcpStream) -> Result<(), Box<dyn Error 
             "quit" => return Ok(hero.close().await?),
             _ => continue,
         }
-        // Once this returns, the move outlives the connection and the player may reconnect anywhere.
+        // From here on the move is safe: it outlives this connection and, where servers share a
+        // backend, this server.
         hero.save().await?;
     }
 }
 
-/// Reads one line of at most 256 bytes: a hostile client gets no more memory than that.
-async fn read_line(input: &mut (impl AsyncBufRead + Unpin), line: &mut String) -> std::io::Result<()> {
-    line.clear();
-    input.take(256).read_line(line).await?;
-    if line.ends_with('\n') {
-        Ok(())
-    } else {
-        Err(ErrorKind::UnexpectedEof.into())
+/// Reads one line of at most 256 bytes, so that nobody fills the memory with an endless one.
+async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<String> {
+    let mut line = String::new();
+    input.take(256).read_line(&mut line).await?;
+    match line.strip_suffix('\n') {
+        Some(line) => Ok(line.trim().to_owned()),
+        None => Err("a line has at most 256 bytes, with its end".into()),
     }
 }

@@ -10,7 +10,7 @@ use crate::target::BackendUrl;
 
 /// Sessions, discovery and balancing for fleets of stateful realtime servers.
 #[derive(Debug, Parser)]
-#[command(name = "ringhold", version, after_help = include_str!("../exit-codes.txt"), max_term_width = 100)]
+#[command(name = "ringhold", version, after_help = include_str!("../exit-codes.txt"))]
 pub struct Cli {
     /// What all commands share.
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct Cli {
 /// What all commands share.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The backend, such as `memory:` or `redis-cluster://user:pass@host:7000`
+    /// The backend, such as `memory:?fleet=arena`
     #[arg(
         long,
         global = true,

@@ -27,7 +27,7 @@ use ringhold::{FleetName, Timing};
 use crate::args::Global;
 use crate::commands::ctrl_c;
 use crate::exit::Failure;
-use crate::output::{Output, grouped};
+use crate::output::{Output, counted, grouped};
 use crate::random;
 use progress::Progress;
 use script::{Plan, Script};
@@ -100,8 +100,8 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
             ));
         }
         progress.done(format!(
-            "the limit of open files allows {} players, not {}: raise it with `ulimit -n`",
-            grouped(room),
+            "the limit of open files allows {}, not {}: raise it with `ulimit -n`",
+            counted(room, "player"),
             grouped(args.players.into())
         ));
     }

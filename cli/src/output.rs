@@ -128,6 +128,12 @@ pub fn grouped(number: u64) -> String {
     grouped
 }
 
+/// So many things of a kind: `1 node`, `2,000 players`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(number))
+}
+
 /// A duration in whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -147,6 +153,10 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
+        assert_eq!(
+            (counted(1, "node"), counted(2_000, "node")),
+            ("1 node".to_owned(), "2,000 nodes".to_owned())
+        );
     }
 
     #[test]
@@ -163,6 +173,21 @@ mod tests {
         table.add_row(["eu-1", "7"]);
         table.add_row(["eu-22", "1,000"]);
         assert_eq!(lines(&table), "NODE   SESSIONS\neu-1          7\neu-22     1,000");
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_in_peace() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let failure = Output::new(false, &mut Closed).line("x").unwrap_err();
+        assert_eq!(failure.exit(), crate::exit::Exit::Done);
     }
 
     #[test]

@@ -62,8 +62,8 @@ impl BackendUrl {
     }
 }
 
-/// Backends that several processes share. Each comes with its adapter.
-const SHARED: &str = "redis-cluster://, redis:// and etcd://";
+/// Backends that several processes share, and whether this build has them.
+const SHARED: &str = "redis-cluster://, redis:// and etcd://, of which this version has none yet";
 
 /// Whether a command that looks at other processes can serve on a backend with these capabilities.
 ///
@@ -76,8 +76,8 @@ pub fn needs_shared(command: &str, scheme: &str, capabilities: &Capabilities) ->
     Err(Failure::unsupported(format!(
         "`ringhold {command}` looks at a fleet that other processes run, and {scheme}: is embedded: what is in \
          it stays inside the one process that opened it, so from here every fleet in it looks empty. Name a \
-         shared backend with --backend URL or RINGHOLD_BACKEND; shared are {SHARED}, each where its feature \
-         is compiled in. `ringhold demo` runs a whole fleet in one process"
+         shared backend with --backend URL or RINGHOLD_BACKEND; shared are {SHARED}. \
+         `ringhold demo` runs a whole fleet in one process"
     )))
 }
 

@@ -106,7 +106,7 @@ fn without_a_kill_there_is_nothing_to_notice() {
             .any(|line| words.iter().all(|word| line.contains(word)))
     };
     assert!(
-        has(&["node-1"]) && has(&["node-2", "joined"]) && has(&["noticed after", "-"]),
+        has(&["node-1"]) && has(&["node-2", "joined"]) && has(&["noticed, with a lease", "-"]),
         "{stdout}"
     );
     assert!(has(&["nothing acknowledged was lost"]), "{stdout}");

@@ -106,7 +106,7 @@ impl fmt::Debug for ServeGuard {
 ///   `Unavailable`.
 /// - `calls_run_beside_each_other`: a handler that does not answer holds up no other call.
 /// - `a_panic_is_an_error`: a handler's panic is `Unavailable` for its caller alone; serving goes on.
-/// - `a_large_body_is_too_large`: above [`BODY_BYTES_MAX`], before it is sent.
+/// - `a_large_body_is_too_large`: above [`BODY_BYTES_MAX`], before it is sent; of a reply too.
 ///
 /// # Cancel safety
 /// Dropping the future of a call is ambiguous: the handler may run, or have run.

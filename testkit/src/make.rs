@@ -1,7 +1,9 @@
 //! Ids, owners, players and records from a seed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use ringhold_core::session::{CreateSession, OnExisting, SaveSession, TakeExpired};
@@ -28,6 +30,8 @@ pub struct Make {
     seed: u64,
     state: AtomicU64,
     count: AtomicU64,
+    /// The partitions that a player was made in.
+    taken: Mutex<BTreeSet<Partition>>,
 }
 
 impl Make {
@@ -52,6 +56,7 @@ impl Make {
             seed,
             state: AtomicU64::new(seed),
             count: AtomicU64::new(0),
+            taken: Mutex::default(),
         }
     }
 
@@ -94,16 +99,26 @@ impl Make {
         FleetName::new(name).expect("a word")
     }
 
-    /// A player.
+    /// A player, in a partition of its own while there are any left: what one test does to the time
+    /// or the expired sessions of a partition touches nobody else by chance.
     pub fn player(&self) -> PlayerId {
-        PlayerId::new(format!("player-{}-{:08x}", self.counted(), self.bits() >> 32)).expect("a short text")
+        loop {
+            let player = self.any_player();
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if taken.len() == usize::from(Partition::COUNT) {
+                taken.clear();
+            }
+            if taken.insert(player.partition()) {
+                return player;
+            }
+        }
     }
 
     /// A player in `partition`.
     pub fn player_in(&self, partition: Partition) -> PlayerId {
         // One of 1,024 is right.
         loop {
-            let player = self.player();
+            let player = self.any_player();
             if player.partition() == partition {
                 return player;
             }
@@ -196,6 +211,10 @@ impl Make {
         TakeExpired::new(vec![partition], limit, self.nonce())
     }
 
+    fn any_player(&self) -> PlayerId {
+        PlayerId::new(format!("player-{}-{:08x}", self.counted(), self.bits() >> 32)).expect("a short text")
+    }
+
     fn counted(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -246,15 +265,17 @@ mod tests {
     #[test]
     fn nothing_comes_twice() {
         let make = Make::new("twice");
-        let players: HashSet<_> = (0..1_000).map(|_| make.player()).collect();
+        let players: HashSet<_> = (0..1_100).map(|_| make.player()).collect();
         let nonces: HashSet<_> = (0..1_000).map(|_| make.nonce()).collect();
-        assert_eq!((players.len(), nonces.len()), (1_000, 1_000));
+        assert_eq!((players.len(), nonces.len()), (1_100, 1_000));
         assert_ne!(Make::new("one").nonce(), Make::new("two").nonce());
     }
 
     #[test]
-    fn players_can_share_a_partition() {
+    fn players_share_a_partition_only_where_they_are_to() {
         let make = Make::new("partition");
+        let apart: HashSet<_> = (0..1_000).map(|_| make.player().partition()).collect();
+        assert_eq!(apart.len(), 1_000, "each in a partition of its own");
         let one = make.player();
         assert_eq!(make.player_in(one.partition()).partition(), one.partition());
         assert_ne!(make.player_outside(one.partition()).partition(), one.partition());

@@ -57,6 +57,7 @@ pub async fn wait_for<T, S: Display>(
                 None => panic!("waited {deadline:?} for {what}; poll {polls} hung, nothing was seen before"),
             },
         }
+        // sleep: the pause between two looks at the condition
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }

@@ -25,7 +25,15 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) -> Result<()> {
     }
     // What a build without a backend says to a URL that needs one is only there in such a build.
     steps.run("tests without features", || {
-        Call::cargo(["nextest", "run", "--package", "ringhold", "--no-default-features", "--lib"]).run()
+        Call::cargo([
+            "nextest",
+            "run",
+            "--package",
+            "ringhold",
+            "--no-default-features",
+            "--lib",
+        ])
+        .run()
     })?;
     steps.run("doctests", || {
         Call::cargo(["test", "--doc", "--workspace", "--all-features"]).run()

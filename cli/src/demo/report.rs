@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::output::{grouped, lines, percent, table};
+use crate::output::{counted, grouped, lines, percent, table};
 
 /// Everything that was measured and counted.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -137,10 +137,11 @@ impl Report {
         let millis = |value: Option<u64>| value.map_or("-".to_owned(), |ms| format!("{} ms", grouped(ms)));
         let rate = |value: f64| format!("{} /s", grouped(whole(value)));
         let mut facts = table(&["", ">"]);
-        facts.add_row(["noticed after".to_owned(), millis(self.detect_ms)]);
+        let noticed = format!("noticed, with a lease of {} ms, after", grouped(self.lease_ms));
+        facts.add_row([noticed, millis(self.detect_ms)]);
         let again = format!(
-            "{} players of killed nodes play again after",
-            grouped(self.players_recovered as u64)
+            "{} of killed nodes in play again after",
+            counted(self.players_recovered as u64, "player")
         );
         facts.add_row([again, millis(self.recovered_ms)]);
         facts.add_row(["logins".to_owned(), rate(self.logins_per_s)]);
@@ -151,7 +152,7 @@ impl Report {
             format!("{:.0} ns", self.owner_ns_p50),
         ]);
         facts.add_row([
-            "players came back by themselves".to_owned(),
+            "connections dropped by players, who came back".to_owned(),
             grouped(self.reconnects),
         ]);
         facts.add_row(["saves acknowledged".to_owned(), grouped(self.saves_acknowledged)]);
@@ -221,7 +222,7 @@ mod tests {
         assert!(has(&["node-1", "50.0 %", "1,000", "killed"]), "{page}");
         assert!(has(&["node-2", "joined"]) && has(&["all", "2,000"]), "{page}");
         assert!(
-            has(&["noticed after", "4,512 ms"]) && has(&["saves acknowledged", "34,567"]),
+            has(&["noticed, with a lease of", "4,512 ms"]) && has(&["saves acknowledged", "34,567"]),
             "{page}"
         );
         assert!(

@@ -3,6 +3,8 @@
 
 mod account;
 mod kill;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use super::progress::Progress;
 use super::report::{Report, rate, tenths};
 use super::world::{Stage, World, total};
 use crate::exit::Failure;
-use crate::output::{grouped, millis};
+use crate::output::{counted, millis};
 use crate::random;
 
 /// What is asked of a demo.
@@ -145,9 +147,10 @@ impl<'a> Script<'a> {
             self.add_node(number).await?;
         }
         self.all_see(usize::from(self.plan.nodes)).await?;
-        let (nodes, took) = (self.plan.nodes, millis(started.elapsed()));
+        let nodes = counted(self.plan.nodes.into(), "node");
+        let took = millis(started.elapsed());
         self.progress.done(format!(
-            "nodes: {nodes} TCP game servers, started within {took} ms"
+            "{nodes} started within {took} ms, each a TCP game server"
         ));
         Ok(())
     }
@@ -201,11 +204,9 @@ impl<'a> Script<'a> {
         self.everyone_in(early).await?;
         let took = started.elapsed();
         self.report.logins_per_s = rate(early as u64, took.as_secs_f64());
-        self.progress.done(format!(
-            "{} players logged in within {} ms",
-            grouped(early as u64),
-            millis(took)
-        ));
+        let (players, took) = (counted(early as u64, "player"), millis(took));
+        self.progress
+            .done(format!("{players} logged in within {took} ms"));
         Ok(())
     }
 
@@ -239,6 +240,7 @@ impl<'a> Script<'a> {
             self.report.owner_ns_p50 = tenths(median);
         }
         self.report.saves_per_s = self.saves_during(self.plan.play).await;
+        self.progress.begin("everybody plays without pauses", None);
         self.world.set_stage(Stage::Race);
         self.report.saves_per_s_racing = self.saves_during(RACE).await;
         self.world.set_stage(Stage::Play);
@@ -283,8 +285,10 @@ impl<'a> Script<'a> {
             now.values().filter(|owner| **owner == joined).count(),
         );
         self.progress.done(format!(
-            "{} joined: it got {new} newcomers, and {gone} live players moved",
-            joined.node
+            "{} joined: it got {}, and {} moved",
+            joined.node,
+            counted(new as u64, "newcomer"),
+            counted(gone as u64, "live player")
         ));
         Ok(joined)
     }

@@ -1,4 +1,4 @@
-//! The game server: what a user of Ringhold writes is [`play`] and the two functions above it. The
+//! The game server: what a user of Ringhold writes is `play` and the two functions above it. The
 //! rest keeps hostile clients off: limits on connections, on lines, on waiting and on buffers.
 
 use std::io::Write as _;

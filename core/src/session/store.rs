@@ -21,7 +21,7 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// **Logging in**
 /// - `create_makes_a_session`: without a live session of the player, `create` makes one of version
 ///   1 and epoch 1 with the caller's id, nonce and data.
-/// - `create_takes_over_its_own`: under `Takeover`, a live session of the same owner keeps id,
+/// - `create_takes_over_its_own`: under `Takeover`, the newest live session of the same owner keeps id,
 ///   version and data; its fence is new with the next epoch, and the old hold is in `displaced`.
 /// - `create_leaves_anothers_alone`: under `Takeover{from: Own}`, a live session of another
 ///   incarnation, of the same node too, is answered as `Elsewhere`, byte for byte untouched.
@@ -32,10 +32,11 @@ use crate::{Limits, PlayerId, Result, SessionId};
 ///   the store made them, until there are `max` with the new one.
 /// - `create_is_idempotent`: a repetition, told by its session id, answers the same outcome,
 ///   session id, fence and displaced holds as the first time, also when data was saved in between.
-/// - `create_never_resurrects`: once a login was displaced, closed, or acknowledged as expired, a
+/// - `create_never_resurrects`: once a login was displaced, claimed, closed, or acknowledged as expired, a
 ///   late repetition of it is `Fenced` for 60 s, also where it had taken a session over.
-/// - `create_unlinks_the_expired`: an expired session does not stand in a login's way. It can no
-///   longer be revived afterwards, and its expiry is still delivered.
+/// - `create_unlinks_the_expired`: an expired session does not stand in a login's way and is not
+///   among the displaced. It can no longer be revived afterwards (a touch answers
+///   `Ended(Displaced)`, a late repetition of its login is `Fenced`), and its expiry is still delivered.
 /// - `create_checks_the_partition`: an id of another partition than the player's is `InvalidArgument`.
 ///
 /// **Writing**
@@ -56,7 +57,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 ///   session are `Fenced` while its tombstone stands: 60 s.
 /// - `restore_brings_back`: where the store knows nothing of the id, the session stands again with
 ///   the next epoch and the given data and version. Where it stands under the caller's own fence,
-///   nothing changes and it is answered as it stands; a repetition with the same nonce likewise.
+///   nothing changes and it is answered as it stands; a repetition with the same nonce likewise. It
+///   unlinks the player's expired sessions as a login does.
 /// - `restore_yields_to_others`: `Fenced` where it ended or stands under another fence,
 ///   `AlreadyExists` where the player has `live_max` other live sessions.
 ///

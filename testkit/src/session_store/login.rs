@@ -95,6 +95,13 @@ pub async fn create_takes_over_anyones<H: StoreHarness + ?Sized>(harness: &H) {
         ANYONE,
     )
     .await;
+
+    // Of several sessions, the newest.
+    let newest = bed
+        .make
+        .login_with(&session.player, &bed.make.owner(), long(), allow(2));
+    let newest = bed.create(newest).await;
+    takes_over(&bed, newest.id, &bed.make.owner(), ANYONE).await;
 }
 
 /// Logs in with `way` as `owner`, and checks that this takes the session `id` over.

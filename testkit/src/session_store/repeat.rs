@@ -133,6 +133,14 @@ pub async fn create_never_resurrects<H: StoreHarness + ?Sized>(harness: &H) {
     late.push(("its session was taken over and closed", first));
     late.push(("the session that it took over was closed", second));
 
+    let first = new(OWN);
+    log_in(&first).await;
+    let second = again(&first, ANYONE);
+    let claim = bed.claim(&log_in(&second).await, &bed.make.owner());
+    done("claim", bed.store.claim(claim).await);
+    late.push(("its session was taken over and claimed", first));
+    late.push(("the session that it took over was claimed", second));
+
     nothing_comes_back(&bed, &late, "at once").await;
     let partitions: Vec<_> = late.iter().map(|(_, request)| request.id.partition()).collect();
     let most = shorter(TOMBSTONE_TTL, Duration::from_secs(1) + bed.slop);
@@ -163,12 +171,21 @@ async fn nothing_comes_back(bed: &Bed<'_>, late: &[(&str, CreateSession)], when:
 /// `create_unlinks_the_expired`.
 pub async fn create_unlinks_the_expired<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("create_unlinks_the_expired", harness).await;
-    let mut expired = Vec::new();
+    let (mut expired, mut logins) = (Vec::new(), Vec::new());
     for _ in ALL_WAYS {
-        expired.push(bed.session_of(&bed.make.player(), short()).await);
+        let first = bed.make.login(&bed.make.player(), &bed.make.owner(), short());
+        bed.create(first.clone()).await;
+        let second = bed
+            .make
+            .login_with(&first.player, &bed.make.owner(), short(), ANYONE);
+        expired.push(bed.created(second.clone()).await.session);
+        logins.push([
+            ("its session was taken over, and a later login unlinked it", first),
+            ("a later login unlinked the session that it took over", second),
+        ]);
     }
     bed.expire(&expired).await;
-    for (old, way) in expired.iter().zip(ALL_WAYS) {
+    for ((old, late), way) in expired.iter().zip(&logins).zip(ALL_WAYS) {
         let login = bed.make.login_with(&old.player, &bed.make.owner(), long(), way);
         let created = bed.created(login.clone()).await;
         assert_eq!(
@@ -184,6 +201,7 @@ pub async fn create_unlinks_the_expired<H: StoreHarness + ?Sized>(harness: &H) {
         assert_eq!(created.displaced, [], "{way:?}: what had expired holds nothing");
         let what = format!("{way:?}: the expired session after a new login");
         cannot_be_revived(&bed, &what, old).await;
+        nothing_comes_back(&bed, late, "before the acknowledgement").await;
 
         let (taken, ack) = bed.take_for_ack(old).await;
         let delivered = taken.sessions.iter().find(|taken| taken.session.id == old.id);
@@ -200,6 +218,7 @@ pub async fn create_unlinks_the_expired<H: StoreHarness + ?Sized>(harness: &H) {
             [login.id],
             "{way:?}: the new session stands"
         );
+        nothing_comes_back(&bed, late, "after the acknowledgement").await;
     }
 }
 

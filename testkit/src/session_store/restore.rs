@@ -1,11 +1,12 @@
 //! Rules of bringing back what a store lost.
 
+use std::slice;
 use std::time::Duration;
 
 use ringhold_core::session::{EndReason, OnExisting, RestoreSession, SaveSession};
 use ringhold_core::{ErrorKind, Fence, SessionRecord, Version};
 
-use super::steps::{Bed, long};
+use super::steps::{Bed, long, short};
 use crate::StoreHarness;
 use crate::expect::{done, refused};
 
@@ -134,4 +135,15 @@ pub async fn restore_yields_to_others<H: StoreHarness + ?Sized>(harness: &H) {
         standing.len() == 3 && standing.contains(&session.id),
         "all three stand: {standing:?}"
     );
+
+    // Only live ones count.
+    let session = lost(&bed);
+    let expired = bed.session_of(&session.player, short()).await;
+    bed.expire(slice::from_ref(&expired)).await;
+    let restore = RestoreSession::new(session.clone(), bed.make.nonce());
+    done(
+        "a restoration beside an expired session",
+        bed.store.restore(restore).await,
+    );
+    assert_eq!(bed.ids(&session.player).await, [session.id]);
 }

@@ -186,6 +186,13 @@ pub async fn touch_answers_each<H: StoreHarness + ?Sized>(harness: &H) {
     unknown.id = bed.make.session_id(&live.player);
     let mut wrong = touch(&other);
     [wrong.fence, ..] = wrong_fences(&bed, &other);
+    for fence in wrong_fences(&bed, &other) {
+        let touched = bed.touch(other.id, fence, short()).await;
+        let owner = other.owner.clone();
+        assert_eq!(touched, Touched::Fenced { owner }, "a touch with a wrong fence");
+        bed.is_unchanged("a session that was touched with a wrong fence", &other)
+            .await;
+    }
     let touches = [
         touch(&removed),
         touch(&live),

@@ -40,6 +40,7 @@ pub(crate) struct BrokenWatch {
     queue: Arc<Queue>,
     told: u32,
     held_back: Option<Update>,
+    went_wrong: bool,
 }
 
 impl BrokenWatch {
@@ -52,6 +53,7 @@ impl BrokenWatch {
             queue,
             told: 0,
             held_back: None,
+            went_wrong: false,
         }
     }
 
@@ -71,10 +73,14 @@ impl Watch for BrokenWatch {
         self.told += 1;
         match self.fault {
             Fault::WatchStartsInTheMiddle if self.told == 1 => self.queue.next().await,
-            Fault::WatchDropsAnUpdate if self.told == 10 => self.queue.next().await,
-            Fault::WatchSwapsUpdates if self.told == 10 => {
-                self.held_back = Some(update);
-                self.queue.next().await
+            Fault::WatchDropsAnUpdate | Fault::WatchSwapsUpdates if self.told >= 10 && !self.went_wrong => {
+                // Once, as soon as one update waits behind another.
+                let Some(later) = poll_once(self.queue.next()).await else {
+                    return Ok(update);
+                };
+                self.went_wrong = true;
+                self.held_back = (self.fault == Fault::WatchSwapsUpdates).then_some(update);
+                later
             }
             Fault::WatchLosesWhatIsDropped => {
                 tokio::task::yield_now().await;

@@ -11,7 +11,7 @@ use crate::demo::audit::{Owners, by_node, moved};
 use crate::demo::crowd::Stopped;
 use crate::demo::world::{Stage, count};
 use crate::exit::Failure;
-use crate::output::grouped;
+use crate::output::counted;
 
 impl Script<'_> {
     /// Stops the players, and compares what they know with what the store has.
@@ -38,10 +38,8 @@ impl Script<'_> {
         self.report.moved_needlessly = self.moved.len() as u64;
         self.report.sessions_after = now.len() as u64;
         self.note_nodes(&now);
-        self.progress.done(format!(
-            "{} players compared with the store",
-            grouped(stopped.len() as u64)
-        ));
+        let players = counted(stopped.len() as u64, "player");
+        self.progress.done(format!("{players} compared with the store"));
         Ok(())
     }
 

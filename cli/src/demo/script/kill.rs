@@ -12,7 +12,7 @@ use crate::demo::audit::{Owners, by_node};
 use crate::demo::node::Node;
 use crate::demo::report::NodeReport;
 use crate::exit::Failure;
-use crate::output::{grouped, millis};
+use crate::output::{counted, grouped, millis};
 
 impl Script<'_> {
     /// Kills nodes, and waits until that was noticed and their players play again.
@@ -38,14 +38,12 @@ impl Script<'_> {
             .map(|node| node.name.as_str())
             .collect::<Vec<_>>()
             .join(", ");
-        self.progress.begin(
-            &format!("killed {names}; its players look for another node"),
-            None,
-        );
         self.world
             .condemn(condemned.iter().map(|node| node.address.clone()));
         let victims = self.victims();
         let players = victims.len();
+        let doing = format!("killed {names}: their players look for another node");
+        self.progress.begin(&doing, Some(players as u64));
         let at = Instant::now();
         drop(condemned);
         let (noticed, recovered) = tokio::join!(self.noticed(&killed, at), self.recovered(victims, at));
@@ -54,9 +52,9 @@ impl Script<'_> {
         self.report.recovered_ms = Some(recovered);
         self.report.players_recovered = players;
         self.progress.done(format!(
-            "killed {names}: noticed after {} ms, all {} players of it play again after {} ms",
+            "killed {names}: noticed after {} ms, {} of theirs again in play after {} ms",
             grouped(noticed),
-            grouped(players as u64),
+            counted(players as u64, "player"),
             grouped(recovered)
         ));
         Ok(killed)
@@ -98,8 +96,8 @@ impl Script<'_> {
 
     /// Waits until each of the victims had a move acknowledged by a live node.
     async fn recovered(&self, mut victims: HashSet<usize>, at: Instant) -> Result<u64, Failure> {
-        let mut last = at;
-        let what = format!("{} players of killed nodes to play again", victims.len());
+        let (mut last, all) = (at, victims.len());
+        let what = format!("{all} players of killed nodes to play again");
         self.until(&what, || {
             victims.retain(|index| {
                 let seat = &self.world.seats[*index];
@@ -108,6 +106,7 @@ impl Script<'_> {
                 last = last.max(settled.unwrap_or(at));
                 settled.is_none()
             });
+            self.progress.at((all - victims.len()) as u64);
             if victims.is_empty() {
                 return Ok(());
             }
