@@ -1,12 +1,12 @@
 //! The players that are attached to this node, and what is held of each.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use ringhold_core::session::SessionRecord;
-use ringhold_core::{Fence, NodeIncarnation, PlayerId, SessionId, Ttl, Version};
+use ringhold_core::{Fence, NodeIncarnation, Nonce, PlayerId, SessionId, Ttl, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub(crate) struct Hold {
     pub(crate) fence: Fence,
     pub(crate) version: Version,
     pub(crate) data: Bytes,
+    /// Which of this stay's changes the stored data is.
+    pub(crate) change: u64,
 }
 
 /// One attached player.
@@ -36,6 +38,11 @@ pub(crate) struct Attached {
     ended: watch::Sender<Option<SessionEvent>>,
     slot: Mutex<Option<Slot>>,
     coalescer: Mutex<Option<Arc<Coalescer>>>,
+    /// Orders the changes of the value, whichever way they are saved.
+    changes: AtomicU64,
+    /// The nonce of a claim or a restoration whose answer is not known: repeated, never redrawn.
+    asked: Mutex<Option<(NodeIncarnation, Nonce)>>,
+    due: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Attached {
@@ -45,6 +52,7 @@ impl Attached {
             fence: record.fence,
             version: record.version,
             data: record.data.clone(),
+            change: 0,
         };
         Arc::new(Self {
             id: record.id,
@@ -55,6 +63,9 @@ impl Attached {
             ended: watch::Sender::new(None),
             slot: Mutex::new(Some(slot)),
             coalescer: Mutex::default(),
+            changes: AtomicU64::new(0),
+            asked: Mutex::default(),
+            due: Mutex::default(),
         })
     }
 
@@ -69,6 +80,33 @@ impl Attached {
 
     pub(crate) fn version(&self) -> Version {
         lock(&self.hold).version
+    }
+
+    /// The number of a change that is made now.
+    pub(crate) fn next_change(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The nonce for asking the store to make `owner` the owner: the same until it has answered.
+    pub(crate) fn nonce_for(&self, owner: &NodeIncarnation) -> ringhold_core::Result<Nonce> {
+        let mut asked = lock(&self.asked);
+        if let Some((who, nonce)) = &*asked
+            && who == owner
+        {
+            return Ok(*nonce);
+        }
+        let nonce = crate::random::nonce()?;
+        *asked = Some((owner.clone(), nonce));
+        Ok(nonce)
+    }
+
+    /// Whether a claim or a restoration was asked for and its answer is not known.
+    pub(crate) fn has_asked(&self) -> bool {
+        lock(&self.asked).is_some()
+    }
+
+    pub(crate) fn answered(&self) {
+        lock(&self.asked).take();
     }
 
     /// Changes what is held, after the store has acknowledged it.
@@ -206,6 +244,10 @@ impl AttachedTable {
         }
         drop(shard);
         drop(lock(&attached.slot).take());
+        let due = lock(&attached.due).take();
+        if let Some(key) = due {
+            lock(&self.due).order.remove(&key);
+        }
     }
 
     /// Ends a stay: takes the player out and tells why. The first reason stands.
@@ -226,6 +268,9 @@ impl AttachedTable {
         due.count += 1;
         let key = (at, due.count);
         due.order.insert(key, Arc::downgrade(attached));
+        if let Some(earlier) = lock(&attached.due).replace(key) {
+            due.order.remove(&earlier);
+        }
         let is_first = due
             .order
             .first_key_value()
@@ -330,6 +375,19 @@ mod tests {
         );
         assert_eq!(table.taken(), 0);
         assert!(table.try_take(Some(1)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_gone_is_not_due() {
+        let table = AttachedTable::new();
+        for epoch in 1..=1_000 {
+            let stay = attached(&table, epoch);
+            table.insert(&stay);
+            // A third of 30 days.
+            table.schedule(&stay, Instant::now() + Duration::from_secs(864_000));
+            table.detach(&stay);
+        }
+        assert_eq!(lock(&table.due).order.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,10 +20,14 @@ pub(crate) fn since_boot() -> Option<Duration> {
     None
 }
 
-/// A moment on both clocks: its age is the greater of the two.
+/// A moment whose age counts the time that the machine slept since.
+///
+/// The time asleep is what the boot-time clock has over the monotonic one, so that simulated time
+/// stays the only time in tests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     instant: tokio::time::Instant,
+    awake: std::time::Instant,
     boot: Option<Duration>,
 }
 
@@ -31,16 +35,24 @@ impl Moment {
     pub(crate) fn now() -> Self {
         Self {
             instant: tokio::time::Instant::now(),
+            awake: std::time::Instant::now(),
             boot: since_boot(),
         }
     }
 
     pub(crate) fn age(&self) -> Duration {
-        let asleep = self
+        let since = self
             .boot
             .zip(since_boot())
             .map_or(Duration::ZERO, |(then, now)| now.saturating_sub(then));
-        self.instant.elapsed().max(asleep)
+        let asleep = since.saturating_sub(self.awake.elapsed());
+        // Two clocks that are read one after the other differ by a little.
+        let asleep = if asleep < Duration::from_millis(100) {
+            Duration::ZERO
+        } else {
+            asleep
+        };
+        self.instant.elapsed() + asleep
     }
 
     /// Whether it is not before `other`.

@@ -16,7 +16,7 @@ use crate::fleet::Fleet;
 use crate::node::Node;
 use crate::observer::{Observer, first_membership};
 use crate::shared::Shared;
-use crate::{health, heartbeat, peers, random, sweep, touch};
+use crate::{health, heartbeat, random, sweep, touch};
 
 /// Builds a [`Fleet`] or an [`Observer`]. Bad values are reported by
 /// [`join`](Self::join) and [`observe`](Self::observe).
@@ -160,6 +160,7 @@ impl FleetBuilder {
     ///
     /// # Errors
     /// - `InvalidArgument`: a bad value, no node id, or another timing than that of the fleet.
+    /// - `TooLarge`: more endpoints or labels than are allowed.
     /// - `Unavailable`: the backend did not answer for 20 s.
     pub async fn join(mut self) -> Result<Fleet> {
         if let Some(error) = self.first_error.take() {
@@ -176,13 +177,10 @@ impl FleetBuilder {
         let node = Arc::new(Node::new(Arc::clone(&shared), self.timing, session_ttl, record));
         // From here on a dropped future stops whatever was started.
         let fleet = Fleet::new(Arc::clone(&node));
-        let membership = heartbeat::register(&node, self.record).await?;
-        shared.apply([membership], Some(&node.me()))?;
-        if let Some(transport) = &shared.backend.transport {
-            node.set_serving(peers::serve(transport, &node).await?);
-        }
+        heartbeat::register(&node, self.record).await?;
+        heartbeat::serve_peers(&node).await;
         shared.events.send(FleetEvent::Registered(node.me()));
-        shared.tasks.spawn(Arc::clone(&node).serve_until_stopped());
+        shared.spawn(Arc::clone(&node).serve_until_stopped());
         spawn(&node, heartbeat::run(Arc::clone(&node)));
         spawn(&node, touch::run(Arc::clone(&node)));
         spawn(&node, sweep::run(Arc::clone(&node)));
@@ -204,9 +202,7 @@ impl FleetBuilder {
         let shared = Arc::new(Shared::new(self.backend, self.policy));
         let observer = Observer::new(Arc::clone(&shared));
         first_membership(&shared).await?;
-        shared
-            .tasks
-            .spawn(Observer::follow(Arc::clone(&shared), shared.stop.clone()));
+        shared.spawn(Observer::follow(Arc::clone(&shared), shared.stop.clone()));
         Ok(observer)
     }
 }
@@ -216,9 +212,8 @@ fn spawn(node: &Arc<Node>, task: impl Future<Output = ()> + Send + 'static) {
     let stop = node.stop.clone();
     let inner = node
         .shared
-        .tasks
         .spawn(async move { stop.run_until_cancelled(task).await.map(drop) });
-    node.shared.tasks.spawn(async move {
+    node.shared.spawn(async move {
         if let Err(error) = inner.await
             && error.is_panic()
         {

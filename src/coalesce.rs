@@ -14,7 +14,9 @@ use crate::shared::lock;
 /// Changes of one session that wait to be stored together.
 #[derive(Debug, Default)]
 pub(crate) struct Coalescer {
-    pending: Mutex<Option<Bytes>>,
+    pending: Mutex<Option<(u64, Bytes)>>,
+    /// Held from taking what is pending until it is stored.
+    pub(crate) flushing: tokio::sync::Mutex<()>,
     error: Mutex<Option<Error>>,
     wake: Notify,
     closed: CancellationToken,
@@ -22,13 +24,19 @@ pub(crate) struct Coalescer {
 
 impl Coalescer {
     /// The newest value; what was put before and is not yet stored need not be.
-    pub(crate) fn put(&self, data: Bytes) {
-        *lock(&self.pending) = Some(data);
+    pub(crate) fn put(&self, change: u64, data: Bytes) {
+        *lock(&self.pending) = Some((change, data));
+        self.wake.notify_one();
+    }
+
+    /// Puts back what could not be stored, unless there is something newer.
+    pub(crate) fn put_back(&self, change: u64, data: Bytes) {
+        lock(&self.pending).get_or_insert((change, data));
         self.wake.notify_one();
     }
 
     /// Takes back what was put and is not yet on its way.
-    pub(crate) fn take(&self) -> Option<Bytes> {
+    pub(crate) fn take(&self) -> Option<(u64, Bytes)> {
         lock(&self.pending).take()
     }
 

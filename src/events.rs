@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// How many events a listener may be behind before it misses some.
-const BACKLOG: usize = 4_096;
+const BACKLOG: usize = 1_024;
 
 /// Why a node must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub enum SessionEvent {
         by: Option<NodeIncarnation>,
     },
     /// This node no longer holds the session: its lease was lost and another node has claimed the
-    /// player, an operator removed the session, or this node left. End the connection.
+    /// player, an operator removed the session, or this node has left or stopped. End the connection.
     Fenced,
     /// The session expired.
     Expired,
@@ -101,7 +101,7 @@ pub struct Events {
 impl Events {
     /// The next event; `None` when the fleet has stopped and everything was told.
     ///
-    /// A listener that falls 4,096 events behind is told [`FleetEvent::Missed`] and goes on with
+    /// A listener that falls 1,024 events behind is told [`FleetEvent::Missed`] and goes on with
     /// the oldest event that is still there.
     ///
     /// # Cancel safety

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::events::{FencedReason, SessionEvent};
 use crate::login::{Login, LoginOptions};
-use crate::node::{Node, NodeStatus};
+use crate::node::{Node, NodeStatus, not_attached};
 use crate::observer::Observer;
 use crate::{login, random, retry, save};
 
@@ -101,18 +101,23 @@ impl Fleet {
     /// - The node that held it has left: this node claims it, `Here` with the saved value. A node
     ///   that died is known to have left once its lease has lapsed; until then it is `Elsewhere`.
     ///
-    /// One round trip to the store, two for a claim.
+    /// One round trip to the store, two for a claim or a resume, one more when this node is full
+    /// or draining; and a renewal when the view is too old to tell that an owner has left.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a session behind that lives to its deadline; the next login
-    /// of the player takes it over.
+    /// Dropping the future may leave a session of this node behind that lives to its deadline. The
+    /// player's next login here takes it over; other nodes send the player here.
     ///
     /// # Errors
     /// - `NotFound`: the session that the player wanted to resume has ended.
-    /// - `Overloaded`: this node is full.
+    /// - `Overloaded`: this node is full, draining or of weight 0, or 16 other logins of the player
+    ///   were faster one after the other.
     /// - `Unavailable`: no answer for 20 s, or this node is [detached](NodeStatus::Detached) or has
     ///   stopped.
-    /// - `Corrupt`: the stored value is no `T`. The session stays as it is.
+    /// - `Fenced`: another login of the player ended this one before its answer came.
+    /// - `Corrupt`: the stored value is no `T`. The data stays as it is; a connection that held the
+    ///   session here was displaced all the same.
+    /// - `TooLarge`: `T::default()` encodes to more than the limit.
     pub async fn login<T>(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<T>>
     where
         T: Serialize + DeserializeOwned + Default,
@@ -132,14 +137,16 @@ impl Fleet {
     /// the backend has it. Id and incarnation stay.
     ///
     /// # Errors
-    /// `Unavailable` when the lease cannot be renewed for 20 s; the change is tried again with
-    /// every renewal.
+    /// `Unavailable` when the lease cannot be renewed for 20 s (the change is tried again with every
+    /// renewal), and at once when this node has stopped.
     pub async fn update(&self, change: impl FnOnce(&mut NodeRecord)) -> Result<()> {
+        let _one_at_a_time = self.node.updating.lock().await;
+        if matches!(self.status(), NodeStatus::Fenced | NodeStatus::Left) {
+            return Err(not_attached("update", &self.node));
+        }
         let mut record = NodeRecord::clone(&self.node.record());
-        let (id, incarnation) = (record.id.clone(), record.incarnation);
         change(&mut record);
-        (record.id, record.incarnation) = (id, incarnation);
-        self.node.set_record(Arc::new(record));
+        self.node.set_record(record);
         self.node.contact.renewed_from_now(retry::OVERALL_DEADLINE).await
     }
 
@@ -149,25 +156,35 @@ impl Fleet {
     /// # Errors
     /// `Unavailable` after 20 s without an answer; the lease then lapses by itself.
     pub async fn leave(&self) -> Result<()> {
-        if !self.node.set_status(NodeStatus::Left) {
+        // A repetition goes on where one that failed or was dropped has stopped.
+        let mut left = self.node.left.lock().await;
+        self.node.set_status(NodeStatus::Left);
+        if *left || *self.node.status.borrow() == NodeStatus::Fenced {
             return Ok(());
         }
         let mut saving = JoinSet::new();
         for attached in self.node.attached.all() {
-            if let Some(coalescer) = attached.coalescer() {
-                let node = Arc::clone(&self.node);
-                saving.spawn(async move { save::flush(&node, &attached, &coalescer).await });
-            }
+            let node = Arc::clone(&self.node);
+            saving.spawn(async move {
+                if let Some(coalescer) = attached.coalescer() {
+                    save::flush(&node, &attached, &coalescer).await;
+                }
+                // What is on its way comes first.
+                let _ = tokio::time::timeout(retry::OVERALL_DEADLINE, attached.lane.lock()).await;
+            });
         }
         saving.join_all().await;
         self.node.end_everybody(&SessionEvent::Fenced);
-        self.node.stop.cancel();
+        if !self.node.stop.is_cancelled() {
+            self.node.stop.cancel();
+            // The observer goes on: it now follows the watch.
+            let observe = Observer::follow(Arc::clone(&self.node.shared), self.node.shared.stop.clone());
+            self.node.shared.spawn(observe);
+        }
         let request = LeaveFleet::new(self.node.me(), random::operation()?);
         let discovery = &self.node.backend().discovery;
         retry::until_deadline("leave", || discovery.leave(request.clone())).await?;
-        // The observer goes on: it now follows the watch.
-        let observe = Observer::follow(Arc::clone(&self.node.shared), self.node.shared.stop.clone());
-        self.node.shared.tasks.spawn(observe);
+        *left = true;
         Ok(())
     }
 
@@ -175,7 +192,9 @@ impl Fleet {
     ///
     /// [`FencedReason::Superseded`]: another process runs under this node's id; end this one.
     /// [`FencedReason::SessionsClaimed`]: the lease was lost and others took players over; those
-    /// sessions were told. The node has registered again and goes on.
+    /// sessions were told. The node has registered again and goes on, so this is no signal to end a
+    /// server loop; wait for [`NodeStatus::Fenced`] with
+    /// [`wait_for_status`](Self::wait_for_status) for that.
     ///
     /// # Cancel safety
     /// Cancel safe. Once resolved, it resolves at once.

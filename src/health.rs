@@ -57,7 +57,14 @@ pub(crate) async fn run(node: Arc<Node>, check: Arc<dyn HealthCheck>) {
             continue;
         }
         let watched = watched(&node);
-        known.retain(|name, _| watched.iter().any(|record| record.node() == *name));
+        known.retain(|name, record| {
+            let stays = watched.iter().any(|watched| watched.node() == *name);
+            if !stays && record.suspect {
+                // Nobody here looks at it any more, so nothing is known against it.
+                node.shared.note_reachable(name, true, Some(&node.me()));
+            }
+            stays
+        });
         let mut probes = JoinSet::new();
         for record in watched {
             let check = Arc::clone(&check);

@@ -14,7 +14,8 @@ use crate::boottime::Moment;
 use crate::events::FleetEvent;
 use crate::node::{Node, NodeStatus};
 use crate::save::{self, Kept};
-use crate::{FencedReason, random, retry};
+use crate::shared::lock;
+use crate::{FencedReason, peers, random, retry};
 
 /// The least time that one renewal gets.
 const ATTEMPT_MIN: Duration = Duration::from_millis(250);
@@ -35,6 +36,13 @@ pub(crate) async fn run(node: Arc<Node>) {
         pause = match renew(&node).await {
             Ok(next) => next,
             Err(error) => match error.kind() {
+                ErrorKind::Superseded if is_our_registration(&node).await => {
+                    detach(&node);
+                    match register_again(&node).await {
+                        Ok(()) => random::jittered(heartbeat, 80, 100),
+                        Err(_) => heartbeat / 4,
+                    }
+                }
                 ErrorKind::Superseded => {
                     tracing::error!(node = %node.me(), "superseded: a newer process runs under this node's id");
                     return node.superseded();
@@ -56,6 +64,21 @@ pub(crate) async fn run(node: Arc<Node>) {
                 }
             },
         };
+    }
+}
+
+/// Whether the run that superseded this one is what a registration of our own made whose answer was lost.
+async fn is_our_registration(node: &Node) -> bool {
+    let Some(nonce) = *lock(&node.registering) else {
+        return false;
+    };
+    let id = node.me().node;
+    let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
+    match within(limit, node.backend().discovery.members()).await {
+        Ok(members) => members
+            .get(&id)
+            .is_none_or(|member| member.record.incarnation.nonce == nonce),
+        Err(_) => false,
     }
 }
 
@@ -83,8 +106,9 @@ fn reattach(node: &Node) {
 
 /// One renewal, and what follows from its answer. Answers when to renew again.
 async fn renew(node: &Arc<Node>) -> Result<Duration> {
-    let record = node.record();
+    // Before the record is read, so that who waits for a renewal that was sent later sees it in there.
     let sent = Moment::now();
+    let record = node.record();
     let load = Load::new(node.attached.taken());
     let mut request = RenewLease::new(record.node(), node.shared.revision(), load, random::operation()?);
     if node
@@ -94,8 +118,7 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     {
         request = request.with_record(Arc::clone(&record));
     }
-    let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
-    let renewed = within(limit, node.backend().discovery.renew(request)).await?;
+    let renewed = within(attempt_limit(node), node.backend().discovery.renew(request)).await?;
     let Renewed {
         changes,
         next_lapse,
@@ -106,6 +129,18 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     node.contact.acknowledged(sent, record);
     reattach(node);
     Ok(next_renewal(node, next_lapse))
+}
+
+/// How long one renewal may take: a heartbeat, and not past the hard deadline, where the node has to
+/// know that it is detached.
+fn attempt_limit(node: &Node) -> Duration {
+    let left = node.timing.hard().saturating_sub(node.contact.age());
+    let limit = node.timing.heartbeat();
+    if left.is_zero() {
+        limit.max(ATTEMPT_MIN)
+    } else {
+        limit.min(left).max(ATTEMPT_MIN)
+    }
 }
 
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -149,7 +184,7 @@ async fn take_in(
         tracing::warn!(node = %dead, "a node that was known to be dead is a member again; evicting it");
         let request = EvictNode::new(dead, random::operation()?);
         let node = Arc::clone(node);
-        node.clone().shared.tasks.spawn(async move {
+        node.clone().shared.spawn(async move {
             let evict = || node.backend().discovery.evict(request.clone());
             if let Err(error) = retry::within(node.timing.lease(), "evict", evict).await {
                 tracing::warn!(%error, "cannot evict a node that was known to be dead");
@@ -161,7 +196,10 @@ async fn take_in(
 
 /// The next heartbeat, or sooner where a lease is about to lapse, so that a death is seen on time.
 fn next_renewal(node: &Node, next_lapse: Option<Duration>) -> Duration {
-    let heartbeat = random::jittered(node.timing.heartbeat(), 80, 100);
+    // With a lease of three heartbeats the hard deadline is one heartbeat after the last renewal was
+    // sent: the next one has to be back by then.
+    let period = node.timing.heartbeat().min(node.timing.hard() * 3 / 4);
+    let heartbeat = random::jittered(period, 80, 100);
     let Some(lapse) = next_lapse else { return heartbeat };
     let nodes = node.shared.view.with(|view| view.nodes().len());
     if nodes > LAPSE_WATCHERS_ALL && random::quick() % (nodes as u64) >= 4 {
@@ -177,20 +215,21 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
     let mut record = NodeRecord::clone(&node.record());
     record.incarnation = Incarnation {
         number: record.incarnation.number,
-        nonce: random::nonce()?,
+        nonce: match *lock(&node.registering) {
+            Some(nonce) => nonce,
+            None => random::nonce()?,
+        },
     };
-    let membership = register(node, record).await?;
-    node.shared.apply([membership], Some(&node.me()))?;
+    *lock(&node.registering) = Some(record.incarnation.nonce);
+    register(node, record).await?;
+    *lock(&node.registering) = None;
     let me = node.me();
-    if let Some(transport) = &node.backend().transport {
-        let serving = crate::peers::serve(transport, node).await?;
-        node.set_serving(serving);
-    }
+    serve_peers(node).await;
     node.shared.events.send(FleetEvent::Registered(me.clone()));
     reattach(node);
     let players = node.attached.all();
     let node = Arc::clone(node);
-    node.clone().shared.tasks.spawn(async move {
+    node.clone().shared.spawn(async move {
         let mut lost = 0;
         for attached in players {
             // Who is not reached now is claimed by the next touch.
@@ -209,15 +248,33 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
     Ok(())
 }
 
+/// Serves calls of other nodes under the present name. Without it displaced players are told later,
+/// by their touch: no reason not to run.
+pub(crate) async fn serve_peers(node: &Arc<Node>) {
+    let Some(transport) = &node.backend().transport else {
+        return;
+    };
+    match peers::serve(transport, node).await {
+        Ok(guard) => node.set_serving(guard),
+        Err(error) => tracing::warn!(%error, "cannot serve calls of other nodes"),
+    }
+}
+
 /// Registers `record` and sets it, with the incarnation that the store gave, as this node's.
-pub(crate) async fn register(node: &Node, mut record: NodeRecord) -> Result<Update> {
+pub(crate) async fn register(node: &Node, mut record: NodeRecord) -> Result<()> {
     let request = RegisterNode::new(record.clone(), node.timing);
-    let sent = Moment::now();
+    let mut sent = Moment::now();
     let discovery = &node.backend().discovery;
-    let registered = retry::until_deadline("join", || discovery.register(request.clone())).await?;
+    let registered = retry::until_deadline("join", || {
+        sent = Moment::now();
+        discovery.register(request.clone())
+    })
+    .await?;
     record.incarnation = registered.incarnation;
-    let record = Arc::new(record);
-    node.set_record(Arc::clone(&record));
-    node.contact.acknowledged(sent, record);
-    Ok(Update::Reset(registered.membership))
+    node.set_incarnation(registered.incarnation);
+    // The view first: who sees the contact relies on it.
+    node.shared
+        .apply([Update::Reset(registered.membership)], Some(&node.me()))?;
+    node.contact.acknowledged(sent, Arc::new(record));
+    Ok(())
 }

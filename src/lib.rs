@@ -13,6 +13,7 @@ mod heartbeat;
 mod login;
 mod node;
 mod observer;
+mod obtain;
 mod open;
 mod peers;
 mod random;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ringhold_core::transport::ServeGuard;
-use ringhold_core::{Backend, Error, ErrorKind, NodeIncarnation, NodeRecord, Timing, Ttl};
+use ringhold_core::{Backend, Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Timing, Ttl};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,12 @@ pub(crate) struct Node {
     pub(crate) stop: CancellationToken,
     record: Mutex<Arc<NodeRecord>>,
     serving: Mutex<Option<ServeGuard>>,
+    /// The nonce of a registration whose answer is not known.
+    pub(crate) registering: Mutex<Option<ringhold_core::Nonce>>,
+    /// Whether the goodbye was said; one at a time says it.
+    pub(crate) left: tokio::sync::Mutex<bool>,
+    /// Held by one change of the record at a time.
+    pub(crate) updating: tokio::sync::Mutex<()>,
 }
 
 impl Node {
@@ -61,6 +67,9 @@ impl Node {
             stop,
             record: Mutex::new(record),
             serving: Mutex::new(None),
+            registering: Mutex::default(),
+            left: tokio::sync::Mutex::new(false),
+            updating: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -68,8 +77,17 @@ impl Node {
         Arc::clone(&lock(&self.record))
     }
 
-    pub(crate) fn set_record(&self, record: Arc<NodeRecord>) {
-        *lock(&self.record) = record;
+    /// Sets what the application may change; who the node is stays.
+    pub(crate) fn set_record(&self, mut record: NodeRecord) {
+        let mut current = lock(&self.record);
+        (record.id, record.incarnation) = (current.id.clone(), current.incarnation);
+        *current = Arc::new(record);
+    }
+
+    /// Sets who the node is; what the application may have changed meanwhile stays.
+    pub(crate) fn set_incarnation(&self, incarnation: Incarnation) {
+        let mut current = lock(&self.record);
+        Arc::make_mut(&mut current).incarnation = incarnation;
     }
 
     /// Who this node is now.
@@ -78,7 +96,9 @@ impl Node {
     }
 
     pub(crate) fn set_serving(&self, guard: ServeGuard) {
-        *lock(&self.serving) = Some(guard);
+        let mut serving = lock(&self.serving);
+        // A node that stopped meanwhile serves nobody.
+        *serving = (!self.stop.is_cancelled()).then_some(guard);
     }
 
     /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
@@ -123,9 +143,12 @@ impl Node {
 
     pub(crate) fn fence(&self, reason: FencedReason) {
         self.fenced.send_if_modified(|fenced| {
-            let first = fenced.is_none();
-            fenced.get_or_insert(reason);
-            first
+            // What ends the node outweighs what it lost.
+            let tells = fenced.is_none() || reason == FencedReason::Superseded;
+            if tells {
+                *fenced = Some(reason);
+            }
+            tells
         });
         self.shared.events.send(FleetEvent::Fenced(reason));
     }
@@ -136,6 +159,11 @@ impl Node {
         self.end_everybody(&SessionEvent::Fenced);
         self.fence(FencedReason::Superseded);
         self.stop.cancel();
+        // The observer goes on.
+        self.shared.spawn(crate::observer::Observer::follow(
+            Arc::clone(&self.shared),
+            self.shared.stop.clone(),
+        ));
     }
 
     pub(crate) fn backend(&self) -> &Backend {

@@ -7,10 +7,10 @@ use ringhold_core::policy::Candidates;
 use ringhold_core::published::Reader;
 use ringhold_core::view::{PlaceRequest, Reservation};
 use ringhold_core::{
-    Backend, Error, ErrorKind, Membership, NodeIncarnation, NodeRecord, PlayerId, Result, SessionRecord,
-    Update, View,
+    Backend, Error, ErrorKind, Membership, NodeIncarnation, NodeRecord, PlayerId, Result, Revision,
+    SessionRecord, Timing, Update, View,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::events::{Events, FleetEvent, call_with_each};
@@ -134,8 +134,11 @@ impl Observer {
     /// Calls `callback` with every event from now on, in order, one at a time, on a thread that
     /// may block. It never holds up the fleet: one that is too slow is told what it missed. A
     /// panic ends that call alone.
+    ///
+    /// What the callback captures lives as long as the fleet runs: a clone of this handle, or of
+    /// the fleet's, in there keeps it running for ever.
     pub fn on_event(&self, callback: impl FnMut(FleetEvent) + Send + 'static) {
-        self.shared.tasks.spawn(call_with_each(self.events(), callback));
+        drop(self.shared.spawn(call_with_each(self.events(), callback)));
     }
 
     /// Waits until a view satisfies `condition`, and answers that view.
@@ -177,10 +180,27 @@ impl Observer {
 }
 
 async fn follow_once(shared: &Shared) -> Result<()> {
-    let mut watch = shared.backend.discovery.watch(None).await?;
+    let discovery = &shared.backend.discovery;
+    let known = Some(shared.revision()).filter(|revision| *revision != Revision::default());
+    let mut watch = discovery.watch(known).await?;
+    let mut period = Timing::default().heartbeat();
+    let mut poll = Box::pin(sleep(period));
     loop {
-        let update = watch.next().await?;
-        shared.apply([update], None)?;
+        tokio::select! {
+            update = watch.next() => drop(shared.apply([update?], None)?),
+            () = &mut poll => {
+                // The look moves the lease clock on, so that a fleet that is dead as a whole shows.
+                if let Ok(Ok(membership)) = timeout(period, discovery.members()).await
+                    && membership.revision == shared.revision()
+                {
+                    shared.apply([Update::Reset(membership)], None)?;
+                }
+                if let Ok(Ok(Some(timing))) = timeout(period, discovery.timing()).await {
+                    period = timing.heartbeat();
+                }
+                poll = Box::pin(sleep(random::jittered(period, 80, 100)));
+            }
+        }
     }
 }
 

@@ -121,9 +121,9 @@ fn bad(context: String) -> Error {
 
 #[cfg(feature = "memory")]
 fn memory(url: &Url) -> Result<Backend> {
-    if url.has_host() || !matches!(url.path(), "" | "/") {
+    if url.has_host() || !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return Err(bad(
-            "memory: takes no host and no path; write memory:?fleet=arena".to_owned(),
+            "memory: takes no host, no path and no fragment; write memory:?fleet=arena".to_owned(),
         ));
     }
     let Common { fleet, limits } = Common::parse(url)?;
@@ -166,6 +166,7 @@ mod tests {
             "memory:?data_bytes_max=99999999",
             "memory://host?fleet=a",
             "memory:/path",
+            "memory:#fleet=arena",
         ] {
             assert_eq!(kind(bad).await, ErrorKind::InvalidArgument, "{bad}");
         }

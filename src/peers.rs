@@ -93,7 +93,7 @@ pub(crate) fn tell_displaced(node: &Arc<Node>, displaced: Vec<Displaced>) {
         };
         let fleet = node.backend().fleet.clone();
         let request = PeerRequest::new(fleet, hold.owner, view.revision(), body).from(me.clone());
-        node.shared.tasks.spawn(async move {
+        node.shared.spawn(async move {
             if !matches!(timeout(DEADLINE, transport.call(&record, request)).await, Ok(Ok(_))) {
                 tracing::debug!(node = %record.id, "a displaced hold could not be told; its next touch tells");
             }

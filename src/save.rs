@@ -24,8 +24,10 @@ use crate::{random, retry};
 pub(crate) enum Kept {
     /// It is this node's, under a new fence.
     Yes,
-    /// It is somebody else's, or has ended; the player was told.
+    /// It is another node's; the player was told.
     Lost,
+    /// The stay ended otherwise: closed, displaced by a later login here, or ended in the store.
+    Ended,
     /// The store did not answer.
     Unknown,
 }
@@ -41,19 +43,45 @@ pub(crate) fn ended_error(operation: &'static str, event: &SessionEvent) -> Erro
 
 /// Writes `data`. Runs to its end even when the caller stops waiting, so that the version that is
 /// held stays the version that is stored.
-pub(crate) async fn save(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -> Result<Saved> {
+pub(crate) async fn save(
+    node: &Arc<Node>,
+    attached: &Arc<Attached>,
+    change: u64,
+    data: Bytes,
+) -> Result<Saved> {
     let (node, attached) = (Arc::clone(node), Arc::clone(attached));
-    let task = node.shared.tasks.spawn({
+    let task = node.shared.spawn({
         let node = Arc::clone(&node);
-        async move { save_in_lane(&node, &attached, data).await }
+        async move {
+            let saving = save_in_lane(&node, &attached, change, data);
+            timeout(retry::OVERALL_DEADLINE, saving)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Unavailable,
+                        "save",
+                        "no answer in time; the save may have happened",
+                    ))
+                })
+        }
     });
     task.await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Unavailable, "save", "the runtime is shutting down").with_source(error))
+        let context = if error.is_panic() {
+            "the adapter panicked"
+        } else {
+            "the runtime is shutting down"
+        };
+        Err(Error::new(ErrorKind::Unavailable, "save", context).with_source(error))
     })
 }
 
-async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -> Result<Saved> {
+async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, change: u64, data: Bytes) -> Result<Saved> {
     let _lane = attached.lane.lock().await;
+    let stored = attached.hold();
+    if stored.change > change {
+        // A later value is stored already.
+        return Ok(Saved::new(stored.version, 0));
+    }
     let store = &node.shared.backend.sessions;
     let operation = random::operation()?;
     let mut adopted = false;
@@ -73,13 +101,20 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
         let answer = retry::until_deadline("save", || store.save(request.clone())).await;
         match answer {
             Ok(saved) => {
-                attached.acknowledged(|hold| (hold.version, hold.data) = (saved.version, data));
+                attached.acknowledged(|hold| {
+                    (hold.version, hold.data, hold.change) = (saved.version, data, change);
+                });
                 return Ok(saved);
             }
             // Only the holder of the fence writes, so a version that is not known here is that of a
             // save of our own whose answer was lost for good.
             Err(error) if error.kind() == ErrorKind::VersionConflict && !adopted => {
-                let found = retry::until_deadline("save", || store.get(&attached.id)).await?;
+                let mut found = retry::until_deadline("save", || store.get(&attached.id)).await?;
+                if found.is_none() {
+                    // Expired and not yet swept: a touch brings it back.
+                    ask_why(node, attached).await;
+                    found = retry::until_deadline("save", || store.get(&attached.id)).await?;
+                }
                 let Some(found) = found.filter(|found| found.fence == hold.fence) else {
                     return Err(error);
                 };
@@ -87,8 +122,13 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
                 adopted = true;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if restore_in_lane(node, attached, node.me()).await != Kept::Yes {
-                    return Err(error);
+                match restore_in_lane(node, attached, node.me()).await {
+                    Kept::Yes => {}
+                    Kept::Lost | Kept::Ended => {
+                        let event = attached.ended().unwrap_or(SessionEvent::Fenced);
+                        return Err(ended_error("save", &event));
+                    }
+                    Kept::Unknown => return Err(error),
                 }
             }
             Err(error) => {
@@ -105,27 +145,38 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, data: Bytes) -
 pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
     let _lane = attached.lane.lock().await;
     if attached.ended().is_some() {
-        return Kept::Lost;
+        return Kept::Ended;
     }
-    let Ok(nonce) = random::nonce() else {
+    let Ok(nonce) = attached.nonce_for(&owner) else {
         return Kept::Unknown;
     };
     let request = ClaimSession::new(attached.id, attached.fence(), owner.clone(), nonce, attached.ttl);
-    match node.shared.backend.sessions.claim(request).await {
+    match in_time("claim", node.backend().sessions.claim(request)).await {
         Ok(claimed) => {
+            attached.answered();
             attached.acknowledged(|hold| (hold.owner, hold.fence) = (owner, claimed.session.fence));
             Kept::Yes
         }
-        Err(error) if error.kind() == ErrorKind::Fenced => {
-            node.attached.end(attached, SessionEvent::Fenced);
-            Kept::Lost
-        }
+        Err(error) if error.kind() == ErrorKind::Fenced => fenced_by(node, attached).await,
         Err(error) if error.kind() == ErrorKind::NotFound => restore_in_lane(node, attached, owner).await,
         Err(error) => {
             tracing::warn!(session = ?attached.id, %error, "cannot claim a session of the last incarnation yet");
             Kept::Unknown
         }
     }
+}
+
+/// Tells a player whose claim was fenced what happened, and whether another node has the session.
+async fn fenced_by(node: &Arc<Node>, attached: &Arc<Attached>) -> Kept {
+    let found = in_time("claim", node.backend().sessions.get(&attached.id)).await;
+    let owner = found.ok().flatten().map(|session| session.owner);
+    if owner.as_ref().is_some_and(|owner| owner.node == node.me().node) {
+        // A later login of the player, on this very node.
+        node.attached.end(attached, SessionEvent::Displaced { by: owner });
+        return Kept::Ended;
+    }
+    node.attached.end(attached, SessionEvent::Fenced);
+    if owner.is_some() { Kept::Lost } else { Kept::Ended }
 }
 
 /// Brings a session back that the store lost in a failover.
@@ -135,16 +186,22 @@ pub(crate) async fn restore(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
 }
 
 async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
-    let Ok(nonce) = random::nonce() else {
+    if attached.ended().is_some() {
+        return Kept::Ended;
+    }
+    let Ok(nonce) = attached.nonce_for(&owner) else {
         return Kept::Unknown;
     };
     let request = RestoreSession::new(attached.record(owner.clone()), nonce);
-    match node.shared.backend.sessions.restore(request).await {
+    match in_time("restore", node.backend().sessions.restore(request)).await {
         Ok(restored) => {
             tracing::info!(session = ?attached.id, "restored a session that the store had lost");
+            attached.answered();
             attached.acknowledged(|hold| {
-                (hold.owner, hold.fence, hold.version) =
-                    (owner, restored.session.fence, restored.session.version);
+                hold.owner = owner;
+                hold.fence = restored.session.fence;
+                hold.version = restored.session.version;
+                hold.data = restored.session.data;
             });
             Kept::Yes
         }
@@ -159,6 +216,13 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
     }
 }
 
+/// One attempt, which takes the lane no longer than a touch takes.
+async fn in_time<T>(operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(TOUCH_DEADLINE, call)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, operation, "no answer")))
+}
+
 /// Ends a session for good.
 pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result<()> {
     let _lane = attached.lane.lock().await;
@@ -171,7 +235,8 @@ pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         // What the store has lost is as closed as what it removed.
         _ => {
-            node.attached.detach(attached);
+            // Whatever still looks at this stay, such as a touch on its way, finds that it is over.
+            node.attached.end(attached, SessionEvent::Fenced);
             Ok(())
         }
     }
@@ -210,7 +275,7 @@ pub(crate) fn coalesce(node: &Arc<Node>, attached: &Arc<Attached>, period: Durat
     let coalescer = Arc::new(Coalescer::default());
     attached.set_coalescer(Arc::clone(&coalescer));
     let (node, attached, saved) = (Arc::clone(node), Arc::clone(attached), Arc::clone(&coalescer));
-    node.clone().shared.tasks.spawn(async move {
+    node.clone().shared.spawn(async move {
         loop {
             saved.woken().await;
             if !saved.is_closed() {
@@ -227,10 +292,14 @@ pub(crate) fn coalesce(node: &Arc<Node>, attached: &Arc<Attached>, period: Durat
 
 /// Stores what is pending now.
 pub(crate) async fn flush(node: &Arc<Node>, attached: &Arc<Attached>, coalescer: &Coalescer) {
-    if let Some(data) = coalescer.take()
-        && let Err(error) = save(node, attached, data).await
+    let _flushing = coalescer.flushing.lock().await;
+    if let Some((change, data)) = coalescer.take()
+        && let Err(error) = save(node, attached, change, data.clone()).await
     {
         tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
+        if error.is_retryable() && attached.ended().is_none() {
+            coalescer.put_back(change, data);
+        }
         coalescer.put_error(error);
     }
 }

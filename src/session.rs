@@ -105,17 +105,19 @@ impl<T> Session<T> {
     /// - `Unavailable`: no answer for 20 s. The save may have happened.
     pub async fn save(&mut self) -> Result<Saved> {
         let data = (self.codec.encode)(&self.value)?;
+        let change = self.attached.next_change();
         if let Some(coalescer) = &self.coalescer {
             coalescer.take();
         }
-        save::save(&self.node, &self.attached, data).await
+        save::save(&self.node, &self.attached, change, data).await
     }
 
-    /// From now on stores changes by itself, at most once in `period`: a change waits for the rest
-    /// of its period, and later ones join it. A crash of this process loses at most the changes of
-    /// one period and of the save that is on its way. Dropping the handle stores what is pending.
+    /// From now on stores changes by itself: `period` after a change its value is stored, with all
+    /// later changes in it. A crash of this process loses at most the changes of one period and of
+    /// the save that is on its way. Dropping the handle stores what is pending. While the store is
+    /// away it is tried again; the newest value is kept.
     ///
-    /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
+    /// Each change encodes the value once. Errors are logged and kept for [`take_save_error`](Self::take_save_error).
     pub fn save_every(&mut self, period: Duration) {
         let coalescer = save::coalesce(&self.node, &self.attached, period);
         if let Some(earlier) = self.coalescer.replace(coalescer) {
@@ -135,10 +137,15 @@ impl<T> Session<T> {
     /// Cancel safe: no event is lost.
     pub async fn event(&mut self) -> SessionEvent {
         let mut ended = self.attached.watch_end();
-        match ended.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(event)) => event.clone(),
+        tokio::select! {
+            biased;
             // The sender lives in `self.attached`.
-            _ => SessionEvent::Fenced,
+            ended = ended.wait_for(Option::is_some) => match ended.as_deref() {
+                Ok(Some(event)) => event.clone(),
+                _ => SessionEvent::Fenced,
+            },
+            // Nobody keeps the session alive any more.
+            () = self.node.stop.cancelled() => SessionEvent::Fenced,
         }
     }
 
@@ -158,7 +165,7 @@ impl<T> Session<T> {
     fn changed(&self) {
         let Some(coalescer) = &self.coalescer else { return };
         match (self.codec.encode)(&self.value) {
-            Ok(data) => coalescer.put(data),
+            Ok(data) => coalescer.put(self.attached.next_change(), data),
             Err(error) => coalescer.put_error(error),
         }
     }

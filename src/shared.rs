@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ringhold_core::membership::{LeftReason, Member, Membership, Update};
 use ringhold_core::published::Published;
 use ringhold_core::{Backend, BalancingPolicy, NodeIncarnation, NodeRecord, Result, Revision, View};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +29,9 @@ pub(crate) struct Shared {
     pub(crate) events: EventSender,
     /// Ends all tasks.
     pub(crate) stop: CancellationToken,
-    pub(crate) tasks: TaskTracker,
+    tasks: TaskTracker,
+    /// Where the tasks run, whoever starts them.
+    runtime: Handle,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
 }
@@ -49,9 +53,18 @@ impl Shared {
             events: EventSender::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
         }
+    }
+
+    /// Starts a task of this fleet.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn_on(task, &self.runtime)
     }
 
     /// The resume point of this membership.
@@ -62,6 +75,17 @@ impl Shared {
     /// Whether this run of this node was seen to leave. Dead is for ever.
     pub(crate) fn has_departed(&self, node: &NodeIncarnation) -> bool {
         lock(&self.writer).departed.contains(node)
+    }
+
+    /// Whether this run of this node is a member, or may be one whose record cannot be read here.
+    pub(crate) fn is_member(&self, node: &NodeIncarnation) -> bool {
+        let writer = lock(&self.writer);
+        writer.membership.contains(node)
+            || writer
+                .membership
+                .unreadable
+                .iter()
+                .any(|member| member.id == node.node)
     }
 
     /// A receiver that is woken at every published view.
@@ -104,10 +128,10 @@ impl Shared {
             self.publish(&mut writer, own, &mut events);
         }
         let returned = writer.departed.among(&writer.membership);
-        drop(writer);
         for event in events {
             self.events.send(event);
         }
+        drop(writer);
         outcome.map(|()| returned)
     }
 
@@ -128,10 +152,10 @@ impl Shared {
         if changed {
             self.publish(&mut writer, own, &mut events);
         }
-        drop(writer);
         for event in events {
             self.events.send(event);
         }
+        drop(writer);
     }
 
     /// Publishes the view of the writer's membership. The lock is held so that views are published
@@ -160,14 +184,22 @@ impl Shared {
 fn tell(update: &Update, known: Option<&Membership>, departed: &mut Departed, events: &mut Vec<FleetEvent>) {
     match update {
         Update::Reset(membership) => {
-            let known = known.map_or(&[][..], |known| &known.members);
-            for member in known.iter().filter(|member| !membership.contains(&member.node())) {
+            let is_gone = |member: &&Member| {
+                // One that cannot be read here is live.
+                !membership.contains(&member.node())
+                    && !membership
+                        .unreadable
+                        .iter()
+                        .any(|unreadable| unreadable.id == member.record.id)
+            };
+            for member in known.iter().flat_map(|known| &known.members).filter(is_gone) {
                 left(member.node(), None, departed, events);
             }
             for member in &membership.members {
-                match known.iter().find(|known| known.node() == member.node()) {
+                let before = known.and_then(|known| known.get(&member.record.id));
+                match before.filter(|before| before.record.incarnation == member.record.incarnation) {
                     None => events.push(FleetEvent::Joined(Arc::clone(&member.record))),
-                    Some(known) if known.record != member.record => {
+                    Some(before) if before.record != member.record => {
                         events.push(FleetEvent::Changed(Arc::clone(&member.record)));
                     }
                     Some(_) => {}
@@ -283,8 +315,8 @@ mod tests {
         assert_eq!(told, ["+a", "+b", "-a", "+a"]);
     }
 
-    #[test]
-    fn the_unreachable_are_suspect_until_reached() {
+    #[tokio::test]
+    async fn the_unreachable_are_suspect_until_reached() {
         let shared = shared();
         let node = record("a", 1).node();
         shared.apply([reset(1, &[record("a", 1)])], None).unwrap();
@@ -296,8 +328,8 @@ mod tests {
         assert_eq!(shared.view.latest().nodes().len(), 1);
     }
 
-    #[test]
-    fn a_gap_is_reported_and_publishes_what_came_before() {
+    #[tokio::test]
+    async fn a_gap_is_reported_and_publishes_what_came_before() {
         let shared = shared();
         let joined = |number, id| Update::Joined {
             revision: Revision::new(number, 5),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::session::{AckExpired, TakeExpired};
-use ringhold_core::{ErrorKind, Partition, Result, Ring};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use ringhold_core::{Error, ErrorKind, Partition, Result, Ring};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::events::FleetEvent;
 use crate::node::Node;
@@ -25,18 +25,25 @@ pub(crate) async fn run(node: Arc<Node>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut mine = Mine::default();
+    // After contact was lost, owners get the time to touch what only seems to have expired.
+    let quiet = node.timing.lease().max(node.session_ttl.duration() / 3);
+    let mut quiet_until = Instant::now();
     loop {
         ticks.tick().await;
-        // A node that is late may hold an old ring: others sweep for it.
+        // A node that is late may hold an old ring, and a store that was away holds old deadlines.
         if !node.is_attached() || node.contact.age() > node.timing.soft() + PERIOD {
-            continue;
+            quiet_until = Instant::now() + quiet;
         }
+        // Moving the clocks on is right for whoever can.
+        let limit = if Instant::now() < quiet_until { 0 } else { TAKE_MAX };
         let mut partitions = mine.partitions(&node).to_vec();
         while !partitions.is_empty() {
-            partitions = match sweep(&node, partitions).await {
-                Ok(more) => more,
+            partitions = match sweep(&node, partitions, limit).await {
+                Ok(more) if limit > 0 => more,
+                Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(%error, "cannot sweep expired sessions; trying again");
+                    quiet_until = Instant::now() + quiet;
                     break;
                 }
             };
@@ -60,7 +67,10 @@ impl Mine {
             .is_some_and(|ring| Arc::ptr_eq(ring, view.ring()))
         {
             let own = node.me().node;
-            let is_mine = |partition: &Partition| view.ring().owner(&partition.ring_key()) == Some(&own);
+            // Where nobody has a weight, the first by id looks after everything.
+            let first = view.nodes().first().map(|node| &node.record.id);
+            let is_mine =
+                |partition: &Partition| view.ring().owner(&partition.ring_key()).or(first) == Some(&own);
             self.partitions = Partition::all().filter(is_mine).collect();
             self.ring = Some(Arc::clone(view.ring()));
         }
@@ -69,13 +79,18 @@ impl Mine {
 }
 
 /// One take, told and acknowledged. Answers the partitions that hold more.
-async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>) -> Result<Vec<Partition>> {
+async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>, limit: u16) -> Result<Vec<Partition>> {
     let store = &node.backend().sessions;
-    let request = TakeExpired::new(partitions, TAKE_MAX, random::nonce()?);
-    let Ok(taken) = timeout(DEADLINE, store.take_expired(request)).await else {
-        return Ok(Vec::new());
-    };
-    let taken = taken?;
+    let request = TakeExpired::new(partitions, limit, random::nonce()?);
+    let taken = timeout(DEADLINE, store.take_expired(request))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "sweep",
+                format!("no answer within {DEADLINE:?}"),
+            ))
+        })?;
     for unreadable in &taken.unreadable {
         tracing::error!(session = ?unreadable.id, reason = unreadable.context, "an expired session cannot be read");
     }

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::attached::Attached;
+use crate::events::FencedReason;
 use crate::node::Node;
 use crate::random;
 use crate::save::{self, Kept};
@@ -18,7 +19,7 @@ use crate::save::{self, Kept};
 /// The most touches in one request.
 const BATCH_MAX: usize = 256;
 /// The most requests on their way.
-const IN_FLIGHT_MAX: usize = 16;
+const IN_FLIGHT_MAX: usize = 1_024;
 /// Those that are due within this time of each other are touched together.
 const SLACK: Duration = Duration::from_millis(100);
 
@@ -50,62 +51,96 @@ pub(crate) async fn run(node: Arc<Node>) {
                 let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else {
                     return;
                 };
-                let node = Arc::clone(&node);
-                node.clone().shared.tasks.spawn(async move {
-                    touch_batch(&node, &batch).await;
+                let left = std::mem::replace(&mut batch, rest);
+                let batch = Batch {
+                    node: Arc::clone(&node),
+                    left,
+                };
+                node.shared.spawn(async move {
+                    batch.touch().await;
                     drop(permit);
                 });
-                batch = rest;
             }
         }
     }
 }
 
-async fn touch_batch(node: &Arc<Node>, batch: &[Arc<Attached>]) {
-    let me = node.me();
-    let mut touches = Vec::with_capacity(batch.len());
-    let mut holders = Vec::with_capacity(batch.len());
-    for attached in batch {
-        let hold = attached.hold();
-        if hold.owner == me {
-            touches.push(Touch::new(attached.id, hold.fence, attached.ttl));
-            holders.push(attached);
-        } else {
-            let kept = save::reclaim(node, attached, me.clone()).await;
-            reschedule(node, attached, kept);
+/// Players that are touched together. Whoever is left when it is dropped, as when an adapter
+/// panics or answers too little, is touched again soon: nobody falls out of the rhythm.
+struct Batch {
+    node: Arc<Node>,
+    left: Vec<Arc<Attached>>,
+}
+
+impl Batch {
+    async fn touch(mut self) {
+        let node = Arc::clone(&self.node);
+        self.reclaim(&node).await;
+        let touches: Vec<_> = self
+            .left
+            .iter()
+            .map(|held| Touch::new(held.id, held.fence(), held.ttl))
+            .collect();
+        if touches.is_empty() {
+            return;
         }
-    }
-    if touches.is_empty() {
-        return;
-    }
-    match timeout(
-        save::TOUCH_DEADLINE,
-        node.shared.backend.sessions.touch_many(&touches),
-    )
-    .await
-    {
-        Ok(Ok(answers)) => {
-            for ((attached, touch), answer) in holders.into_iter().zip(&touches).zip(answers) {
-                settle(node, attached, touch, answer).await;
-            }
-        }
-        failed => {
-            if let Ok(Err(error)) = failed {
+        let answer = timeout(save::TOUCH_DEADLINE, node.backend().sessions.touch_many(&touches)).await;
+        let answers = match answer {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(error)) => {
                 tracing::warn!(sessions = touches.len(), %error, "cannot touch sessions; trying again");
+                return;
             }
-            for attached in holders {
-                reschedule(node, attached, Kept::Unknown);
+            Err(_) => return,
+        };
+        // From the end, so that what is left keeps its order and its answers.
+        let answered = answers.len().min(self.left.len());
+        let unanswered = self.left.split_off(answered);
+        for (touch, answer) in touches.iter().zip(answers).rev() {
+            if let Some(attached) = self.left.pop() {
+                settle(&node, &attached, touch, answer).await;
             }
+        }
+        self.left = unanswered;
+    }
+
+    /// Claims for the node's present incarnation what its last one held.
+    async fn reclaim(&mut self, node: &Arc<Node>) {
+        let me = node.me();
+        let (mine, older) = self
+            .left
+            .drain(..)
+            .partition(|attached| attached.hold().owner == me);
+        self.left = mine;
+        let mut lost = 0;
+        for attached in older {
+            let kept = save::reclaim(node, &attached, me.clone()).await;
+            reschedule(node, &attached, kept);
+            lost += usize::from(kept == Kept::Lost);
+        }
+        if lost > 0 {
+            node.fence(FencedReason::SessionsClaimed(lost));
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        for attached in self.left.drain(..) {
+            reschedule(&self.node, &attached, Kept::Unknown);
         }
     }
 }
 
 fn reschedule(node: &Node, attached: &Arc<Attached>, kept: Kept) {
     let ttl = attached.ttl.duration();
+    if attached.ended().is_some() {
+        return;
+    }
     match kept {
         Kept::Yes => node.attached.schedule(attached, next(ttl)),
         Kept::Unknown => node.attached.schedule(attached, soon(ttl)),
-        Kept::Lost => {}
+        Kept::Lost | Kept::Ended => {}
     }
 }
 
@@ -117,6 +152,10 @@ async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, answe
     }
     let kept = match answer {
         Touched::Renewed => Kept::Yes,
+        // Of our own doing: the answer to a restoration was lost.
+        Touched::Fenced { owner } if owner == node.me() && attached.has_asked() => {
+            save::restore(node, attached, owner).await
+        }
         Touched::NotFound => save::restore(node, attached, node.me()).await,
         Touched::Unreadable(kind) => {
             tracing::error!(session = ?attached.id, %kind, "the stored session cannot be read; trying again");
@@ -124,7 +163,7 @@ async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, answe
         }
         ended => {
             node.attached.end(attached, save::event_of(ended));
-            Kept::Lost
+            Kept::Ended
         }
     };
     reschedule(node, attached, kept);

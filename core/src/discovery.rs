@@ -193,7 +193,8 @@ pub trait Watch: Send + fmt::Debug {
 /// - `renew_keeps_alive`: a node that renews each heartbeat stays for ever.
 /// - `a_silent_node_is_reaped`: once its lease has lapsed on the lease clock, the next `register`,
 ///   `renew` or `evict` of anybody makes it leave (`LeaseLapsed`); nothing else does.
-/// - `a_lapsed_lease_shows`: until then `members` shows it as `lapsed`.
+/// - `a_lapsed_lease_shows`: until then `members` shows it as `lapsed`; each look moves the lease clock
+///   on like a renewal, so that it shows also where nobody is left to renew.
 /// - `renew_of_the_lapsed_is_lease_lost`, and of the evicted and of those who left.
 /// - `renew_of_the_superseded_is_superseded`: when a greater number of this id is stored; any other
 ///   mismatch is `LeaseLost`.
@@ -235,7 +236,8 @@ pub trait Discovery: Send + Sync + fmt::Debug {
     /// Puts a node out; `Ok(false)` when exactly this incarnation is no member.
     async fn evict(&self, request: EvictNode) -> Result<bool>;
 
-    /// The membership now. Reaps nothing.
+    /// The membership now. Reaps nothing, and moves the lease clock on, so that whoever looks at each
+    /// heartbeat sees leases lapse where no node is left to renew.
     async fn members(&self) -> Result<Membership>;
 
     /// The periods that the fleet runs by; `None` before the first registration.

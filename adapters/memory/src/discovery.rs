@@ -104,7 +104,11 @@ impl Discovery for MemoryDiscovery {
     }
 
     async fn members(&self) -> Result<Membership> {
-        Ok(self.shared.with(|leases, time| leases.membership(time)))
+        Ok(self.shared.with(|leases, time| {
+            let membership = leases.membership(time);
+            leases.tick(time);
+            membership
+        }))
     }
 
     async fn timing(&self) -> Result<Option<Timing>> {

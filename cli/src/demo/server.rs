@@ -1,5 +1,5 @@
-//! The game server: what a user of Ringhold writes is `play` and the two functions above it. The
-//! rest keeps hostile clients off: limits on connections, on lines, on waiting and on buffers.
+//! The game server: what a user of Ringhold writes is `play` and `enter`. The rest keeps hostile
+//! clients off: limits on connections, on lines, on waiting and on buffers.
 
 use std::io::Write as _;
 use std::net::SocketAddr;

@@ -19,6 +19,11 @@ pub(crate) struct Position {
 }
 
 impl Leases {
+    /// Moves the lease clock on and reaps nothing.
+    pub(crate) fn tick(&mut self, time: Duration) {
+        self.clock.advance(time);
+    }
+
     /// The membership now. O(members).
     pub(crate) fn membership(&self, time: Duration) -> Membership {
         let now = self.clock.read(time);
