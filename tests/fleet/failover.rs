@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use ringhold::{Fleet, FleetEvent, LeftReason, Timing};
-use tokio::time::{Instant, timeout};
+use ringhold::{Fleet, Login, Timing, Weight};
+use tokio::time::Instant;
 
-use crate::support::{LONG, elsewhere, fleet_of, here, join_with, login, login_until_here, memory, sees};
+use crate::hooks::Hooks;
+use crate::support::{
+    LONG, elsewhere, fleet_of, here, join, join_with, login, login_until_here, memory, sees,
+};
 
 /// A node dies without a goodbye: how long until its players play elsewhere, with their data?
 async fn time_to_play_again(timing: Timing) -> Duration {
@@ -88,37 +91,6 @@ async fn a_join_moves_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_says_goodbye_is_gone_at_once() {
-    let backend = memory().await;
-    let mut nodes = fleet_of(&backend, 2, Timing::default()).await;
-    let mut session = here(login(&nodes[0], "ada").await);
-    *session.value_mut() = 5;
-    session.save_every(Duration::from_secs(10));
-    *session.value_mut() = 6;
-    let mut events = nodes[1].events();
-    let leaving = nodes.remove(0);
-    let left = Instant::now();
-    leaving.leave().await.unwrap();
-    leaving.leave().await.unwrap();
-    assert_eq!(
-        timeout(LONG, session.event()).await.unwrap(),
-        ringhold::SessionEvent::Fenced
-    );
-    let back = login_until_here(&nodes[0], "ada").await;
-    assert!(left.elapsed() < Duration::from_secs(2), "{:?}", left.elapsed());
-    assert_eq!(*back.value(), 6);
-    assert!(login(&leaving, "bob").await.is_err(), "who has left takes nobody");
-    let reason = timeout(LONG, async {
-        loop {
-            if let Some(FleetEvent::Left { reason, .. }) = events.next().await {
-                return reason;
-            }
-        }
-    });
-    assert_eq!(reason.await.unwrap(), Some(LeftReason::Leave));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_restarted_node_takes_its_own_players_back_at_once() {
     let backend = memory().await;
     let mut nodes = fleet_of(&backend, 2, Timing::default()).await;
@@ -135,20 +107,40 @@ async fn a_restarted_node_takes_its_own_players_back_at_once() {
     assert!(restarted.elapsed() < Duration::from_secs(1));
 }
 
-/// The last fleet handle is dropped while a session handle is still there: the node is dead all
-/// the same.
+/// Two nodes during an upgrade. The second cannot read the record of the first, `newer`, until the
+/// hooks are healed.
+async fn half_upgraded(backend: &ringhold::Backend, hooks: &Hooks) -> (Fleet, Fleet) {
+    let newer = join(backend, "newer").await;
+    let older = join(&hooks.wrap(backend), "older").await;
+    sees(&[newer.clone(), older.clone()], 2).await;
+    hooks.make_unreadable("newer");
+    // sleep: simulated time for a few renewals
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    (newer, older)
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_dropped_fleet_is_a_dead_fleet() {
-    let backend = memory().await;
-    let mut nodes = fleet_of(&backend, 2, Timing::default()).await;
-    let session = here(login(&nodes[0], "ada").await);
-    let clone: Fleet = nodes[0].clone();
-    drop(nodes.remove(0));
-    // sleep: simulated time, far longer than a lease
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    sees(&nodes, 2).await;
-    drop(clone);
-    sees(&nodes, 1).await;
-    let back = login_until_here(&nodes[0], "ada").await;
-    assert_eq!(back.id(), session.id());
+async fn a_member_that_cannot_be_read_keeps_its_players() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (newer, older) = half_upgraded(&backend, &hooks).await;
+    let mut session = here(login(&newer, "ada").await);
+    let answer = login(&older, "ada").await;
+    assert!(!matches!(answer, Ok(Login::Here(_))), "it is live");
+    session.save().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_can_be_read_again_is_not_evicted() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (newer, older) = half_upgraded(&backend, &hooks).await;
+    hooks.heal();
+    let before = newer.node();
+    newer
+        .update(|record| record.weight = Weight::new(2).unwrap())
+        .await
+        .unwrap();
+    // sleep: simulated time for many renewals of both
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(newer.node(), before, "a live node was evicted");
+    sees(&[newer, older], 2).await;
 }

@@ -5,21 +5,21 @@ use std::time::Duration;
 use ringhold::{ErrorKind, FencedReason, Fleet, FleetEvent, NodeStatus, SessionEvent, Timing};
 use tokio::time::{Instant, timeout};
 
-use crate::outage::Cut;
-use crate::support::{LONG, fleet_of, here, join, login, login_until_here, memory, sees};
+use crate::hooks::Hooks;
+use crate::support::{LONG, fleet_of, here, is_now, join, join_with, login, login_until_here, memory, sees};
 
 /// The store is away for everybody, longer than any lease: players stay where they are, and
 /// nobody is declared dead when it returns.
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_kills_nobody() {
-    let (backend, cut) = (memory().await, Cut::default());
-    let nodes = fleet_of(&cut.wrap(&backend), 3, Timing::default()).await;
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let nodes = fleet_of(&hooks.wrap(&backend), 3, Timing::default()).await;
     let mut sessions = Vec::new();
     for index in 0..30 {
         sessions.push(here(login(&nodes[index % 3], format!("player-{index}")).await));
     }
     let mut events = nodes[0].events();
-    cut.set(true);
+    hooks.cut_off();
     let down = Instant::now();
     timeout(
         LONG,
@@ -44,7 +44,7 @@ async fn an_outage_of_the_store_kills_nobody() {
     });
     // sleep: simulated time in which the save is tried again
     tokio::time::sleep(Duration::from_secs(10)).await;
-    cut.set(false);
+    hooks.heal();
     let (saved, mut sessions) = saving.await.unwrap();
     saved.expect("a save outlasts the outage within its deadline");
     for node in &nodes {
@@ -79,8 +79,8 @@ async fn an_outage_of_the_store_kills_nobody() {
 /// again, keeps whom nobody claimed, and tells whom it lost.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_cut_off_keeps_whom_nobody_claimed() {
-    let (backend, cut) = (memory().await, Cut::default());
-    let lonely = join(&cut.wrap(&backend), "lonely").await;
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let lonely = join(&hooks.wrap(&backend), "lonely").await;
     let other = join(&backend, "other").await;
     sees(&[lonely.clone(), other.clone()], 2).await;
     let mut claimed = here(login(&lonely, "ada").await);
@@ -88,12 +88,12 @@ async fn a_node_that_was_cut_off_keeps_whom_nobody_claimed() {
     *kept.value_mut() = 4;
     kept.save().await.unwrap();
     let before = lonely.node();
-    cut.set(true);
+    hooks.cut_off();
     timeout(LONG, other.wait_for(|view| view.nodes().len() == 1))
         .await
         .unwrap();
     let _ada = login_until_here(&other, "ada").await;
-    cut.set(false);
+    hooks.heal();
     assert_eq!(
         timeout(LONG, lonely.fenced()).await.unwrap(),
         FencedReason::SessionsClaimed(1)
@@ -118,12 +118,12 @@ async fn a_node_that_was_cut_off_keeps_whom_nobody_claimed() {
 /// A node wakes up after its lease was given away: it must not act on its old view.
 #[tokio::test(start_paused = true)]
 async fn a_late_write_of_a_node_that_lost_its_player_is_fenced() {
-    let (backend, cut) = (memory().await, Cut::default());
-    let lonely = join(&cut.wrap(&backend), "lonely").await;
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let lonely = join(&hooks.wrap(&backend), "lonely").await;
     let other = join(&backend, "other").await;
     sees(&[lonely.clone(), other.clone()], 2).await;
     let mut late = here(login(&lonely, "ada").await);
-    cut.set(true);
+    hooks.cut_off();
     timeout(LONG, other.wait_for(|view| view.nodes().len() == 1))
         .await
         .unwrap();
@@ -133,7 +133,7 @@ async fn a_late_write_of_a_node_that_lost_its_player_is_fenced() {
     *late.value_mut() = 2;
     let write = tokio::spawn(async move { late.save().await });
     tokio::task::yield_now().await;
-    cut.set(false);
+    hooks.heal();
     assert_eq!(write.await.unwrap().unwrap_err().kind(), ErrorKind::Fenced);
     let stored = backend.sessions.get(&winner.id()).await.unwrap().unwrap();
     assert_eq!(postcard::from_bytes::<u64>(&stored.data).unwrap(), 1);
@@ -141,14 +141,65 @@ async fn a_late_write_of_a_node_that_lost_its_player_is_fenced() {
 
 #[tokio::test(start_paused = true)]
 async fn a_join_without_a_store_gives_up_at_its_deadline() {
-    let (backend, cut) = (memory().await, Cut::default());
-    cut.set(true);
+    let (backend, hooks) = (memory().await, Hooks::default());
+    hooks.cut_off();
     let start = Instant::now();
-    let error = Fleet::builder(cut.wrap(&backend))
+    let error = Fleet::builder(hooks.wrap(&backend))
         .node("a")
         .join()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(start.elapsed() <= Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_detaches_a_node_at_its_hard_deadline() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let timing = Timing::relaxed();
+    let node = join_with(&hooks.wrap(&backend), "a", timing).await;
+    // sleep: simulated time for a few renewals
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    hooks.hang("renew");
+    let start = Instant::now();
+    is_now(&node, NodeStatus::Detached).await;
+    let detached = start.elapsed();
+    assert!(
+        detached <= timing.hard() + Duration::from_millis(100),
+        "detached after {detached:?}"
+    );
+}
+
+/// With a lease of three heartbeats the hard deadline comes one heartbeat after a renewal: the
+/// next one must be back by then, however long it takes.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_nothing_ails_is_never_detached_by_relaxed_timing() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    hooks.delay("renew", Duration::from_millis(50));
+    let node = join_with(&hooks.wrap(&backend), "a", Timing::relaxed()).await;
+    let mut detached = 0;
+    for look in 0..12_000 {
+        // sleep: between two looks, in simulated time
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if node.status() != NodeStatus::Attached {
+            detached += 1;
+        } else if look % 100 == 0 {
+            here(login(&node, "ada").await);
+        }
+    }
+    assert_eq!(detached, 0, "of 12,000 looks in 10 minutes");
+}
+
+/// Under tokio's paused clock the time that a test computes for is not time in which a lease lapses.
+#[tokio::test(start_paused = true)]
+async fn under_a_paused_clock_real_time_detaches_nobody() {
+    let backend = memory().await;
+    let timing = Timing::new(Duration::from_millis(50), Duration::from_millis(200)).unwrap();
+    let node = join_with(&backend, "a", timing).await;
+    let start = std::time::Instant::now();
+    while start.elapsed() < timing.hard() * 2 {
+        std::hint::spin_loop();
+    }
+    assert_eq!(node.status(), NodeStatus::Attached);
+    here(login(&node, "ada").await);
 }

@@ -1,15 +1,15 @@
 //! Logging in: here, elsewhere, back, displaced, refused.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use ringhold::{ErrorKind, Fleet, Login, LoginOptions, NodeState, SessionEvent, Timing, Ttl};
-use tokio::task::JoinSet;
+use bytes::Bytes;
+use ringhold::core::session::{CreateSession, OnExisting};
+use ringhold::{ErrorKind, Fleet, LoginOptions, NodeState, Nonce, SessionEvent, SessionId, Timing, Ttl};
 use tokio::time::timeout;
 
-use crate::support::{LONG, elsewhere, fleet_of, here, join, login, memory, player};
+use crate::support::{LONG, elsewhere, fleet_of, here, join, login, memory, player, sees};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_player_is_here_then_elsewhere_then_back_with_the_data() {
     let backend = memory().await;
     let nodes = fleet_of(&backend, 2, Timing::default()).await;
@@ -26,7 +26,7 @@ async fn a_player_is_here_then_elsewhere_then_back_with_the_data() {
     assert_eq!(session.fence().epoch, 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_second_login_on_the_same_node_displaces_the_first() {
     let backend = memory().await;
     let node = join(&backend, "a").await;
@@ -49,7 +49,7 @@ async fn a_second_login_on_the_same_node_displaces_the_first() {
     assert!(node.backend().sessions.get(&second.id()).await.unwrap().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn displacing_takes_a_player_from_a_live_node_and_tells_it_at_once() {
     let backend = memory().await;
     let nodes = fleet_of(&backend, 2, Timing::default()).await;
@@ -69,67 +69,7 @@ async fn displacing_takes_a_player_from_a_live_node_and_tells_it_at_once() {
     );
 }
 
-/// Without `displace`, one of a hundred tasks on five nodes gets the session and stays; who comes
-/// to the same node later takes it over, everybody else is told where it is.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_logins_of_one_player_make_one_session() {
-    hundred(LoginOptions::new()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_displacing_logins_of_one_player_leave_one_session() {
-    hundred(LoginOptions::new().displace()).await;
-}
-
-async fn hundred(options: LoginOptions) {
-    let backend = memory().await;
-    let nodes = fleet_of(&backend, 5, Timing::default()).await;
-    let mut tasks = JoinSet::new();
-    for index in 0..100 {
-        let node: Fleet = nodes[index % 5].clone();
-        tasks.spawn(async move {
-            (
-                node.node(),
-                node.login::<u64>(&player("ada"), options).await.unwrap(),
-            )
-        });
-    }
-    let mut sessions = Vec::new();
-    let mut told = 0;
-    for (node, login) in tasks.join_all().await {
-        match login {
-            Login::Here(session) => sessions.push((node, session)),
-            Login::Elsewhere(to) => {
-                told += 1;
-                assert_ne!(to.node, node);
-            }
-        }
-    }
-    assert_eq!(sessions.len() + told, 100);
-    assert!(
-        options.displace == (told == 0),
-        "{told} were told to go elsewhere"
-    );
-    let stored = backend.sessions.find(&player("ada")).await.unwrap();
-    let [stored] = &stored[..] else {
-        panic!("{} sessions remain", stored.len())
-    };
-    let fences: HashSet<_> = sessions.iter().map(|(_, session)| session.fence()).collect();
-    assert_eq!(fences.len(), sessions.len(), "each fence had one owner");
-    assert_eq!(stored.fence.epoch, sessions.len() as u64);
-    for (node, mut session) in sessions {
-        assert_eq!(session.id(), stored.id);
-        if session.fence() == stored.fence {
-            assert_eq!(stored.owner, node);
-            session.save().await.unwrap();
-        } else {
-            let event = timeout(LONG, session.event()).await;
-            assert!(matches!(event, Ok(SessionEvent::Displaced { .. })), "{event:?}");
-        }
-    }
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn resuming_takes_exactly_this_session_of_this_player() {
     let backend = memory().await;
     let node = join(&backend, "a").await;
@@ -154,7 +94,7 @@ async fn resuming_takes_exactly_this_session_of_this_player() {
     assert!(here(login(&node, "ada").await).is_new());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_full_node_takes_its_own_players_back_and_nobody_else() {
     let backend = memory().await;
     let node = Fleet::builder(backend)
@@ -178,7 +118,7 @@ async fn a_full_node_takes_its_own_players_back_and_nobody_else() {
     here(login(&node, "bob").await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_draining_node_keeps_its_players_and_takes_none() {
     let backend = memory().await;
     let nodes = fleet_of(&backend, 2, Timing::default()).await;
@@ -202,25 +142,26 @@ async fn a_draining_node_keeps_its_players_and_takes_none() {
     here(login(&nodes[0], "ada").await);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_value_of_another_type_is_corrupt_and_stays() {
     let backend = memory().await;
     let node = join(&backend, "a").await;
     let mut session = here(node.login::<String>(&player("ada"), LoginOptions::new()).await);
     session.value_mut().push_str("not a pair of numbers");
     session.save().await.unwrap();
-    drop(session);
-    let error = node
-        .login::<(u8, u8)>(&player("ada"), LoginOptions::new())
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    for held in ["by a connection", "by nobody any more"] {
+        let error = node
+            .login::<(u8, u8)>(&player("ada"), LoginOptions::new())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "held {held}");
+    }
     assert_eq!(node.attached(), 0);
     let raw = here(node.login_raw(&player("ada"), LoginOptions::new()).await);
     assert!(raw.value().ends_with(b"numbers"), "nothing was overwritten");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn odd_player_ids_are_players_like_others() {
     let backend = memory().await;
     let nodes = fleet_of(&backend, 2, Timing::default()).await;
@@ -255,4 +196,56 @@ async fn a_login_may_have_its_own_time_to_live() {
         panic!("the fleet stopped");
     });
     assert_eq!(expired.await.unwrap(), player("ada"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_node_displaces_nobody_from_elsewhere() {
+    let backend = memory().await;
+    let builder = Fleet::builder(backend.clone()).node("small").capacity(1);
+    let small = builder.join().await.unwrap();
+    let other = join(&backend, "other").await;
+    sees(&[small.clone(), other.clone()], 2).await;
+    let _ada = here(login(&small, "ada").await);
+    let mut bob = here(login(&other, "bob").await);
+    let displacing = small
+        .login::<u64>(&player("bob"), LoginOptions::new().displace())
+        .await;
+    assert_eq!(displacing.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(small.attached(), 1);
+    bob.save().await.expect("he stays where he is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_node_displaces_nobody_from_elsewhere() {
+    let backend = memory().await;
+    let nodes = fleet_of(&backend, 2, Timing::default()).await;
+    let mut bob = here(login(&nodes[1], "bob").await);
+    nodes[0]
+        .update(|record| record.state = NodeState::Draining)
+        .await
+        .unwrap();
+    let displacing = nodes[0]
+        .login::<u64>(&player("bob"), LoginOptions::new().displace())
+        .await;
+    assert_eq!(displacing.unwrap_err().kind(), ErrorKind::Overloaded);
+    bob.save().await.expect("he stays where he is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn resuming_takes_the_one_that_was_asked_for_of_several() {
+    let backend = memory().await;
+    let node = join(&backend, "a").await;
+    let ada = player("ada");
+    let mut ids = Vec::new();
+    for byte in [1, 2] {
+        let id = SessionId::new(ada.partition(), [byte; 16]);
+        let ttl = Ttl::new(Duration::from_secs(60)).unwrap();
+        let request = CreateSession::new(id, ada.clone(), node.node(), Nonce::from_bytes([byte; 16]), ttl)
+            .with_data(Bytes::from(vec![byte]))
+            .with_on_existing(OnExisting::Allow { max: 2 });
+        backend.sessions.create(request).await.unwrap();
+        ids.push(id);
+    }
+    let session = here(node.login::<u64>(&ada, LoginOptions::new().resume(ids[0])).await);
+    assert_eq!((session.id(), *session.value()), (ids[0], 1));
 }

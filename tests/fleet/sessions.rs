@@ -1,12 +1,15 @@
-//! Attached sessions: saving, coalescing, staying alive, expiring, being removed.
+//! Attached sessions: staying alive, being lost by the store, expiring, being removed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringhold::core::session::RemoveSession;
-use ringhold::{ErrorKind, FleetEvent, LoginOptions, OperationId, SessionEvent, Timing};
+use ringhold::{ErrorKind, FleetEvent, LoginOptions, OperationId, SessionEvent, Timing, Ttl};
 use tokio::time::timeout;
 
-use crate::support::{LONG, fleet_of, here, join, login, memory, player};
+use crate::hooks::{Hooks, no_answer};
+use crate::support::{LONG, fleet_of, forget, here, join, login, memory, player, sees};
 
 #[tokio::test(start_paused = true)]
 async fn an_attached_session_outlives_its_time_to_live_many_times() {
@@ -65,49 +68,6 @@ async fn a_detached_session_expires_once_and_the_player_starts_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_coalesced_and_stored_within_the_period() {
-    let backend = memory().await;
-    let node = join(&backend, "a").await;
-    let mut session = here(login(&node, "ada").await);
-    session.save_every(Duration::from_secs(2));
-    for step in 1..=100 {
-        *session.value_mut() = step;
-        // sleep: simulated time between two changes
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let version = session.version().get();
-    assert!(
-        (4..=7).contains(&version),
-        "100 changes in 10 s made {version} versions"
-    );
-    *session.value_mut() = 1_000;
-    let id = session.id();
-    drop(session);
-    // sleep: simulated time for the last save; it does not wait for its period
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let stored = backend.sessions.get(&id).await.unwrap().unwrap();
-    assert_eq!(postcard::from_bytes::<u64>(&stored.data).unwrap(), 1_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_too_large_is_refused_and_the_last_value_stays() {
-    let backend = memory().await;
-    let node = join(&backend, "a").await;
-    let mut session = here(node.login_raw(&player("ada"), LoginOptions::new()).await);
-    *session.value_mut() = vec![1; 65_536].into();
-    session.save().await.unwrap();
-    *session.value_mut() = vec![2; 65_537].into();
-    assert_eq!(session.save().await.unwrap_err().kind(), ErrorKind::TooLarge);
-    session.save_every(Duration::from_secs(1));
-    drop(session.value_mut());
-    // sleep: simulated time for the coalesced save
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(session.take_save_error().unwrap().kind(), ErrorKind::TooLarge);
-    let stored = backend.sessions.get(&session.id()).await.unwrap().unwrap();
-    assert!(stored.data.len() == 65_536 && stored.data.iter().all(|byte| *byte == 1));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_session_that_an_operator_removes_is_fenced_at_its_next_touch() {
     let backend = memory().await;
     let node = join(&backend, "a").await;
@@ -131,25 +91,126 @@ async fn a_session_that_an_operator_removes_is_fenced_at_its_next_touch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_save_goes_on() {
-    let backend = memory().await;
-    let node = join(&backend, "a").await;
+async fn a_player_whose_restoration_was_not_answered_stays() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let node = join(&hooks.wrap(&backend), "a").await;
+    // Others keep the store's clocks going.
+    let other = join(&backend, "b").await;
+    sees(&[node.clone(), other], 2).await;
     let mut session = here(login(&node, "ada").await);
-    for step in 1..=20 {
-        *session.value_mut() = step;
-        {
-            // Polled once, then dropped.
-            let save = session.save();
-            tokio::pin!(save);
-            let _ = futures_util::poll!(save.as_mut());
+    hooks.fail("touch_many");
+    forget(&backend, &session).await;
+    hooks.heal();
+    let restorations = hooks.lose_next_answer("restore");
+    let told = timeout(Duration::from_secs(120), session.event()).await;
+    assert!(told.is_err(), "nobody else ever wanted this player: {told:?}");
+    assert!(restorations.load(Ordering::SeqCst) > 0, "no answer was lost");
+    session.save().await.unwrap();
+}
+
+/// The store lost the session, and the player has come back elsewhere before this node noticed.
+#[tokio::test(start_paused = true)]
+async fn a_save_of_a_session_that_began_anew_elsewhere_is_fenced() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let node = join(&hooks.wrap(&backend), "a").await;
+    let other = join(&backend, "b").await;
+    sees(&[node.clone(), other.clone()], 2).await;
+    let mut session = here(login(&node, "ada").await);
+    hooks.fail("touch_many");
+    forget(&backend, &session).await;
+    let _anew = here(login(&other, "ada").await);
+    let error = session.save().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    let told = timeout(LONG, session.event()).await;
+    assert_eq!(told, Ok(SessionEvent::Displaced { by: None }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_hang_delay_the_touches_of_no_other() {
+    let hooks = Hooks::default();
+    let store = hooks.clone();
+    let stop_half = move || {
+        store.before(|call| async move {
+            if call.method == "touch_many" && is_stuck(call.partition) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        });
+    };
+    others_are_touched(&hooks, 600, stop_half).await;
+}
+
+/// As with an adapter that gives up each attempt by itself, with sessions in all partitions.
+#[tokio::test(start_paused = true)]
+async fn partitions_that_fail_slowly_delay_the_touches_of_no_other() {
+    let hooks = Hooks::default();
+    let store = hooks.clone();
+    let stop_half = move || {
+        store.before(|call| async move {
+            if call.method == "touch_many" && is_stuck(call.partition) {
+                // sleep: how long the attempt takes, in simulated time
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                return Err(no_answer());
+            }
+            Ok(())
+        });
+    };
+    others_are_touched(&hooks, 3_000, stop_half).await;
+}
+
+fn is_stuck(partition: Option<ringhold::Partition>) -> bool {
+    partition.is_some_and(|partition| partition.get() % 2 == 0)
+}
+
+/// Sessions that expire unless they are touched every few seconds.
+async fn others_are_touched(hooks: &Hooks, players: usize, stop_half: impl FnOnce()) {
+    let backend = memory().await;
+    let node = join(&hooks.wrap(&backend), "a").await;
+    let options = LoginOptions::new().ttl(Ttl::new(Duration::from_secs(12)).unwrap());
+    let mut sessions = Vec::new();
+    for index in 0..players {
+        sessions.push(here(
+            node.login::<u64>(&player(format!("player-{index}")), options)
+                .await,
+        ));
+    }
+    stop_half();
+    // sleep: simulated time, ten times the time to live
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let (mut others, mut alive) = (0, 0);
+    for session in sessions
+        .iter()
+        .filter(|session| !is_stuck(Some(session.id().partition())))
+    {
+        others += 1;
+        if backend.sessions.get(&session.id()).await.unwrap().is_some() {
+            alive += 1;
         }
     }
-    *session.value_mut() = 99;
-    session
-        .save()
-        .await
-        .expect("the version that is held is the version that is stored");
-    let stored = backend.sessions.get(&session.id()).await.unwrap().unwrap();
-    assert_eq!(postcard::from_bytes::<u64>(&stored.data).unwrap(), 99);
-    assert_eq!(stored.version, session.version());
+    assert!(
+        others > players / 4,
+        "{others} of {players} are in partitions that answer"
+    );
+    assert_eq!(alive, others, "alive in partitions that answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_store_ends_no_session() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let node = join(&hooks.wrap(&backend), "a").await;
+    let session = here(login(&node, "ada").await);
+    let panicked = Arc::new(AtomicBool::new(false));
+    let panicking = Arc::clone(&panicked);
+    hooks.before(move |call| {
+        let panics = call.method == "touch_many" && !panicking.swap(true, Ordering::SeqCst);
+        async move {
+            assert!(!panics, "on purpose");
+            Ok(())
+        }
+    });
+    // sleep: simulated time, five times the time to live
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(panicked.load(Ordering::SeqCst), "nothing was touched");
+    let stored = backend.sessions.get(&session.id()).await.unwrap();
+    assert!(stored.is_some(), "it is touched no more");
 }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use ringhold::{Backend, Fleet, Login, LoginOptions, PlayerId, Redirect, Result, Session, Timing};
+use ringhold::core::discovery::EvictNode;
+use ringhold::core::session::RemoveSession;
+use ringhold::{
+    Backend, Fleet, Login, LoginOptions, NodeIncarnation, NodeStatus, OperationId, PlayerId, Redirect,
+    Result, Session, SessionId, Timing,
+};
 use tokio::time::timeout;
 
 /// Far above anything that is waited for; in simulated time it passes at once.
@@ -86,4 +91,56 @@ pub(crate) async fn login_until_here(node: &Fleet, name: &str) -> Session<u64> {
     timeout(LONG, tries)
         .await
         .unwrap_or_else(|_| panic!("{name} was never taken by {}", node.node()))
+}
+
+/// The value that the store has.
+pub(crate) async fn stored(backend: &Backend, id: &SessionId) -> u64 {
+    let stored = backend.sessions.get(id).await.unwrap().unwrap();
+    postcard::from_bytes(&stored.data).unwrap()
+}
+
+/// Makes the store forget a session without a trace, as one that loses its last writes in a
+/// failover. Who holds it must not be able to touch it meanwhile.
+pub(crate) async fn forget(backend: &Backend, session: &Session<u64>) {
+    let operation = OperationId::from_bytes([2; 16]);
+    let request = RemoveSession::new(session.id(), session.fence(), operation);
+    backend.sessions.remove(request).await.unwrap();
+    // sleep: simulated time until it is forgotten that the session was removed
+    tokio::time::sleep(Duration::from_secs(90)).await;
+}
+
+/// Takes the lease of `node` away, as if it had lapsed, and answers the incarnation that held it.
+pub(crate) async fn evict(backend: &Backend, node: &Fleet) -> NodeIncarnation {
+    let evicted = node.node();
+    let request = EvictNode::new(evicted.clone(), OperationId::from_bytes([1; 16]));
+    assert!(
+        backend.discovery.evict(request).await.unwrap(),
+        "{evicted} was no member"
+    );
+    evicted
+}
+
+/// Waits until `node` has registered under another incarnation than `before`.
+pub(crate) async fn registered_again(node: &Fleet, before: &NodeIncarnation) {
+    let registering = async {
+        while node.node() == *before {
+            // sleep: between two looks, in simulated time; nothing tells of it from outside
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(
+        timeout(LONG, registering).await.is_ok(),
+        "{before} never registered again"
+    );
+}
+
+/// Waits until `node` stands to the fleet like this.
+pub(crate) async fn is_now(node: &Fleet, status: NodeStatus) {
+    let reached = timeout(LONG, node.wait_for_status(|now| now == status)).await;
+    assert!(
+        reached.is_ok(),
+        "{} is {:?} and not {status:?}",
+        node.node(),
+        node.status()
+    );
 }
