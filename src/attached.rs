@@ -10,6 +10,7 @@ use ringhold_core::{Fence, NodeIncarnation, Nonce, PlayerId, SessionId, Ttl, Ver
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::boottime::Moment;
 use crate::coalesce::Coalescer;
 use crate::events::SessionEvent;
 use crate::shared::lock;
@@ -23,6 +24,8 @@ pub(crate) struct Hold {
     pub(crate) data: Bytes,
     /// Which of this stay's changes the stored data is.
     pub(crate) change: u64,
+    /// When the last request was sent that the store acknowledged under this fence.
+    pub(crate) seen: Moment,
 }
 
 /// One attached player.
@@ -53,6 +56,7 @@ impl Attached {
             version: record.version,
             data: record.data.clone(),
             change: 0,
+            seen: Moment::now(),
         };
         Arc::new(Self {
             id: record.id,

@@ -155,7 +155,7 @@ mod tests {
     async fn memory_takes_its_parameters() {
         let backend = open("memory:?fleet=arena&data_bytes_max=10").await.unwrap();
         assert_eq!((backend.scheme, backend.fleet.as_str()), ("memory", "arena"));
-        assert_eq!(backend.sessions.limits().data_bytes_max, 10);
+        assert_eq!(backend.sessions.limits().data_bytes_max(), 10);
         assert_eq!(open("memory:").await.unwrap().fleet.as_str(), "default");
         for bad in [
             "memory:?fleet=",

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::session::{
-    ClaimSession, EndReason, RemoveSession, RestoreSession, SaveSession, Saved, Touch, Touched,
+    ClaimSession, EndReason, RemoveSession, RestoreSession, SaveSession, Saved, TOMBSTONE_TTL, Touch, Touched,
 };
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, Result};
 use tokio::time::timeout;
 
 use crate::attached::Attached;
+use crate::boottime::Moment;
 use crate::coalesce::Coalescer;
 use crate::events::SessionEvent;
 use crate::node::Node;
@@ -85,6 +86,7 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, change: u64, d
     let store = &node.shared.backend.sessions;
     let operation = random::operation()?;
     let mut adopted = false;
+    let sent = Moment::now();
     loop {
         if let Some(event) = attached.ended() {
             return Err(ended_error("save", &event));
@@ -102,7 +104,7 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, change: u64, d
         match answer {
             Ok(saved) => {
                 attached.acknowledged(|hold| {
-                    (hold.version, hold.data, hold.change) = (saved.version, data, change);
+                    (hold.version, hold.data, hold.change, hold.seen) = (saved.version, data, change, sent);
                 });
                 return Ok(saved);
             }
@@ -151,10 +153,12 @@ pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
         return Kept::Unknown;
     };
     let request = ClaimSession::new(attached.id, attached.fence(), owner.clone(), nonce, attached.ttl);
+    let sent = Moment::now();
     match in_time("claim", node.backend().sessions.claim(request)).await {
         Ok(claimed) => {
             attached.answered();
-            attached.acknowledged(|hold| (hold.owner, hold.fence) = (owner, claimed.session.fence));
+            let fence = claimed.session.fence;
+            attached.acknowledged(|hold| (hold.owner, hold.fence, hold.seen) = (owner, fence, sent));
             Kept::Yes
         }
         Err(error) if error.kind() == ErrorKind::Fenced => fenced_by(node, attached).await,
@@ -189,10 +193,17 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
     if attached.ended().is_some() {
         return Kept::Ended;
     }
+    if attached.hold().seen.age() >= TOMBSTONE_TTL {
+        // The store may have forgotten that a later login or a goodbye ended it: what is not known to
+        // be ours is not brought back.
+        node.attached.end(attached, SessionEvent::Fenced);
+        return Kept::Ended;
+    }
     let Ok(nonce) = attached.nonce_for(&owner) else {
         return Kept::Unknown;
     };
     let request = RestoreSession::new(attached.record(owner.clone()), nonce);
+    let sent = Moment::now();
     match in_time("restore", node.backend().sessions.restore(request)).await {
         Ok(restored) => {
             tracing::info!(session = ?attached.id, "restored a session that the store had lost");
@@ -202,6 +213,7 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
                 hold.fence = restored.session.fence;
                 hold.version = restored.session.version;
                 hold.data = restored.session.data;
+                hold.seen = sent;
             });
             Kept::Yes
         }
@@ -262,10 +274,11 @@ async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
     let answer = answer
         .ok()
         .and_then(Result::ok)
-        .and_then(|answers| answers.into_iter().next());
+        .and_then(|touched| touched.answers.into_iter().next());
     match answer {
         // It holds after all, or nobody knows: the next touch tells.
-        None | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_)) => {}
+        None
+        | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_) | Touched::Unanswered(_)) => {}
         Some(ended) => node.attached.end(attached, event_of(ended)),
     }
 }

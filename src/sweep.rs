@@ -91,6 +91,9 @@ async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>, limit: u16) -> Resu
                 format!("no answer within {DEADLINE:?}"),
             ))
         })?;
+    for (partition, kind) in &taken.failed {
+        tracing::warn!(?partition, %kind, "cannot sweep a partition; trying again");
+    }
     for unreadable in &taken.unreadable {
         tracing::error!(session = ?unreadable.id, reason = unreadable.context, "an expired session cannot be read");
     }

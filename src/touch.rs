@@ -1,5 +1,5 @@
-//! Keeps attached sessions alive: each is touched at a third of its time to live, in batches per
-//! partition. The answers are also the backstop for every message that was lost: who no longer
+//! Keeps attached sessions alive: each is touched at a third of its time to live, every 20 s at least,
+//! in batches per partition. The answers are also the backstop for every message that was lost: who no longer
 //! holds a session learns it here at the latest.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::attached::Attached;
+use crate::boottime::Moment;
 use crate::events::FencedReason;
 use crate::node::Node;
 use crate::random;
@@ -23,9 +24,13 @@ const IN_FLIGHT_MAX: usize = 1_024;
 /// Those that are due within this time of each other are touched together.
 const SLACK: Duration = Duration::from_millis(100);
 
+/// A touch is the backstop for every message that was lost, so it comes this often at least, however
+/// long the session lives: well within the time for which the store remembers what has ended.
+const PERIOD_MAX: Duration = Duration::from_secs(20);
+
 /// When a session is touched next, after it was renewed.
 pub(crate) fn next(ttl: Duration) -> Instant {
-    Instant::now() + random::jittered(ttl / 3, 80, 100)
+    Instant::now() + random::jittered((ttl / 3).min(PERIOD_MAX), 80, 100)
 }
 
 /// When it is tried again, after the store did not answer.
@@ -84,9 +89,10 @@ impl Batch {
         if touches.is_empty() {
             return;
         }
+        let sent = Moment::now();
         let answer = timeout(save::TOUCH_DEADLINE, node.backend().sessions.touch_many(&touches)).await;
         let answers = match answer {
-            Ok(Ok(answers)) => answers,
+            Ok(Ok(answered)) => answered.answers,
             Ok(Err(error)) => {
                 tracing::warn!(sessions = touches.len(), %error, "cannot touch sessions; trying again");
                 return;
@@ -98,7 +104,7 @@ impl Batch {
         let unanswered = self.left.split_off(answered);
         for (touch, answer) in touches.iter().zip(answers).rev() {
             if let Some(attached) = self.left.pop() {
-                settle(&node, &attached, touch, answer).await;
+                settle(&node, &attached, touch, sent, answer).await;
             }
         }
         self.left = unanswered;
@@ -145,13 +151,17 @@ fn reschedule(node: &Node, attached: &Arc<Attached>, kept: Kept) {
 }
 
 /// Acts on the answer to one touch.
-async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, answer: Touched) {
+async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, sent: Moment, answer: Touched) {
     if attached.fence() != touch.fence {
         // Claimed or restored in between; the answer speaks of the past.
         return reschedule(node, attached, Kept::Yes);
     }
     let kept = match answer {
-        Touched::Renewed => Kept::Yes,
+        Touched::Renewed => {
+            attached.acknowledged(|hold| hold.seen = sent);
+            Kept::Yes
+        }
+        Touched::Unanswered(_) => Kept::Unknown,
         // Of our own doing: the answer to a restoration was lost.
         Touched::Fenced { owner } if owner == node.me() && attached.has_asked() => {
             save::restore(node, attached, owner).await

@@ -56,7 +56,8 @@ impl StoreClock {
 
     /// What the clock reads at server time `time`, for a reader.
     pub fn read(&self, time: Duration) -> Duration {
-        self.now + time.saturating_sub(self.last).min(self.cap)
+        self.now
+            .saturating_add(time.saturating_sub(self.last).min(self.cap))
     }
 
     /// Moves the clock on, for a writer, and answers what it then reads.

@@ -1,29 +1,31 @@
 //! The stored form of records, and the form of messages between nodes.
 //!
 //! All of them begin with the same envelope. Behind it a record has fixed fields, which are read
-//! without decoding the rest ([`SessionHeader::read`], [`NodeHeader::read`]), and a body in
-//! [postcard]. A file per form lies in `core/tests/golden`, byte for byte as it is written, with
+//! without decoding the rest ([`SessionHeader::read`], [`NodeHeader::read`]), and a body, most of it
+//! in [postcard]. A file per form lies in `core/tests/golden`, byte for byte as it is written, with
 //! notes beside it; a format that was written once is readable for ever.
 //!
 //! # Layout
 //!
 //! Format 1. Numbers are unsigned and little-endian, offsets and lengths are in bytes, times are
 //! milliseconds on the clock of the session's partition. Nonces, tokens and operation ids are 16
-//! bytes as they are.
+//! bytes as they are. Versions, epochs and incarnation numbers are at most 2^53 - 1, which is exact
+//! also where all numbers are floating. A *short text* is its length as one byte and its bytes.
 //!
 //! **Envelope**
 //!
 //! | offset | length | |
 //! |---|---|---|
 //! | 0 | 3 | magic: `F5 52 48` |
-//! | 3 | 1 | kind: 1 session record, 2 node record, 3 peer message |
+//! | 3 | 1 | kind: 1 session record, 2 node record, 3 peer message, 4 tombstone |
 //! | 4 | 2 | format |
 //!
-//! **Session record** ([`StoredSession`])
+//! **Session record** ([`StoredSession`]), a header of 145 bytes and a body. A store keeps them as one
+//! value ([`encode_session`]), or apart ([`SessionHeader::encode`], [`encode_session_body`]).
 //!
-//! | offset | length | |
+//! | offset | length | header |
 //! |---|---|---|
-//! | 6 | 1 | flags: 1 unlinked, 2 taken; the other bits are 0 |
+//! | 6 | 1 | flags: 1 unlinked, 2 taken, 4 saved, 8 has a login; the other bits are 0 |
 //! | 7 | 8 | fence: epoch |
 //! | 15 | 16 | fence: nonce |
 //! | 31 | 8 | version |
@@ -33,19 +35,36 @@
 //! | 71 | 8 | time to live, 1,000 to 2,592,000,000 |
 //! | 79 | 16 | token of the take; all 0 where it is not taken |
 //! | 95 | 8 | the take is hidden until; 0 where it is not taken |
-//! | 103 | | body |
+//! | 103 | 16 | last save: operation id; all 0 where it was not saved |
+//! | 119 | 8 | last save: the version that it was answered with; 0 where it was not saved |
+//! | 127 | 18 | login: session id; all 0 where it has none |
 //!
 //! | body | form |
 //! |---|---|
-//! | session id | partition as varint, below 1,024; 16 bytes |
-//! | player | text, 1 to 128 bytes |
-//! | owner: node id | text, 1 to 64 bytes |
-//! | last save | option of: operation id; version as varint |
-//! | login | option of: its session id; sequence of displaced holds, at most 65,535 |
-//! | data | byte string, at most 1 MiB |
+//! | owner: node id | short text, 1 to 64 bytes |
+//! | displaced holds | 2 bytes: their number, at most 64, 0 without a login; the holds |
+//! | session id | postcard: partition as varint, below 1,024; 16 bytes |
+//! | player | postcard: text, 1 to 128 bytes |
+//! | data | postcard: byte string, at most 1 MiB |
 //!
-//! A displaced hold is: session id; node id; incarnation number as varint; incarnation nonce; epoch
-//! as varint; fence nonce.
+//! | displaced hold | length | |
+//! |---|---|---|
+//! | 0 | 18 | session id |
+//! | 18 | 8 | fence: epoch |
+//! | 26 | 16 | fence: nonce |
+//! | 42 | 8 | owner: incarnation number |
+//! | 50 | 16 | owner: incarnation nonce |
+//! | 66 | 1 + 1 to 64 | owner: node id, short text |
+//!
+//! A session id outside postcard is [its 18 bytes](crate::SessionId::to_bytes): the partition in
+//! *big-endian*, and 16 bytes. The partitions of a session and of its player are the same.
+//!
+//! For a script that has no postcard: a touch or a take writes the header only. The hold that a login
+//! ends is a concatenation of the session id, bytes 7 to 30 of the header (the fence), bytes 39 to 62
+//! (the incarnation) and the first field of the body (the node id). That field is in the body, and not
+//! in 65 bytes of the header, since what changes the owner changes the holds behind it too, and touches
+//! stay short. Partition and length of the player are varints of one byte below 128 and of two from
+//! there on, so the data begins at 16 + 1 or 2 + 1 or 2 + the player's length behind the holds.
 //!
 //! **Node record** ([`NodeRecord`](crate::NodeRecord))
 //!
@@ -65,7 +84,15 @@
 //! | capacity | option of varint, below 2^32 |
 //! | labels | map of at most 32: key, value |
 //! | build | text, at most 64 bytes |
-//! | formats | oldest and newest as varints, below 2^16 |
+//! | formats | oldest and newest as varints, 1 to 65,535, not falling |
+//!
+//! **Tombstone** ([`StoredTombstone`]), 31 bytes
+//!
+//! | offset | length | |
+//! |---|---|---|
+//! | 6 | 8 | deadline |
+//! | 14 | 1 | reason: 1 removed, 2 displaced, 3 expired |
+//! | 15 | 16 | removed: operation id; expired: token of the acknowledgement; displaced: all 0 |
 //!
 //! **Peer message** ([`encode_frame`]): at offset 6 the message, in postcard.
 //!
@@ -75,10 +102,21 @@
 //! *sequence* is its length as varint and its elements; a *map* is one of pairs whose keys rise
 //! strictly by their bytes.
 //!
+//! # What never changes
+//!
+//! In every later format the header of a session record and the header of a node record have the same
+//! fields, with the same meanings and limits, at the same offsets; what is new comes in the body, or as
+//! a flag. So [`SessionHeader::read`] and [`NodeHeader::read`] read the headers of newer formats, and a
+//! session that cannot be decoded here can still be seen to expire, be taken and be acknowledged: a
+//! header that is changed and [written](SessionHeader::encode) keeps its format and the flags that are
+//! not known here. Only to decode the body of a newer format is `Unsupported`.
+//!
 //! # What decoding promises
 //!
 //! - Bytes that are something else, too short or too long, and values over their limits are
 //!   `Corrupt`; a newer format is `Unsupported` and named. Never a panic.
+//! - One value has one form: bytes that are decoded are those that encoding writes. A varint that is
+//!   longer than it has to be is `Corrupt`.
 //! - What is allocated is bounded by the length of the input: a claimed length reserves nothing.
 //! - There is no checksum: of a flipped bit within data or a nonce nothing is noticed.
 //!
@@ -90,14 +128,16 @@ mod envelope;
 mod frame;
 mod node;
 mod session;
+mod tombstone;
 
-use bounded::bounded_vec;
 pub(crate) use bounded::{bounded_map, bounded_str};
 pub use frame::{decode_frame, encode_frame};
 pub use node::{NodeHeader, decode_node, encode_node};
 pub use session::{
-    SessionHeader, StoredLogin, StoredSave, StoredSession, StoredTake, decode_session, encode_session,
+    SessionHeader, StoredLogin, StoredSave, StoredSession, StoredTake, decode_session, decode_session_parts,
+    encode_session, encode_session_body,
 };
+pub use tombstone::{StoredEnd, StoredTombstone, decode_tombstone, encode_tombstone};
 
 /// The oldest format of stored records that this build reads.
 pub const FORMAT_OLDEST: u16 = 1;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::membership::{Membership, Revision, Update};
 use crate::node::Load;
+use crate::session::Durability;
 use crate::{Incarnation, NodeIncarnation, NodeRecord, OperationId, Result, Timing};
 
 /// Registers a node.
@@ -19,6 +20,8 @@ pub struct RegisterNode {
     pub record: Arc<NodeRecord>,
     /// The periods that the node runs by.
     pub timing: Timing,
+    /// How many replicas have to know of it; `None` for the backend's default.
+    pub durability: Option<Durability>,
 }
 
 impl RegisterNode {
@@ -27,6 +30,7 @@ impl RegisterNode {
         Self {
             record: record.into(),
             timing,
+            durability: None,
         }
     }
 }
@@ -115,6 +119,8 @@ pub struct Renewed {
     pub next_lapse: Option<Duration>,
     /// What all nodes carry, now and then.
     pub loads: Option<Vec<(NodeIncarnation, Load)>>,
+    /// How many replicas acknowledged.
+    pub replicated: u8,
 }
 
 impl Renewed {
@@ -124,6 +130,7 @@ impl Renewed {
             changes,
             next_lapse: None,
             loads: None,
+            replicated: 0,
         }
     }
 }
@@ -136,13 +143,47 @@ pub struct EvictNode {
     pub target: NodeIncarnation,
     /// Random bits for the tag of the change.
     pub operation: OperationId,
+    /// How many replicas have to know of it; `None` for the backend's default.
+    pub durability: Option<Durability>,
 }
 
 impl EvictNode {
     /// Puts `target` out.
     pub fn new(target: NodeIncarnation, operation: OperationId) -> Self {
-        Self { target, operation }
+        Self {
+            target,
+            operation,
+            durability: None,
+        }
     }
+}
+
+/// The answer to an eviction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Evicted {
+    /// Whether exactly this incarnation was a member until now.
+    pub was_member: bool,
+    /// How many replicas acknowledged.
+    pub replicated: u8,
+}
+
+impl Evicted {
+    /// An answer.
+    pub const fn new(was_member: bool) -> Self {
+        Self {
+            was_member,
+            replicated: 0,
+        }
+    }
+}
+
+/// The answer to a goodbye.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Departed {
+    /// How many replicas acknowledged.
+    pub replicated: u8,
 }
 
 /// Says goodbye.
@@ -182,7 +223,7 @@ pub trait Watch: Send + fmt::Debug {
 /// - `register_gives_the_next_incarnation`: the number is `max(stored, the caller's last) + 1`, the
 ///   nonce is the caller's, and the answered membership has the node in it.
 /// - `register_is_idempotent`: a repetition with the same nonce answers the same incarnation and
-///   makes no second change.
+///   makes no second change; once another run has superseded it, it is `Superseded` and puts nobody out.
 /// - `register_supersedes`: where the id is live, its old run leaves (`Superseded`) before the new
 ///   one joins.
 /// - `register_checks_the_timing`: while any node lives, another timing than the stored one is
@@ -202,7 +243,8 @@ pub trait Watch: Send + fmt::Debug {
 /// - `an_outage_reaps_nobody`: while nobody renews, the lease clock moves by at most one cap, 1.5
 ///   heartbeats; the first renewal after an outage of any length takes nobody's lease who then
 ///   renews within half a heartbeat. (One heartbeat may have passed before, and a lease is three.)
-/// - `evict_is_exact`: only this incarnation leaves (`Evicted`), `Ok(false)` where it is no member.
+/// - `evict_is_exact`: only this incarnation leaves (`Evicted`); the answer says whether it was a
+///   member, so a repetition says that it was not.
 /// - `leave_is_idempotent`: `Ok`, also the second time; its node is gone (`Leave`) at once.
 ///
 /// **Watching**
@@ -231,10 +273,10 @@ pub trait Discovery: Send + Sync + fmt::Debug {
     async fn renew(&self, request: RenewLease) -> Result<Renewed>;
 
     /// Says goodbye.
-    async fn leave(&self, request: LeaveFleet) -> Result<()>;
+    async fn leave(&self, request: LeaveFleet) -> Result<Departed>;
 
-    /// Puts a node out; `Ok(false)` when exactly this incarnation is no member.
-    async fn evict(&self, request: EvictNode) -> Result<bool>;
+    /// Puts a node out.
+    async fn evict(&self, request: EvictNode) -> Result<Evicted>;
 
     /// The membership now. Reaps nothing, and moves the lease clock on, so that whoever looks at each
     /// heartbeat sees leases lapse where no node is left to renew.

@@ -8,7 +8,9 @@ mod player;
 mod session_id;
 mod text;
 
-pub use number::{Epoch, Fence, Incarnation, NodeIncarnation, Nonce, OperationId, Ttl, Version, Weight};
+pub use number::{
+    Epoch, Fence, Incarnation, NUMBER_MAX, NodeIncarnation, Nonce, OperationId, Ttl, Version, Weight,
+};
 pub use player::{Partition, PlayerId};
 pub use session_id::SessionId;
 pub use text::{Address, Build, EndpointName, FleetName, LabelKey, LabelValue, NodeId, Zone};

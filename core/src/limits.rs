@@ -6,15 +6,21 @@ use crate::{Error, ErrorKind, Result};
 
 /// Sizes that a backend accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
-    /// The most bytes of data of one session. 65,536 unless configured.
-    pub data_bytes_max: usize,
+    data_bytes_max: usize,
 }
 
 impl Limits {
     /// The most bytes of session data that any backend can be configured for: 1 MiB.
     pub const DATA_BYTES_CEILING: usize = 1 << 20;
+
+    /// The most live sessions of one player: 64. One script, and one transaction, can always end them all.
+    pub const SESSIONS_PER_PLAYER_MAX: u16 = 64;
+
+    /// The most bytes of data of one session. 65,536 unless configured.
+    pub const fn data_bytes_max(&self) -> usize {
+        self.data_bytes_max
+    }
 
     /// The same limits with another size of session data.
     ///

@@ -136,7 +136,15 @@ pub struct Membership {
 impl Membership {
     /// The membership of `members`, in any order, at `revision`.
     pub fn new(revision: Revision, mut members: Vec<Member>) -> Self {
-        members.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+        // Of several runs of one id the newest counts.
+        members.sort_by(|a, b| {
+            let number = |member: &Member| std::cmp::Reverse(member.record.incarnation.number);
+            a.record
+                .id
+                .cmp(&b.record.id)
+                .then_with(|| number(a).cmp(&number(b)))
+        });
+        members.dedup_by(|later, first| later.record.id == first.record.id);
         Self {
             revision,
             members,
@@ -166,11 +174,15 @@ impl Membership {
     /// Takes one update in. `Ok(false)` says that it was known already.
     ///
     /// # Errors
-    /// `Corrupt` when the update does not follow on this revision; nothing is changed, and the
-    /// reader has to start over from a [`Reset`](Update::Reset).
+    /// `Corrupt` when the update's number does not follow on this revision's, or when it changes a
+    /// node that is no member; nothing is changed, and the reader has to start over from a
+    /// [`Reset`](Update::Reset). An update carries no tag of what came before it: that it is of the
+    /// same history is the watch's to know, by its resume point.
     pub fn apply(&mut self, update: &Update) -> Result<bool> {
         let revision = match update {
             Update::Reset(membership) => {
+                // How long the clock stood is no change of the membership.
+                self.clock_lag = membership.clock_lag;
                 let changed = self != membership;
                 self.clone_from(membership);
                 return Ok(changed);
@@ -183,10 +195,35 @@ impl Membership {
         if revision == self.revision {
             return Ok(false);
         }
-        if revision.number != self.revision.number.wrapping_add(1) {
+        if self.revision.number.checked_add(1) != Some(revision.number) {
             let context = format!("revision {revision} does not follow {}", self.revision);
             return Err(Error::new(ErrorKind::Corrupt, "membership update", context));
         }
+        if let Update::Joined { node, .. } = update
+            && self
+                .get(&node.id)
+                .is_some_and(|member| member.record.incarnation != node.incarnation)
+        {
+            let context = format!(
+                "{} joined, and another run of it has not left at {}",
+                node.node(),
+                self.revision
+            );
+            return Err(Error::new(ErrorKind::Corrupt, "membership update", context));
+        }
+        if let Update::Changed { node, .. } = update
+            && !self.contains(&node.node())
+            && !self.unreadable.iter().any(|member| member.id == node.id)
+        {
+            let context = format!("{} changed, and is no member at {}", node.node(), self.revision);
+            return Err(Error::new(ErrorKind::Corrupt, "membership update", context));
+        }
+        let id = match update {
+            Update::Joined { node, .. } | Update::Changed { node, .. } => Some(&node.id),
+            Update::Left { node, .. } => Some(&node.node),
+            Update::Reset(_) | Update::Loads(_) => None,
+        };
+        self.unreadable.retain(|member| Some(&member.id) != id);
         match update {
             Update::Joined { node, .. } | Update::Changed { node, .. } => match self.position(&node.id) {
                 Ok(index) => {
@@ -335,5 +372,83 @@ mod tests {
             (membership.members[0].load.sessions, membership.members.len()),
             (9, 1)
         );
+    }
+
+    #[test]
+    fn what_cannot_follow_is_refused() {
+        let nobody = Update::Changed {
+            revision: Revision::new(1, 1),
+            node: record("a", 1),
+        };
+        assert_eq!(
+            Membership::default().apply(&nobody).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        let member = Member::new(record("a", 7), Load::default());
+        let mut membership = Membership::new(Revision::new(5, 1), vec![member]);
+        for update in [
+            Update::Changed {
+                revision: Revision::new(6, 1),
+                node: record("a", 3),
+            },
+            Update::Joined {
+                revision: Revision::new(6, 1),
+                node: record("a", 8),
+            },
+            Update::Joined {
+                revision: Revision::new(u64::MAX, 1),
+                node: record("b", 1),
+            },
+        ] {
+            assert_eq!(
+                membership.apply(&update).unwrap_err().kind(),
+                ErrorKind::Corrupt,
+                "{update:?}"
+            );
+        }
+        assert!(membership.contains(&record("a", 7).node()));
+    }
+
+    #[test]
+    fn one_member_per_id_and_the_newest_run_counts() {
+        let members = [1, 3, 2].map(|number| Member::new(record("a", number), Load::default()));
+        let membership = Membership::new(Revision::new(1, 1), members.to_vec());
+        assert_eq!(membership.members.len(), 1);
+        assert!(membership.contains(&record("a", 3).node()));
+    }
+
+    #[test]
+    fn who_was_unreadable_leaves_and_joins_like_others() {
+        let error = Error::new(ErrorKind::Unsupported, "test", "format 9");
+        let mut membership = Membership::default();
+        for id in ["a", "b"] {
+            membership
+                .unreadable
+                .push(UnreadableMember::new(NodeId::new(id).unwrap(), &error));
+        }
+        let node = record("a", 1).node();
+        let left = Update::Left {
+            revision: Revision::new(1, 1),
+            node,
+            reason: LeftReason::Leave,
+        };
+        membership.apply(&left).unwrap();
+        let joined = Update::Joined {
+            revision: Revision::new(2, 1),
+            node: record("b", 1),
+        };
+        membership.apply(&joined).unwrap();
+        assert!(membership.unreadable.is_empty() && membership.members.len() == 1);
+    }
+
+    #[test]
+    fn how_long_the_clock_stood_is_no_change() {
+        let mut membership = Membership::default();
+        let later = Membership {
+            clock_lag: Duration::from_secs(9),
+            ..Membership::default()
+        };
+        assert!(!membership.apply(&Update::Reset(later)).unwrap());
+        assert_eq!(membership.clock_lag, Duration::from_secs(9));
     }
 }

@@ -98,13 +98,35 @@ bounded_map!(
     Labels, LabelKey, LabelValue, "labels", 32
 );
 
-/// The formats of stored records that a node can read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The formats of stored records that a node can read: from the oldest to the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Formats {
+    oldest: u16,
+    newest: u16,
+}
+
+impl Formats {
+    /// From `oldest` to `newest`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for format 0, which there is not, and when they are the wrong way round.
+    pub fn new(oldest: u16, newest: u16) -> Result<Self> {
+        if oldest == 0 || oldest > newest {
+            let context = format!("{oldest} to {newest} is no range of formats from 1 up");
+            return Err(Error::new(ErrorKind::InvalidArgument, "formats", context));
+        }
+        Ok(Self { oldest, newest })
+    }
+
     /// The oldest readable format.
-    pub oldest: u16,
+    pub const fn oldest(self) -> u16 {
+        self.oldest
+    }
+
     /// The newest readable format.
-    pub newest: u16,
+    pub const fn newest(self) -> u16 {
+        self.newest
+    }
 }
 
 impl Default for Formats {
@@ -113,6 +135,20 @@ impl Default for Formats {
             oldest: crate::codec::FORMAT_OLDEST,
             newest: crate::codec::FORMAT_NEWEST,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Formats {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Formats")]
+        struct Unchecked {
+            oldest: u16,
+            newest: u16,
+        }
+
+        let Unchecked { oldest, newest } = Deserialize::deserialize(deserializer)?;
+        Self::new(oldest, newest).map_err(serde::de::Error::custom)
     }
 }
 

@@ -115,7 +115,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Calls the node of `record`.
     async fn call(&self, record: &NodeRecord, request: PeerRequest) -> Result<Bytes>;
 
-    /// Serves `node` until the guard is dropped.
+    /// Serves `node` until the guard is dropped; one guard at a time, a second is `AlreadyExists`.
     async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard>;
 }
 

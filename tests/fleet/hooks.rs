@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use ringhold::core::Partition;
 use ringhold::core::discovery::{
-    Changes, EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+    Changes, Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
 };
 use ringhold::core::membership::UnreadableMember;
 use ringhold::core::session::{
-    AckExpired, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch, Touched,
+    AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
+    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
+    TouchedMany,
 };
 use ringhold::{
     Backend, Discovery, Error, ErrorKind, Limits, Membership, PlayerId, Result, Revision, SessionId,
@@ -35,7 +36,10 @@ type Hook = Arc<dyn Fn(Call) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 /// What happens to the calls of whoever uses the backend that [`Hooks::wrap`] gave. Nothing at
 /// first. An `Err` before a call keeps it from the store; after it, the answer is lost.
 #[derive(Clone, Default)]
-pub(crate) struct Hooks(Arc<Mutex<Set>>);
+pub(crate) struct Hooks(Arc<Mutex<Set>>, Arc<Mutex<Option<Sessions>>>);
+
+/// Sessions that can be exchanged for others while they are used.
+type Sessions = Arc<Mutex<Arc<dyn SessionStore>>>;
 
 #[derive(Default)]
 struct Set {
@@ -59,9 +63,18 @@ impl Hooks {
     /// The same backend behind these hooks.
     pub(crate) fn wrap(&self, backend: &Backend) -> Backend {
         let mut wrapped = backend.clone();
-        wrapped.sessions = Arc::new(HookedStore(self.clone(), Arc::clone(&backend.sessions)));
+        let sessions: Sessions = Arc::new(Mutex::new(Arc::clone(&backend.sessions)));
+        *self.1.lock().unwrap() = Some(Arc::clone(&sessions));
+        wrapped.sessions = Arc::new(HookedStore(self.clone(), sessions));
         wrapped.discovery = Arc::new(HookedDiscovery(self.clone(), Arc::clone(&backend.discovery)));
         wrapped
+    }
+
+    /// The store loses all sessions without a trace, as one that fails over to an empty replica.
+    pub(crate) async fn lose_sessions(&self) {
+        let empty = ringhold::open("memory:?fleet=test").await.unwrap().sessions;
+        let sessions = self.1.lock().unwrap().clone().expect("a backend was wrapped");
+        *sessions.lock().unwrap() = empty;
     }
 
     /// Runs before every call, instead of what ran until now.
@@ -182,10 +195,22 @@ impl Hooks {
 }
 
 #[derive(Debug)]
-struct HookedStore(Hooks, Arc<dyn SessionStore>);
+struct HookedStore(Hooks, Sessions);
+
+impl HookedStore {
+    fn inner(&self) -> Arc<dyn SessionStore> {
+        Arc::clone(&self.1.lock().unwrap())
+    }
+}
 
 #[derive(Debug)]
 struct HookedDiscovery(Hooks, Arc<dyn Discovery>);
+
+impl HookedDiscovery {
+    fn inner(&self) -> &Arc<dyn Discovery> {
+        &self.1
+    }
+}
 
 /// Delegates every method between its hooks: `of` tells which session it is about, `through` which
 /// method of the hooks changes the answer. The whole `impl` stands in here because `async_trait`
@@ -199,10 +224,10 @@ macro_rules! delegate {
         #[async_trait]
         impl $trait for $type {
             $(fn $plain(&self) -> $value {
-                self.1.$plain()
+                self.inner().$plain()
             })*
             $(async fn $method(&self, $($name: $kind),*) -> Result<$answer> {
-                let Self(hooks, inner) = self;
+                let (hooks, inner) = (&self.0, self.inner());
                 let call = Call { method: stringify!($method), partition: delegate!(@partition $($of)?) };
                 hooks.run_before(call).await?;
                 let answer = inner.$method($($name),*).await?;
@@ -223,13 +248,13 @@ delegate! {
         async get(id: &SessionId) -> Option<SessionRecord>, of id;
         async find(player: &PlayerId) -> Vec<SessionRecord>, of player;
         async save(request: SaveSession) -> Saved, of request.id;
-        async touch_many(touches: &[Touch]) -> Vec<Touched>, of touches[0].id;
+        async touch_many(touches: &[Touch]) -> TouchedMany, of touches[0].id;
         async claim(request: ClaimSession) -> Claimed, of request.id;
         async remove(request: RemoveSession) -> Removed, of request.id;
         async restore(request: RestoreSession) -> Restored, of request.session.id;
         async list(request: ListSessions) -> SessionPage;
         async take_expired(request: TakeExpired) -> TakenSessions;
-        async ack_expired(request: AckExpired) -> (), of request.id;
+        async ack_expired(request: AckExpired) -> Acked, of request.id;
     }
 }
 
@@ -237,8 +262,8 @@ delegate! {
     impl Discovery for HookedDiscovery {
         async register(request: RegisterNode) -> Registered;
         async renew(request: RenewLease) -> Renewed, through renewed;
-        async leave(request: LeaveFleet) -> ();
-        async evict(request: EvictNode) -> bool;
+        async leave(request: LeaveFleet) -> Departed;
+        async evict(request: EvictNode) -> Evicted;
         async members() -> Membership, through members;
         async timing() -> Option<Timing>;
         async watch(after: Option<Revision>) -> Box<dyn Watch>;

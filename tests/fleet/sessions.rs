@@ -9,7 +9,7 @@ use ringhold::{ErrorKind, FleetEvent, LoginOptions, OperationId, SessionEvent, T
 use tokio::time::timeout;
 
 use crate::hooks::{Hooks, no_answer};
-use crate::support::{LONG, fleet_of, forget, here, join, login, memory, player, sees};
+use crate::support::{LONG, fleet_of, here, join, login, login_until_here, memory, player, sees, stored};
 
 #[tokio::test(start_paused = true)]
 async fn an_attached_session_outlives_its_time_to_live_many_times() {
@@ -90,17 +90,31 @@ async fn a_session_that_an_operator_removes_is_fenced_at_its_next_touch() {
     assert_eq!(node.attached(), 0);
 }
 
+/// The store fails over to a replica that has nothing: who plays goes on with what was saved.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_store_lost_is_brought_back() {
+    let hooks = Hooks::default();
+    let backend = hooks.wrap(&memory().await);
+    let node = join(&backend, "a").await;
+    let mut session = here(login(&node, "ada").await);
+    *session.value_mut() = 7;
+    session.save().await.unwrap();
+    hooks.lose_sessions().await;
+    let told = timeout(Duration::from_secs(120), session.event()).await;
+    assert!(told.is_err(), "nobody else ever wanted this player: {told:?}");
+    assert_eq!(
+        (stored(&backend, &session.id()).await, session.fence().epoch),
+        (7, 2)
+    );
+    session.save().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_player_whose_restoration_was_not_answered_stays() {
-    let (backend, hooks) = (memory().await, Hooks::default());
-    let node = join(&hooks.wrap(&backend), "a").await;
-    // Others keep the store's clocks going.
-    let other = join(&backend, "b").await;
-    sees(&[node.clone(), other], 2).await;
+    let hooks = Hooks::default();
+    let node = join(&hooks.wrap(&memory().await), "a").await;
     let mut session = here(login(&node, "ada").await);
-    hooks.fail("touch_many");
-    forget(&backend, &session).await;
-    hooks.heal();
+    hooks.lose_sessions().await;
     let restorations = hooks.lose_next_answer("restore");
     let told = timeout(Duration::from_secs(120), session.event()).await;
     assert!(told.is_err(), "nobody else ever wanted this player: {told:?}");
@@ -111,18 +125,52 @@ async fn a_player_whose_restoration_was_not_answered_stays() {
 /// The store lost the session, and the player has come back elsewhere before this node noticed.
 #[tokio::test(start_paused = true)]
 async fn a_save_of_a_session_that_began_anew_elsewhere_is_fenced() {
-    let (backend, hooks) = (memory().await, Hooks::default());
-    let node = join(&hooks.wrap(&backend), "a").await;
-    let other = join(&backend, "b").await;
-    sees(&[node.clone(), other.clone()], 2).await;
-    let mut session = here(login(&node, "ada").await);
-    hooks.fail("touch_many");
-    forget(&backend, &session).await;
-    let _anew = here(login(&other, "ada").await);
+    let hooks = Hooks::default();
+    let nodes = fleet_of(&hooks.wrap(&memory().await), 2, Timing::default()).await;
+    let mut session = here(login(&nodes[0], "ada").await);
+    hooks.lose_sessions().await;
+    let _anew = here(login(&nodes[1], "ada").await);
     let error = session.save().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     let told = timeout(LONG, session.event()).await;
     assert_eq!(told, Ok(SessionEvent::Displaced { by: None }));
+}
+
+/// The store remembers for 60 s what has ended. Who was away longer cannot tell a session that was
+/// lost from one that was ended, and must not bring the latter back.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ended_while_its_node_was_away_stays_ended() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let away = join(&hooks.wrap(&backend), "away").await;
+    let other = join(&backend, "other").await;
+    sees(&[away.clone(), other.clone()], 2).await;
+    let mut session = here(login(&away, "ada").await);
+    hooks.cut_off();
+    login_until_here(&other, "ada").await.close().await.unwrap();
+    // sleep: simulated time until the store has forgotten that the session was closed
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert!(other.locate(&player("ada")).await.unwrap().is_none());
+    hooks.heal();
+    assert_eq!(timeout(LONG, session.event()).await, Ok(SessionEvent::Fenced));
+    assert!(
+        backend.sessions.find(&player("ada")).await.unwrap().is_empty(),
+        "it came back"
+    );
+}
+
+/// However long a session may live, a lost message is made good within 20 s.
+#[tokio::test(start_paused = true)]
+async fn a_touch_tells_within_20_s_whatever_the_time_to_live() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let mut deaf = hooks.wrap(&backend);
+    deaf.transport = None;
+    let (a, b) = (join(&deaf, "a").await, join(&deaf, "b").await);
+    sees(&[a.clone(), b.clone()], 2).await;
+    let month = LoginOptions::new().ttl(Ttl::MAX);
+    let mut session = here(a.login::<u64>(&player("ada"), month).await);
+    here(b.login::<u64>(&player("ada"), month.displace()).await);
+    let told = timeout(Duration::from_secs(21), session.event()).await;
+    assert_eq!(told, Ok(SessionEvent::Displaced { by: Some(b.node()) }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ringhold::core::discovery::EvictNode;
-use ringhold::core::session::RemoveSession;
 use ringhold::{
     Backend, Fleet, Login, LoginOptions, NodeIncarnation, NodeStatus, OperationId, PlayerId, Redirect,
     Result, Session, SessionId, Timing,
@@ -99,22 +98,12 @@ pub(crate) async fn stored(backend: &Backend, id: &SessionId) -> u64 {
     postcard::from_bytes(&stored.data).unwrap()
 }
 
-/// Makes the store forget a session without a trace, as one that loses its last writes in a
-/// failover. Who holds it must not be able to touch it meanwhile.
-pub(crate) async fn forget(backend: &Backend, session: &Session<u64>) {
-    let operation = OperationId::from_bytes([2; 16]);
-    let request = RemoveSession::new(session.id(), session.fence(), operation);
-    backend.sessions.remove(request).await.unwrap();
-    // sleep: simulated time until it is forgotten that the session was removed
-    tokio::time::sleep(Duration::from_secs(90)).await;
-}
-
 /// Takes the lease of `node` away, as if it had lapsed, and answers the incarnation that held it.
 pub(crate) async fn evict(backend: &Backend, node: &Fleet) -> NodeIncarnation {
     let evicted = node.node();
     let request = EvictNode::new(evicted.clone(), OperationId::from_bytes([1; 16]));
     assert!(
-        backend.discovery.evict(request).await.unwrap(),
+        backend.discovery.evict(request).await.unwrap().was_member,
         "{evicted} was no member"
     );
     evicted

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ringhold_core::discovery::{EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch};
+use ringhold_core::discovery::{
+    Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+};
 use ringhold_core::{Clock, Discovery, Membership, Result, Revision, Timing};
 
 use self::leases::Leases;
@@ -94,13 +96,14 @@ impl Discovery for MemoryDiscovery {
         self.shared.with(|leases, time| leases.renew(time, request))
     }
 
-    async fn leave(&self, request: LeaveFleet) -> Result<()> {
+    async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
         self.shared.with(|leases, time| leases.leave(time, &request));
-        Ok(())
+        Ok(Departed::default())
     }
 
-    async fn evict(&self, request: EvictNode) -> Result<bool> {
-        Ok(self.shared.with(|leases, time| leases.evict(time, &request)))
+    async fn evict(&self, request: EvictNode) -> Result<Evicted> {
+        let was_member = self.shared.with(|leases, time| leases.evict(time, &request));
+        Ok(Evicted::new(was_member))
     }
 
     async fn members(&self) -> Result<Membership> {

@@ -16,18 +16,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use ringhold_core::session::{
-    AckExpired, ClaimSession, Claimed, CreateSession, Created, Cursor, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch, Touched,
+    AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, Cursor, ListSessions, RemoveSession,
+    Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
+    TouchedMany,
 };
-use ringhold_core::{
-    Clock, Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
-};
+use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 
 use self::partition::SessionPartition;
-
-/// The shortest time for which a take hides a session.
-const VISIBILITY_MIN: Duration = Duration::from_secs(1);
 
 /// How many touches of one partition are made under one hold of its lock.
 const TOUCHES_PER_LOCK: usize = 256;
@@ -44,8 +41,11 @@ const TOUCHES_PER_LOCK: usize = 256;
 /// | `find`, `create` | O(sessions of the player); ending and making one O(log n) |
 /// | `save`, `touch_many` | O(1) each; O(log n) where the time left gets shorter |
 /// | `remove`, `restore`, `ack_expired` | O(log n) |
-/// | `take_expired` | O(log n) for each that is taken, or that was touched since it was last looked at |
+/// | `take_expired` | O(log n) for each that is taken, or that was touched since it was last looked at; O(1) for each tombstone that goes |
 /// | `list` | O(n) for each partition on the page; locks one partition at a time |
+///
+/// Data is copied when it comes in, so that a session keeps its own bytes and not the buffer that
+/// they were read into; what goes out shares them.
 ///
 /// # Cancel safety
 /// No method but `list` ever suspends, so a future that was polled has done its work. Dropping
@@ -89,13 +89,9 @@ impl fmt::Debug for MemorySessions {
     }
 }
 
-fn check_partition(operation: &'static str, id: &SessionId, player: &PlayerId) -> Result<()> {
-    let (given, right) = (id.partition(), player.partition());
-    if given == right {
-        return Ok(());
-    }
-    let context = format!("session id {id:?} is of partition {given:?}, and the player's is {right:?}");
-    Err(Error::new(ErrorKind::InvalidArgument, operation, context))
+/// A copy that keeps no more memory than it is long: what it was cut out of is free to go.
+fn own(data: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(data)
 }
 
 #[async_trait]
@@ -104,9 +100,9 @@ impl SessionStore for MemorySessions {
         self.limits
     }
 
-    async fn create(&self, request: CreateSession) -> Result<Created> {
-        check_partition("create", &request.id, &request.player)?;
-        self.limits.check_data("create", &request.data)?;
+    async fn create(&self, mut request: CreateSession) -> Result<Created> {
+        request.check(&self.limits)?;
+        request.data = own(&request.data);
         self.with(request.id.partition(), |partition, time| {
             partition.create(time, request)
         })
@@ -120,14 +116,15 @@ impl SessionStore for MemorySessions {
         Ok(self.with(player.partition(), |partition, time| partition.find(time, player)))
     }
 
-    async fn save(&self, request: SaveSession) -> Result<Saved> {
-        self.limits.check_data("save", &request.data)?;
+    async fn save(&self, mut request: SaveSession) -> Result<Saved> {
+        request.check(&self.limits)?;
+        request.data = own(&request.data);
         self.with(request.id.partition(), |partition, time| {
             partition.save(time, request)
         })
     }
 
-    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
+    async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
         let mut answers = Vec::with_capacity(touches.len());
         for together in touches.chunk_by(|a, b| a.id.partition() == b.id.partition()) {
             for chunk in together.chunks(TOUCHES_PER_LOCK) {
@@ -137,7 +134,7 @@ impl SessionStore for MemorySessions {
                 });
             }
         }
-        Ok(answers)
+        Ok(TouchedMany::new(answers))
     }
 
     async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
@@ -152,9 +149,9 @@ impl SessionStore for MemorySessions {
         })
     }
 
-    async fn restore(&self, request: RestoreSession) -> Result<Restored> {
-        check_partition("restore", &request.session.id, &request.session.player)?;
-        self.limits.check_data("restore", &request.session.data)?;
+    async fn restore(&self, mut request: RestoreSession) -> Result<Restored> {
+        request.check(&self.limits)?;
+        request.session.data = own(&request.session.data);
         self.with(request.session.id.partition(), |partition, time| {
             partition.restore(time, request)
         })
@@ -184,7 +181,7 @@ impl SessionStore for MemorySessions {
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
-        let (limit, visibility) = (usize::from(request.limit), request.visibility.max(VISIBILITY_MIN));
+        let (limit, visibility) = (usize::from(request.limit), request.visibility());
         let mut taken = TakenSessions::default();
         for partition in request.partitions {
             let swept = self.with(partition, |partition, time| {
@@ -198,9 +195,10 @@ impl SessionStore for MemorySessions {
         Ok(taken)
     }
 
-    async fn ack_expired(&self, request: AckExpired) -> Result<()> {
+    async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
         self.with(request.id.partition(), |partition, time| {
             partition.ack_expired(time, request)
-        })
+        })?;
+        Ok(Acked::default())
     }
 }

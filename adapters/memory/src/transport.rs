@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -23,21 +24,15 @@ const SERVE: &str = "serve";
 /// network: the caller may go away, and the handler finishes. Dropping the guard stops the calls
 /// that are under way too; their callers get `Unavailable`.
 ///
-/// A node that serves twice is called at its last handler.
+/// While the guard of a node lives, the node cannot serve a second time: `AlreadyExists`.
 pub struct MemoryTransport {
     servers: Arc<Mutex<Servers>>,
 }
 
-#[derive(Default)]
-struct Servers {
-    by_node: HashMap<NodeIncarnation, Server>,
-    /// Tells two servers of one node apart.
-    last_id: u64,
-}
+type Servers = HashMap<NodeIncarnation, Server>;
 
 #[derive(Clone)]
 struct Server {
-    id: u64,
     handler: Arc<dyn PeerHandler>,
     runtime: Handle,
     /// Closed when the guard is dropped.
@@ -47,7 +42,6 @@ struct Server {
 /// Stops serving when it is dropped.
 struct Stop {
     node: NodeIncarnation,
-    id: u64,
     servers: Weak<Mutex<Servers>>,
     // Its drop closes the channel that running calls look at.
     _running: watch::Sender<()>,
@@ -79,14 +73,9 @@ impl Drop for Stop {
         let Some(servers) = self.servers.upgrade() else {
             return;
         };
-        let mut servers = lock(&servers);
-        // A later server of the same node stays.
-        let stopped = match servers.by_node.get(&self.node) {
-            Some(server) if server.id == self.id => servers.by_node.remove(&self.node),
-            _ => None,
-        };
+        // It is this guard's: while that lives, no other server of the node comes in.
+        let stopped = lock(&servers).remove(&self.node);
         // The handler may own anything, so it goes when the lock is free.
-        drop(servers);
         drop(stopped);
     }
 }
@@ -108,7 +97,7 @@ impl Transport for MemoryTransport {
             );
             return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
         }
-        let server = lock(&self.servers).by_node.get(&target).cloned();
+        let server = lock(&self.servers).get(&target).cloned();
         let Some(Server {
             handler,
             runtime,
@@ -147,26 +136,25 @@ impl Transport for MemoryTransport {
             Error::new(ErrorKind::InvalidArgument, SERVE, context).with_source(error)
         })?;
         let (running, stopped) = watch::channel(());
-        let mut servers = lock(&self.servers);
-        servers.last_id += 1;
-        let id = servers.last_id;
-        let replaced = servers.by_node.insert(
-            node.clone(),
-            Server {
-                id,
-                handler,
-                runtime,
-                stopped,
-            },
-        );
-        drop(servers);
-        drop(replaced);
+        let server = Server {
+            handler,
+            runtime,
+            stopped,
+        };
+        match lock(&self.servers).entry(node.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(server);
+            }
+            Entry::Occupied(_) => {
+                let context = format!("{node} serves already; drop its guard first");
+                return Err(Error::new(ErrorKind::AlreadyExists, SERVE, context));
+            }
+        }
         let servers = Arc::downgrade(&self.servers);
         Ok(ServeGuard::new(
             None,
             Stop {
                 node,
-                id,
                 servers,
                 _running: running,
             },

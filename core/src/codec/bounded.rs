@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
-/// For how many elements room is made before the first one was read.
-const ELEMENTS_AHEAD: usize = 4;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// Reads a text of at most `max` bytes, borrowed where the input allows it.
 pub(crate) fn bounded_str<'de, D: Deserializer<'de>>(
@@ -82,81 +79,15 @@ where
     deserializer.deserialize_map(Entries(max, PhantomData))
 }
 
-/// Reads a sequence of at most `max` elements, each passed through `map`.
-///
-/// Room is made as elements come, and for [`ELEMENTS_AHEAD`] of them at the most before.
-pub(crate) fn bounded_vec<'de, D, T, U>(
-    deserializer: D,
-    max: usize,
-    map: impl Fn(T) -> U,
-) -> Result<Vec<U>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Elements<T, M>(usize, M, PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>, U, M: Fn(T) -> U> Visitor<'de> for Elements<T, M> {
-        type Value = Vec<U>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "at most {} elements", self.0)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::with_capacity(access.size_hint().unwrap_or(0).min(ELEMENTS_AHEAD));
-            while let Some(element) = access.next_element()? {
-                if elements.len() == self.0 {
-                    return Err(A::Error::invalid_length(self.0 + 1, &self));
-                }
-                elements.push(self.1(element));
-            }
-            Ok(elements)
-        }
-    }
-
-    deserializer.deserialize_seq(Elements(max, map, PhantomData))
-}
-
 #[cfg(test)]
 mod tests {
     use serde::de::IntoDeserializer;
-    use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
+    use serde::de::value::{Error, MapDeserializer};
 
     use super::*;
 
-    /// Claims to be endless, and has three elements.
-    struct Boastful(std::ops::Range<u32>);
-
-    impl Iterator for Boastful {
-        type Item = u32;
-
-        fn next(&mut self) -> Option<u32> {
-            self.0.next()
-        }
-
-        fn size_hint(&self) -> (usize, Option<usize>) {
-            (usize::MAX, Some(usize::MAX))
-        }
-    }
-
-    #[test]
-    fn a_claimed_length_reserves_next_to_nothing() {
-        let input = SeqDeserializer::<_, Error>::new(Boastful(0..3));
-        let elements = bounded_vec(input, usize::MAX, |element: u32| element).unwrap();
-        assert_eq!(elements, [0, 1, 2]);
-        assert_eq!(elements.capacity(), ELEMENTS_AHEAD);
-    }
-
     #[test]
     fn one_over_the_limit_is_refused() {
-        let seq = |len: u32| {
-            let input = SeqDeserializer::<_, Error>::new(0..len);
-            bounded_vec(input, 3, |element: u32| element * 2)
-        };
-        assert_eq!(seq(3).unwrap(), [0, 2, 4]);
-        assert!(seq(4).is_err());
-
         let map = |keys: &[u32]| {
             let input = MapDeserializer::<_, Error>::new(keys.iter().map(|key| (*key, *key)));
             bounded_map::<_, u32, u32>(input, 3)

@@ -1,10 +1,12 @@
 //! What every stored value and every message begins with, and the fixed fields behind it.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{FORMAT_NEWEST, FORMAT_OLDEST};
-use crate::{Error, ErrorKind, Result};
+use crate::id::NUMBER_MAX;
+use crate::{Error, ErrorKind, Fence, Incarnation, Nonce, Result, Version};
 
 /// `0xF5` stands nowhere in UTF-8, so no text is taken for a record.
 pub(super) const MAGIC: [u8; 3] = [0xF5, b'R', b'H'];
@@ -18,16 +20,18 @@ pub(super) enum Kind {
     Session,
     Node,
     Frame,
+    Tombstone,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Session, Self::Node, Self::Frame];
+    const ALL: [Self; 4] = [Self::Session, Self::Node, Self::Frame, Self::Tombstone];
 
     const fn byte(self) -> u8 {
         match self {
             Self::Session => 1,
             Self::Node => 2,
             Self::Frame => 3,
+            Self::Tombstone => 4,
         }
     }
 
@@ -37,6 +41,7 @@ impl Kind {
             Self::Session => "session record",
             Self::Node => "node record",
             Self::Frame => "peer message",
+            Self::Tombstone => "tombstone",
         }
     }
 
@@ -52,32 +57,56 @@ impl Kind {
         Error::new(ErrorKind::TooLarge, self.as_str(), context)
     }
 
+    /// The error that a value of this kind cannot be written.
+    pub(super) fn invalid(self, context: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidArgument, self.as_str(), context.into())
+    }
+
+    /// Refuses to write a number that would not be read.
+    pub(super) fn check_number(self, what: &str, number: u64) -> Result<()> {
+        if number > NUMBER_MAX {
+            return Err(self.invalid(format!("{what} {number} is above {NUMBER_MAX}")));
+        }
+        Ok(())
+    }
+
+    /// The envelope of this format.
+    pub(super) const fn envelope(self, format: u16) -> [u8; LEN] {
+        let [first, second, third] = MAGIC;
+        let [low, high] = format.to_le_bytes();
+        [first, second, third, self.byte(), low, high]
+    }
+
     /// Writes the envelope of the newest format, into room for `len` bytes in all.
     pub(super) fn begin(self, len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(len);
-        out.extend_from_slice(&MAGIC);
-        out.push(self.byte());
-        out.extend_from_slice(&FORMAT_NEWEST.to_le_bytes());
+        out.extend_from_slice(&self.envelope(FORMAT_NEWEST));
         out
     }
 
     /// Writes the body behind what there is.
     pub(super) fn finish(self, out: Vec<u8>, body: &impl Serialize) -> Result<Vec<u8>> {
         postcard::to_extend(body, out).map_err(|error| {
-            let context = format!("it has no stored form: {error}");
-            Error::new(ErrorKind::InvalidArgument, self.as_str(), context).with_source(error)
+            self.invalid(format!("it has no stored form: {error}"))
+                .with_source(error)
         })
     }
 
-    /// Checks the envelope and answers the fields behind it.
-    pub(super) fn open(self, bytes: &[u8]) -> Result<Fields<'_>> {
-        let mut fields = Fields {
+    /// The fields in `bytes`, which have no envelope.
+    pub(super) const fn fields(self, bytes: &[u8]) -> Fields<'_> {
+        Fields {
             kind: self,
             rest: bytes,
-        };
+        }
+    }
+
+    /// Checks the envelope and answers its format, which may be newer than what this build reads, and
+    /// the fields behind it.
+    pub(super) fn open_any(self, bytes: &[u8]) -> Result<(u16, Fields<'_>)> {
         if bytes.get(..MAGIC.len()) != Some(&MAGIC) {
             return Err(self.corrupt(format!("these {} bytes are something else", bytes.len())));
         }
+        let mut fields = self.fields(bytes);
         let [_, _, _, kind] = fields.bytes()?;
         if kind != self.byte() {
             let is = Self::ALL.into_iter().find(|known| known.byte() == kind);
@@ -86,18 +115,23 @@ impl Kind {
                 None => format!("kind {kind} is not known"),
             }));
         }
-        let format = u16::from_le_bytes(fields.bytes()?);
-        match format {
-            FORMAT_OLDEST..=FORMAT_NEWEST => Ok(fields),
-            0 => Err(self.corrupt("there is no format 0")),
-            _ => {
-                let context = format!(
-                    "it is of format {format} and this build reads {FORMAT_OLDEST} to {FORMAT_NEWEST}; \
-                     use a build that knows it"
-                );
-                Err(Error::new(ErrorKind::Unsupported, self.as_str(), context))
-            }
+        match u16::from_le_bytes(fields.bytes()?) {
+            format @ FORMAT_OLDEST.. => Ok((format, fields)),
+            format => Err(self.corrupt(format!("there is no format {format}"))),
         }
+    }
+
+    /// Checks the envelope, and that this build reads the format.
+    pub(super) fn open(self, bytes: &[u8]) -> Result<(u16, Fields<'_>)> {
+        let (format, fields) = self.open_any(bytes)?;
+        if format > FORMAT_NEWEST {
+            let context = format!(
+                "it is of format {format} and this build reads {FORMAT_OLDEST} to {FORMAT_NEWEST}; \
+                 use a build that knows it"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, self.as_str(), context));
+        }
+        Ok((format, fields))
     }
 }
 
@@ -108,12 +142,12 @@ pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     /// The next `N` bytes.
     #[inline]
     pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
         let Some((bytes, rest)) = self.rest.split_first_chunk() else {
-            return Err(self.kind.corrupt("it ends within its header"));
+            return Err(self.kind.corrupt("it ends within a field"));
         };
         self.rest = rest;
         Ok(*bytes)
@@ -125,15 +159,97 @@ impl Fields<'_> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// All the rest.
-    pub(super) fn body<T: DeserializeOwned>(self) -> Result<T> {
-        let kind = self.kind;
-        match postcard::take_from_bytes(self.rest) {
-            Ok((body, [])) => Ok(body),
-            Ok((_, rest)) => Err(kind.corrupt(format!("{} bytes follow its end", rest.len()))),
-            Err(error) => Err(kind
-                .corrupt(format!("its body cannot be read: {error}"))
-                .with_source(error)),
+    /// The next 16 bytes as they are.
+    #[inline]
+    pub(super) fn nonce(&mut self) -> Result<Nonce> {
+        self.bytes().map(Nonce::from_bytes)
+    }
+
+    fn number(&mut self, what: &str) -> Result<u64> {
+        let number = self.u64()?;
+        if number > NUMBER_MAX {
+            return Err(self
+                .kind
+                .corrupt(format!("{what} {number} is above {NUMBER_MAX}")));
         }
+        Ok(number)
+    }
+
+    /// Epoch and nonce.
+    pub(super) fn fence(&mut self) -> Result<Fence> {
+        Ok(Fence {
+            epoch: self.number("epoch")?,
+            nonce: self.nonce()?,
+        })
+    }
+
+    /// Number and nonce.
+    pub(super) fn incarnation(&mut self) -> Result<Incarnation> {
+        Ok(Incarnation {
+            number: self.number("incarnation number")?,
+            nonce: self.nonce()?,
+        })
+    }
+
+    /// A version.
+    pub(super) fn version(&mut self) -> Result<Version> {
+        self.number("version").map(Version::new)
+    }
+
+    /// A byte that is a length, and as many bytes in UTF-8.
+    pub(super) fn short_text(&mut self) -> Result<&'a str> {
+        let [len] = self.bytes()?;
+        let Some((text, rest)) = self.rest.split_at_checked(usize::from(len)) else {
+            return Err(self.kind.corrupt("it ends within a text"));
+        };
+        self.rest = rest;
+        std::str::from_utf8(text).map_err(|error| self.kind.corrupt("a text is not UTF-8").with_source(error))
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn end(&self) -> Result<()> {
+        match self.rest.len() {
+            0 => Ok(()),
+            rest => Err(self.kind.corrupt(format!("{rest} bytes follow its end"))),
+        }
+    }
+
+    /// All the rest, which has to be just what `T` is written as.
+    pub(super) fn body<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
+        let kind = self.kind;
+        let (body, rest) = postcard::take_from_bytes::<T>(self.rest).map_err(|error| {
+            kind.corrupt(format!("its body cannot be read: {error}"))
+                .with_source(error)
+        })?;
+        let whole = std::mem::replace(&mut self.rest, rest);
+        self.end()?;
+        match postcard::serialize_with_flavor(&body, Same(whole)) {
+            Ok(true) => Ok(body),
+            _ => Err(kind.corrupt("its body has another form than the one that is written")),
+        }
+    }
+}
+
+/// Compares what is written with what was read, and keeps nothing.
+struct Same<'a>(&'a [u8]);
+
+impl Flavor for Same<'_> {
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // The error is not looked at: it only ends the comparison.
+        self.0 = self
+            .0
+            .strip_prefix(bytes)
+            .ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.0.is_empty())
     }
 }

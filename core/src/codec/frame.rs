@@ -21,14 +21,18 @@ pub fn encode_frame(message: &impl Serialize) -> Result<Vec<u8>> {
 /// Reads a message of a peer.
 ///
 /// What is allocated is bounded by the length of the input as far as the message's own types are:
-/// prefer `Vec` to hash tables, which may reserve up to 1 MiB for a length that was claimed, and
 /// never send a sequence of values that take no bytes, such as `Vec<()>`.
 ///
+/// One message has one form: what was read is written again and compared, without an allocation. So a
+/// type has to be written in one way only. No hash tables, whose order changes; a sorted `Vec` or a
+/// `BTreeMap` instead.
+///
 /// # Errors
-/// `TooLarge` above [`BODY_BYTES_MAX`] bytes, `Corrupt` for anything but a whole message of this type
-/// and nothing behind it, `Unsupported` for a newer format.
-pub fn decode_frame<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    Kind::Frame.open(check(bytes)?)?.body()
+/// `TooLarge` above [`BODY_BYTES_MAX`] bytes, `Corrupt` for anything but the bytes that
+/// [`encode_frame`] makes of a message of this type, `Unsupported` for a newer format.
+pub fn decode_frame<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T> {
+    let (_, fields) = Kind::Frame.open(check(bytes)?)?;
+    fields.body()
 }
 
 fn check<B: AsRef<[u8]>>(frame: B) -> Result<B> {

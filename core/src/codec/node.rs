@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::envelope::{self, Fields, Kind};
 use crate::id::{Build, Zone};
 use crate::node::{Endpoints, Formats, Labels, NodeState};
-use crate::{Incarnation, NodeId, NodeRecord, Nonce, Result, Weight};
+use crate::{Incarnation, NodeId, NodeRecord, Result, Weight};
 
-/// The fixed part of a stored node record, which is read without decoding the rest.
+/// The fixed part of a stored node record, which is read without decoding the rest, of any format:
+/// [its layout never changes](super#what-never-changes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeHeader {
+    /// The format of the record; above [`FORMAT_NEWEST`](super::FORMAT_NEWEST) its body cannot be read
+    /// here.
+    pub format: u16,
     /// Which run of the node.
     pub incarnation: Incarnation,
 }
@@ -19,18 +23,20 @@ impl NodeHeader {
     /// How many bytes it takes at the beginning of a record, with the envelope.
     pub const LEN: usize = envelope::LEN + 24;
 
-    /// Reads the header of a stored node record; the body is not looked at. O(1).
+    /// Reads the header of a stored node record, also of a newer format; the body is not looked at.
+    /// O(1).
     ///
     /// # Errors
-    /// `Corrupt` for anything but the beginning of a node record, `Unsupported` for a newer format.
+    /// `Corrupt` for anything but the beginning of a node record.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        Self::read_fields(&mut Kind::Node.open(bytes)?)
+        let (format, mut fields) = Kind::Node.open_any(bytes)?;
+        Self::read_fields(format, &mut fields)
     }
 
-    fn read_fields(fields: &mut Fields<'_>) -> Result<Self> {
-        let (number, nonce) = (fields.u64()?, Nonce::from_bytes(fields.bytes()?));
+    fn read_fields(format: u16, fields: &mut Fields<'_>) -> Result<Self> {
         Ok(Self {
-            incarnation: Incarnation { number, nonce },
+            format,
+            incarnation: fields.incarnation()?,
         })
     }
 }
@@ -49,7 +55,7 @@ struct BodyRef<'a> {
     formats: Formats,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Body {
     id: NodeId,
     state: NodeState,
@@ -65,7 +71,7 @@ struct Body {
 /// The stored form of a node record, in the newest format.
 ///
 /// # Errors
-/// None today: a record cannot hold what has no stored form.
+/// `InvalidArgument` for an incarnation number above [`NUMBER_MAX`](crate::id::NUMBER_MAX).
 pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
     let NodeRecord {
         id,
@@ -79,6 +85,7 @@ pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
         build,
         formats,
     } = record;
+    Kind::Node.check_number("incarnation number", incarnation.number)?;
     let mut out = Kind::Node.begin(512);
     out.extend_from_slice(&incarnation.number.to_le_bytes());
     out.extend_from_slice(&incarnation.nonce.to_bytes());
@@ -100,11 +107,11 @@ pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
 /// Reads a stored node record.
 ///
 /// # Errors
-/// `Corrupt` for anything but a whole node record and nothing behind it, `Unsupported` for a newer
-/// format.
+/// `Corrupt` for anything but the bytes that [`encode_node`] makes of a record, `Unsupported` for a
+/// newer format.
 pub fn decode_node(bytes: &[u8]) -> Result<NodeRecord> {
-    let mut fields = Kind::Node.open(bytes)?;
-    let NodeHeader { incarnation } = NodeHeader::read_fields(&mut fields)?;
+    let (format, mut fields) = Kind::Node.open(bytes)?;
+    let NodeHeader { incarnation, .. } = NodeHeader::read_fields(format, &mut fields)?;
     let Body {
         id,
         state,

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::envelope::{Fields, Kind};
-use super::{bounded_vec, data, envelope};
+use super::{FORMAT_NEWEST, data, envelope};
 use crate::session::{CreateOutcome, Displaced};
 use crate::{
     Fence, Incarnation, Limits, NodeId, NodeIncarnation, Nonce, OperationId, PlayerId, Result, SessionId,
@@ -16,6 +16,9 @@ use crate::{
 
 const UNLINKED: u8 = 1;
 const TAKEN: u8 = 2;
+const SAVED: u8 = 4;
+const LOGGED_IN: u8 = 8;
+const KNOWN: u8 = UNLINKED | TAKEN | SAVED | LOGGED_IN;
 
 /// Everything that a store keeps of one session: the record, and what makes writes idempotent and
 /// expiry exact. Times are milliseconds on the clock of the session's partition.
@@ -104,9 +107,14 @@ impl StoredSession {
         })
     }
 
-    /// The part that can be read without the rest.
+    /// The header that belongs to a body of the newest format, as [`encode_session_body`] writes it.
+    ///
+    /// Whoever rewrites the header alone changes the one that was [read](SessionHeader::read), which
+    /// keeps the format of the body that stays.
     pub fn header(&self) -> SessionHeader {
         SessionHeader {
+            format: FORMAT_NEWEST,
+            unknown_flags: 0,
             fence: self.fence,
             version: self.version,
             owner: self.owner.incarnation,
@@ -114,9 +122,67 @@ impl StoredSession {
             ttl: self.ttl,
             unlinked: self.unlinked,
             take: self.take,
+            saved: self.saved,
+            login: self.login.as_ref().map(|login| login.id),
         }
     }
+
+    fn check(&self) -> Result<()> {
+        let kind = Kind::Session;
+        if self.id.partition() != self.player.partition() {
+            return Err(kind.invalid(OTHER_PARTITION));
+        }
+        kind.check_number("version", self.version.get())?;
+        if let Some(save) = self.saved {
+            kind.check_number("version", save.version.get())?;
+        }
+        let check = |fence: Fence, owner: &NodeIncarnation| {
+            kind.check_number("epoch", fence.epoch)?;
+            kind.check_number("incarnation number", owner.incarnation.number)
+        };
+        check(self.fence, &self.owner)?;
+        if self.data.len() > Limits::DATA_BYTES_CEILING {
+            return Err(kind.too_large("bytes of data", self.data.len(), Limits::DATA_BYTES_CEILING));
+        }
+        self.displaced()
+            .iter()
+            .try_for_each(|hold| check(hold.fence, &hold.owner))
+    }
+
+    fn displaced(&self) -> &[Displaced] {
+        self.login.as_ref().map_or(&[], |login| &login.displaced)
+    }
+
+    fn write_body(&self, mut out: Vec<u8>) -> Result<Vec<u8>> {
+        let displaced = self.displaced();
+        let (len, max) = (displaced.len(), StoredLogin::DISPLACED_MAX);
+        let count = u16::try_from(len).ok().filter(|_| len <= max);
+        let count = count.ok_or_else(|| Kind::Session.too_large("displaced holds", len, max))?;
+        write_node_id(&mut out, &self.owner.node)?;
+        out.extend_from_slice(&count.to_le_bytes());
+        for hold in displaced {
+            write_hold(&mut out, hold)?;
+        }
+        let rest = RestRef {
+            id: self.id,
+            player: &self.player,
+            data: &self.data,
+        };
+        Kind::Session.finish(out, &rest)
+    }
+
+    /// How many bytes a body takes, or a little more.
+    fn body_len(&self) -> usize {
+        let holds = self
+            .displaced()
+            .iter()
+            .map(|hold| 67 + hold.owner.node.as_str().len());
+        let names = self.owner.node.as_str().len() + self.player.as_str().len();
+        holds.sum::<usize>() + names + 32 + self.data.len()
+    }
 }
+
+const OTHER_PARTITION: &str = "its id and its player are of different partitions";
 
 impl fmt::Debug for StoredSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,7 +225,7 @@ impl StoredTake {
 }
 
 /// The last write of data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredSave {
     /// What named it.
@@ -186,8 +252,8 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// The most holds that one login can end, as many as a player can have sessions.
-    pub const DISPLACED_MAX: usize = 65_535;
+    /// The most holds that one login can end.
+    pub const DISPLACED_MAX: usize = 64;
 
     /// The login `id` that ended these holds.
     pub const fn new(id: SessionId, displaced: Vec<Displaced>) -> Self {
@@ -195,55 +261,43 @@ impl StoredLogin {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Displaced")]
-struct DisplacedForm {
-    id: SessionId,
-    owner: NodeIncarnation,
-    fence: Fence,
+fn write_node_id(out: &mut Vec<u8>, node: &NodeId) -> Result<()> {
+    let text = node.as_str();
+    let len = u8::try_from(text.len())
+        .map_err(|_| Kind::Session.too_large("bytes in a node id", text.len(), NodeId::LEN_MAX))?;
+    out.push(len);
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
 }
 
-/// A hold in its stored form.
-#[derive(Serialize)]
-struct HoldRef<'a>(#[serde(with = "DisplacedForm")] &'a Displaced);
-
-/// A hold out of its stored form.
-#[derive(Deserialize)]
-struct Hold(#[serde(with = "DisplacedForm")] Displaced);
-
-impl Serialize for StoredLogin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Holds<'a>(&'a [Displaced]);
-
-        impl Serialize for Holds<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(self.0.iter().map(HoldRef))
-            }
-        }
-
-        (self.id, Holds(&self.displaced)).serialize(serializer)
-    }
+fn read_node_id(fields: &mut Fields<'_>) -> Result<NodeId> {
+    NodeId::new(fields.short_text()?).map_err(|error| Kind::Session.corrupt(error.to_string()))
 }
 
-impl<'de> Deserialize<'de> for StoredLogin {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Holds(Vec<Displaced>);
-
-        impl<'de> Deserialize<'de> for Holds {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                bounded_vec(deserializer, StoredLogin::DISPLACED_MAX, |Hold(displaced)| {
-                    displaced
-                })
-                .map(Self)
-            }
-        }
-
-        let (id, Holds(displaced)) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { id, displaced })
-    }
+fn read_session_id(bytes: [u8; 18]) -> Result<SessionId> {
+    SessionId::from_bytes(bytes).map_err(|error| Kind::Session.corrupt(error.to_string()))
 }
 
-/// The fixed part of a stored session, which is read without decoding the rest.
+fn write_hold(out: &mut Vec<u8>, hold: &Displaced) -> Result<()> {
+    let Displaced { id, owner, fence } = hold;
+    out.extend_from_slice(&id.to_bytes());
+    out.extend_from_slice(&fence.epoch.to_le_bytes());
+    out.extend_from_slice(&fence.nonce.to_bytes());
+    out.extend_from_slice(&owner.incarnation.number.to_le_bytes());
+    out.extend_from_slice(&owner.incarnation.nonce.to_bytes());
+    write_node_id(out, &owner.node)
+}
+
+fn read_hold(fields: &mut Fields<'_>) -> Result<Displaced> {
+    let id = read_session_id(fields.bytes()?)?;
+    let (fence, incarnation) = (fields.fence()?, fields.incarnation()?);
+    let owner = NodeIncarnation::new(read_node_id(fields)?, incarnation);
+    Ok(Displaced::new(id, owner, fence))
+}
+
+/// The fixed part of a stored session, of any format: [its layout never
+/// changes](super#what-never-changes). It is read without the rest, and can be stored apart from it,
+/// so that a touch writes [`LEN`](Self::LEN) bytes and not the data.
 ///
 /// ```
 /// use ringhold_core::codec::SessionHeader;
@@ -254,6 +308,10 @@ impl<'de> Deserialize<'de> for StoredLogin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionHeader {
+    /// The format of the record; above [`FORMAT_NEWEST`] its body cannot be read here.
+    pub format: u16,
+    /// Flags of a newer format, written as they were read.
+    unknown_flags: u8,
     /// What every write of the owner carries.
     pub fence: Fence,
     /// The version of the data.
@@ -268,18 +326,65 @@ pub struct SessionHeader {
     pub unlinked: bool,
     /// The sweeper that has it.
     pub take: Option<StoredTake>,
+    /// The last write of data, with its answer.
+    pub saved: Option<StoredSave>,
+    /// The id of the login that holds it; what that login displaced is in the body.
+    pub login: Option<SessionId>,
 }
 
 impl SessionHeader {
     /// How many bytes it takes at the beginning of a record, with the envelope.
-    pub const LEN: usize = envelope::LEN + 97;
+    pub const LEN: usize = envelope::LEN + 139;
 
-    /// Reads the header of a stored session; the body is not looked at. O(1).
+    /// Reads the header of a stored session, also of a newer format; what follows it is not looked at.
+    /// O(1).
     ///
     /// # Errors
-    /// `Corrupt` for anything but the beginning of a session record, `Unsupported` for a newer format.
+    /// `Corrupt` for anything but the beginning of a session record.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        Self::read_fields(&mut Kind::Session.open(bytes)?)
+        let (format, mut fields) = Kind::Session.open_any(bytes)?;
+        Self::read_fields(format, &mut fields)
+    }
+
+    /// Its stored form, under the format that it has, which is the one of the body beside it. O(1).
+    ///
+    /// Numbers above [`NUMBER_MAX`](crate::id::NUMBER_MAX) are written as they are, and not read again.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        let mut rest = out.as_mut_slice();
+        let mut put = |bytes: &[u8]| {
+            if let Some((field, behind)) = std::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
+                field.copy_from_slice(bytes);
+                rest = behind;
+            }
+        };
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let flags = self.unknown_flags
+            | flag(self.unlinked, UNLINKED)
+            | flag(self.take.is_some(), TAKEN)
+            | flag(self.saved.is_some(), SAVED)
+            | flag(self.login.is_some(), LOGGED_IN);
+        let (token, hidden_until_ms) = self
+            .take
+            .map_or(([0; 16], 0), |take| (take.token.to_bytes(), take.hidden_until_ms));
+        let (operation, answer) = self.saved.map_or(([0; 16], 0), |save| {
+            (save.operation.to_bytes(), save.version.get())
+        });
+        put(&Kind::Session.envelope(self.format));
+        put(&[flags]);
+        put(&self.fence.epoch.to_le_bytes());
+        put(&self.fence.nonce.to_bytes());
+        put(&self.version.get().to_le_bytes());
+        put(&self.owner.number.to_le_bytes());
+        put(&self.owner.nonce.to_bytes());
+        put(&self.deadline_ms.to_le_bytes());
+        put(&self.ttl.as_millis().to_le_bytes());
+        put(&token);
+        put(&hidden_until_ms.to_le_bytes());
+        put(&operation);
+        put(&answer.to_le_bytes());
+        put(&self.login.map_or([0; 18], SessionId::to_bytes));
+        out
     }
 
     /// Whether readers see the session at `now_ms`.
@@ -295,144 +400,110 @@ impl SessionHeader {
         }
     }
 
-    fn read_fields(fields: &mut Fields<'_>) -> Result<Self> {
+    fn read_fields(format: u16, fields: &mut Fields<'_>) -> Result<Self> {
+        let corrupt = |context: &str| Kind::Session.corrupt(context);
         let [flags] = fields.bytes()?;
-        let fence = Fence {
-            epoch: fields.u64()?,
-            nonce: Nonce::from_bytes(fields.bytes()?),
-        };
-        let version = Version::new(fields.u64()?);
-        let owner = Incarnation {
-            number: fields.u64()?,
-            nonce: Nonce::from_bytes(fields.bytes()?),
-        };
-        let deadline_ms = fields.u64()?;
-        let ttl_ms = fields.u64()?;
-        let (token, hidden_until_ms) = (fields.bytes()?, fields.u64()?);
-        if flags & !(UNLINKED | TAKEN) != 0 {
-            return Err(Kind::Session.corrupt(format!("flags {flags:#04x} are not known")));
+        let has = |flag| flags & flag != 0;
+        if has(!KNOWN) && format <= FORMAT_NEWEST {
+            return Err(corrupt(&format!("flags {flags:#04x} are not known")));
         }
-        let ttl = Ttl::from_millis(ttl_ms).map_err(|error| Kind::Session.corrupt(error.to_string()))?;
-        let take = if flags & TAKEN != 0 {
-            Some(StoredTake {
-                token: Nonce::from_bytes(token),
-                hidden_until_ms,
-            })
-        } else if (token, hidden_until_ms) == ([0; 16], 0) {
-            None
-        } else {
-            return Err(Kind::Session.corrupt("it is not taken, and has a token"));
-        };
+        let fence = fields.fence()?;
+        let version = fields.version()?;
+        let owner = fields.incarnation()?;
+        let deadline_ms = fields.u64()?;
+        let ttl = Ttl::from_millis(fields.u64()?).map_err(|error| corrupt(&error.to_string()))?;
+        let take = StoredTake::new(fields.nonce()?, fields.u64()?);
+        let save = StoredSave::new(OperationId::from_bytes(fields.bytes()?), fields.version()?);
+        let login = fields.bytes::<18>()?;
+        if !has(TAKEN) && take != StoredTake::new(Nonce::from_bytes([0; 16]), 0) {
+            return Err(corrupt("it is not taken, and has a take"));
+        }
+        if !has(SAVED) && save != StoredSave::new(OperationId::from_bytes([0; 16]), Version::new(0)) {
+            return Err(corrupt("it was not saved, and has a save"));
+        }
+        if !has(LOGGED_IN) && login != [0; 18] {
+            return Err(corrupt("it has no login, and the id of one"));
+        }
+        let login = has(LOGGED_IN).then(|| read_session_id(login)).transpose()?;
         Ok(Self {
+            format,
+            unknown_flags: flags & !KNOWN,
             fence,
             version,
             owner,
             deadline_ms,
             ttl,
-            unlinked: flags & UNLINKED != 0,
-            take,
+            unlinked: has(UNLINKED),
+            take: has(TAKEN).then_some(take),
+            saved: has(SAVED).then_some(save),
+            login,
         })
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let unlinked = if self.unlinked { UNLINKED } else { 0 };
-        let (flag, token, hidden_until_ms) = match self.take {
-            Some(StoredTake {
-                token,
-                hidden_until_ms,
-            }) => (TAKEN, token.to_bytes(), hidden_until_ms),
-            None => (0, [0; 16], 0),
-        };
-        out.push(unlinked | flag);
-        out.extend_from_slice(&self.fence.epoch.to_le_bytes());
-        out.extend_from_slice(&self.fence.nonce.to_bytes());
-        out.extend_from_slice(&self.version.get().to_le_bytes());
-        out.extend_from_slice(&self.owner.number.to_le_bytes());
-        out.extend_from_slice(&self.owner.nonce.to_bytes());
-        out.extend_from_slice(&self.deadline_ms.to_le_bytes());
-        out.extend_from_slice(&self.ttl.as_millis().to_le_bytes());
-        out.extend_from_slice(&token);
-        out.extend_from_slice(&hidden_until_ms.to_le_bytes());
     }
 }
 
-/// The body as it is written; `Body` has the same fields in the same order.
+/// The end of a body as it is written; `Rest` has the same fields in the same order.
 #[derive(Serialize)]
-struct BodyRef<'a> {
+struct RestRef<'a> {
     id: SessionId,
     player: &'a PlayerId,
-    node: &'a NodeId,
-    saved: Option<StoredSave>,
-    login: Option<&'a StoredLogin>,
     #[serde(with = "data")]
     data: &'a Bytes,
 }
 
-#[derive(Deserialize)]
-struct Body {
+#[derive(Serialize, Deserialize)]
+struct Rest {
     id: SessionId,
     player: PlayerId,
-    node: NodeId,
-    saved: Option<StoredSave>,
-    login: Option<StoredLogin>,
     #[serde(with = "data")]
     data: Bytes,
 }
 
-/// The stored form of a session, in the newest format.
+/// The stored form of a session in one piece, in the newest format: the header, and behind it the
+/// body.
 ///
 /// # Errors
 /// `TooLarge` above [`Limits::DATA_BYTES_CEILING`] bytes of data or
-/// [`StoredLogin::DISPLACED_MAX`] displaced holds.
+/// [`StoredLogin::DISPLACED_MAX`] displaced holds; `InvalidArgument` for a version, an epoch or an
+/// incarnation number above [`NUMBER_MAX`](crate::id::NUMBER_MAX), and where id and player are of
+/// different partitions.
 pub fn encode_session(session: &StoredSession) -> Result<Vec<u8>> {
-    let StoredSession {
-        id,
-        player,
-        owner,
-        saved,
-        login,
-        data,
-        ..
-    } = session;
-    let displaced = login.as_ref().map_or(0, |login| login.displaced.len());
-    if displaced > StoredLogin::DISPLACED_MAX {
-        return Err(Kind::Session.too_large("displaced holds", displaced, StoredLogin::DISPLACED_MAX));
-    }
-    if data.len() > Limits::DATA_BYTES_CEILING {
-        return Err(Kind::Session.too_large("bytes of data", data.len(), Limits::DATA_BYTES_CEILING));
-    }
-    // Enough for all but the longest names; it grows where it is not.
-    let len = SessionHeader::LEN + 128 + player.as_str().len() + 96 * displaced + data.len();
-    let mut out = Kind::Session.begin(len);
-    session.header().write(&mut out);
-    let body = BodyRef {
-        id: *id,
-        player,
-        node: &owner.node,
-        saved: *saved,
-        login: login.as_ref(),
-        data,
-    };
-    Kind::Session.finish(out, &body)
+    session.check()?;
+    let mut out = Vec::with_capacity(SessionHeader::LEN + session.body_len());
+    out.extend_from_slice(&session.header().encode());
+    session.write_body(out)
 }
 
-/// Reads a stored session.
+/// The part of a stored session behind its header, in the newest format. The other part is
+/// [`StoredSession::header`].
 ///
 /// # Errors
-/// `Corrupt` for anything but a whole session record and nothing behind it, `Unsupported` for a
-/// newer format.
+/// Those of [`encode_session`].
+pub fn encode_session_body(session: &StoredSession) -> Result<Vec<u8>> {
+    session.check()?;
+    session.write_body(Vec::with_capacity(session.body_len()))
+}
+
+/// Reads a session that is stored in one piece.
+///
+/// # Errors
+/// `Corrupt` for anything but the bytes that [`encode_session`] makes of a session, `Unsupported` for
+/// a newer format.
 pub fn decode_session(bytes: &[u8]) -> Result<StoredSession> {
-    let mut fields = Kind::Session.open(bytes)?;
-    let header = SessionHeader::read_fields(&mut fields)?;
-    let Body {
-        id,
-        player,
-        node,
-        saved,
-        login,
-        data,
-    } = fields.body()?;
+    let (header, body) = bytes.split_at(bytes.len().min(SessionHeader::LEN));
+    decode_session_parts(header, body)
+}
+
+/// Reads a session whose header and body are stored apart. That the two belong together is up to the
+/// store, which writes them in one transaction.
+///
+/// # Errors
+/// `Corrupt` for anything but what [`SessionHeader::encode`] and [`encode_session_body`] make of a
+/// session, `Unsupported` for a newer format.
+pub fn decode_session_parts(header: &[u8], body: &[u8]) -> Result<StoredSession> {
+    let (format, mut fields) = Kind::Session.open(header)?;
     let SessionHeader {
+        format: _,
+        unknown_flags: _,
         fence,
         version,
         owner,
@@ -440,8 +511,31 @@ pub fn decode_session(bytes: &[u8]) -> Result<StoredSession> {
         ttl,
         unlinked,
         take,
-    } = header;
-    let owner = NodeIncarnation::new(node, owner);
+        saved,
+        login,
+    } = SessionHeader::read_fields(format, &mut fields)?;
+    fields.end()?;
+
+    let mut fields = Kind::Session.fields(body);
+    let owner = NodeIncarnation::new(read_node_id(&mut fields)?, owner);
+    let count = usize::from(u16::from_le_bytes(fields.bytes()?));
+    if count > StoredLogin::DISPLACED_MAX {
+        return Err(Kind::Session.corrupt(format!("it has {count} displaced holds")));
+    }
+    // Room comes with what is read: nothing is reserved for a number that was only claimed.
+    let mut displaced = Vec::new();
+    for _ in 0..count {
+        displaced.push(read_hold(&mut fields)?);
+    }
+    let login = match login {
+        Some(id) => Some(StoredLogin::new(id, displaced)),
+        None if displaced.is_empty() => None,
+        None => return Err(Kind::Session.corrupt("it has no login, and displaced holds")),
+    };
+    let Rest { id, player, data } = fields.body()?;
+    if id.partition() != player.partition() {
+        return Err(Kind::Session.corrupt(OTHER_PARTITION));
+    }
     Ok(StoredSession {
         id,
         player,

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::id::NodeId;
 use crate::{Error, ErrorKind, Result};
 
+/// The greatest version, epoch, incarnation number and revision number: 2⁵³ − 1, the last whole number
+/// that every store's scripts can count to exactly.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// 128 random bits that make two values with the same number different.
 ///
 /// The caller draws them from a cryptographic source; this crate has none. Its `Debug` shows only
@@ -131,9 +135,15 @@ impl Version {
     }
 
     /// The version after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    ///
+    /// # Errors
+    /// `InvalidArgument` from [`NUMBER_MAX`] on.
+    pub fn next(self) -> Result<Self> {
+        if self.0 < NUMBER_MAX {
+            return Ok(Self(self.0 + 1));
+        }
+        let context = format!("{self} is the last version that there is");
+        Err(Error::new(ErrorKind::InvalidArgument, "version", context))
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AckExpired, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
+    AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
     RestoreSession, Restored, SaveSession, Saved, SessionPage, SessionRecord, TakeExpired, TakenSessions,
-    Touch, Touched,
+    Touch, TouchedMany,
 };
 use crate::{Limits, PlayerId, Result, SessionId};
 
@@ -29,9 +29,11 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// - `create_rejects`: under `Reject`, `AlreadyExists`, and nothing changes.
 /// - `create_replaces`: under `Replace` there is a new session, and every old one has ended.
 /// - `create_allows_up_to_max`: under `Allow{max}` the oldest sessions end, in the order in which
-///   the store made them, until there are `max` with the new one.
-/// - `create_is_idempotent`: a repetition, told by its session id, answers the same outcome,
-///   session id, fence and displaced holds as the first time, also when data was saved in between.
+///   the store made them, until there are `max` with the new one. A `max` that is not 1 to 64 is
+///   `InvalidArgument`.
+/// - `create_is_idempotent`: a repetition, told by its session id, owner and nonce, answers the same outcome,
+///   session id, fence and displaced holds as the first time, also when data was saved in between;
+///   an expired session it revives. The same id with another owner or nonce is `AlreadyExists`.
 /// - `create_never_resurrects`: once a login was displaced, claimed, closed, or acknowledged as expired, a
 ///   late repetition of it is `Fenced` for 60 s, also where it had taken a session over.
 /// - `create_unlinks_the_expired`: an expired session does not stand in a login's way and is not
@@ -49,7 +51,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// - `claim_changes_the_owner`: with the fence that stands (and the version, where given), the owner
 ///   and the fence are new, the epoch is the next, id, data and version stay. `Fenced` for another
 ///   fence, `VersionConflict` for another version, `NotFound` for an unknown id.
-/// - `claim_is_idempotent`: a repetition with the same nonce answers the same session.
+/// - `claim_is_idempotent`: a repetition with the same nonce answers the same session, and revives it
+///   when it has expired.
 /// - `one_claim_wins`: of claims on one fence, one wins, and the others are `Fenced`.
 /// - `remove_compares_the_fence`: `Fenced` for another fence, nothing removed; `NotFound` for an
 ///   unknown id; a repetition with the same operation id is `Ok`.
@@ -57,10 +60,11 @@ use crate::{Limits, PlayerId, Result, SessionId};
 ///   session are `Fenced` while its tombstone stands: 60 s.
 /// - `restore_brings_back`: where the store knows nothing of the id, the session stands again with
 ///   the next epoch and the given data and version. Where it stands under the caller's own fence,
-///   nothing changes and it is answered as it stands; a repetition with the same nonce likewise. It
-///   unlinks the player's expired sessions as a login does.
+///   it is answered as it stands, revived when it has expired; a repetition with the same nonce
+///   likewise. It unlinks the player's expired sessions as a login does.
 /// - `restore_yields_to_others`: `Fenced` where it ended or stands under another fence,
-///   `AlreadyExists` where the player has `live_max` other live sessions.
+///   `AlreadyExists` where the player has `live_max` other live sessions; a `live_max` that is not
+///   1 to 64 is `InvalidArgument`.
 ///
 /// **Reading**
 /// - `get_and_find_show_live_sessions`: `find` answers the player's live sessions, oldest first.
@@ -69,7 +73,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// - `expired_is_never_read`: not by `get`, `find` or `list`, swept or not.
 ///
 /// **Expiring**
-/// - `expired_can_be_revived`: by `touch`, `save` or `claim`, until acknowledged or unlinked.
+/// - `expired_can_be_revived`: by `touch`, `save`, `claim`, or a repetition of what made its holder,
+///   until acknowledged or unlinked.
 /// - `expiry_goes_to_one_sweeper`: of two takes within the visibility time one gets the session.
 /// - `expiry_comes_again`: after the visibility time, until acknowledged.
 /// - `a_write_voids_the_token`: after a touch, save or claim, `ack_expired` is `Fenced`.
@@ -90,7 +95,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 ///
 /// # Cancel safety
 /// Dropping the future of a write is *ambiguous*, as a `Timeout` is: the write may have happened.
-/// Repeat it unchanged; every write is idempotent.
+/// Repeat it unchanged; every write is idempotent. A `take_expired` whose answer was lost hides its
+/// sessions for the visibility time; draw a new token for the next one.
 ///
 /// # Errors
 /// Beside the kinds named above: `Unavailable`, `Timeout` and `Overloaded`, all retryable;
@@ -113,7 +119,7 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn save(&self, request: SaveSession) -> Result<Saved>;
 
     /// Extends the lives of sessions; answers in the order of the touches.
-    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>>;
+    async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany>;
 
     /// Changes the owner. Proves nothing about the old one: only the runtime may decide to call it.
     async fn claim(&self, request: ClaimSession) -> Result<Claimed>;
@@ -131,7 +137,7 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions>;
 
     /// Ends an expired session for good.
-    async fn ack_expired(&self, request: AckExpired) -> Result<()>;
+    async fn ack_expired(&self, request: AckExpired) -> Result<Acked>;
 }
 
 /// How long a removed, displaced or acknowledged session is remembered: longer than any overall

@@ -4,9 +4,11 @@ use std::fmt::Debug;
 
 use ringhold_core::Result;
 use ringhold_core::codec::{
-    NodeHeader, SessionHeader, decode_frame, decode_node, decode_session, encode_frame, encode_node,
-    encode_session,
+    FORMAT_NEWEST, NodeHeader, SessionHeader, StoredLogin, decode_frame, decode_node, decode_session,
+    decode_session_parts, decode_tombstone, encode_frame, encode_node, encode_session, encode_session_body,
+    encode_tombstone,
 };
+use ringhold_core::session::Displaced;
 
 use crate::values::{self, Golden};
 
@@ -53,6 +55,66 @@ fn frames_are_read_and_written_as_they_were() {
 }
 
 #[test]
+fn tombstones_are_read_and_written_as_they_were() {
+    let encode = |tombstone: &_| Ok(encode_tombstone(tombstone));
+    check(&values::TOMBSTONE, &values::tombstone(), encode, decode_tombstone);
+}
+
+#[test]
+fn a_session_is_its_header_and_its_body() {
+    for (golden, session) in [
+        (values::SESSION, values::session()),
+        (values::SESSION_PLAIN, values::session_plain()),
+    ] {
+        let (header, body) = golden.bytes.split_at(SessionHeader::LEN);
+        assert_eq!(session.header().encode(), header);
+        assert_eq!(encode_session_body(&session).unwrap(), body);
+        assert_eq!(decode_session_parts(header, body).unwrap(), session);
+    }
+    // A touch and a take, with a body that nobody looked at.
+    let (header, body) = values::SESSION.bytes.split_at(SessionHeader::LEN);
+    let mut header = SessionHeader::read(header).unwrap();
+    (header.deadline_ms, header.take) = (2_000_000_000, None);
+    let mut session = values::session();
+    (session.deadline_ms, session.take) = (2_000_000_000, None);
+    assert_eq!(decode_session_parts(&header.encode(), body).unwrap(), session);
+}
+
+/// As the documentation tells a script to do it: by offsets, and without postcard.
+#[test]
+fn a_hold_is_a_concatenation_of_header_and_body() {
+    let (header, body) = values::SESSION_PLAIN.bytes.split_at(SessionHeader::LEN);
+    let before = values::session_plain();
+    let node = 1 + usize::from(body[0]);
+    let id = before.id.to_bytes();
+    let hold = [&id, &header[7..31], &header[39..63], &body[..node]].concat();
+
+    let mut after = before.clone();
+    after.owner = values::node("b", 2, 0x70);
+    after.fence = values::fence(2, 0x80);
+    let login = values::session_plain_id(0x90);
+    let mut header = after.header().encode();
+    header[6] |= 8;
+    header[127..].copy_from_slice(&login.to_bytes());
+    let body = [b"\x01b", &[1, 0][..], &hold, &body[node + 2..]].concat();
+
+    let displaced = vec![Displaced::new(before.id, before.owner, before.fence)];
+    after.login = Some(StoredLogin::new(login, displaced));
+    assert_eq!(decode_session_parts(&header, &body).unwrap(), after);
+    assert_eq!(encode_session(&after).unwrap(), [&header[..], &body].concat());
+    // Where a save puts the data: partition and player are varints of one or two bytes.
+    let varint = |at: usize| if body[at] < 0x80 { 1 } else { 2 };
+    let at = 2 + 2 + hold.len();
+    let player = at + varint(at) + 16;
+    let data = player + varint(player) + after.player.as_str().len();
+    after.data = "new".into();
+    assert_eq!(
+        decode_session_parts(&header, &[&body[..data], b"\x03new"].concat()).unwrap(),
+        after
+    );
+}
+
+#[test]
 fn a_header_is_read_without_the_rest() {
     for (golden, session) in [
         (values::SESSION, values::session()),
@@ -69,6 +131,7 @@ fn a_header_is_read_without_the_rest() {
 
     let header = NodeHeader::read(&values::NODE.bytes[..NodeHeader::LEN]).unwrap();
     assert_eq!(header.incarnation, values::node_record().incarnation);
+    assert_eq!(header.format, FORMAT_NEWEST);
 }
 
 /// The notes are what another implementation is written from, so they say the same.

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use ringhold_core::codec::{
-    SessionHeader, StoredLogin, StoredSave, StoredSession, StoredTake, decode_frame, decode_node,
-    decode_session, encode_frame, encode_node, encode_session,
+    SessionHeader, StoredEnd, StoredLogin, StoredSave, StoredSession, StoredTake, StoredTombstone,
+    decode_frame, decode_node, decode_session, decode_session_parts, decode_tombstone, encode_frame,
+    encode_node, encode_session, encode_session_body, encode_tombstone,
 };
-use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
+use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, NUMBER_MAX, Zone};
 use ringhold_core::node::Formats;
 use ringhold_core::session::Displaced;
 use ringhold_core::{
@@ -22,6 +23,10 @@ fn nonce() -> impl Strategy<Value = Nonce> {
     any::<[u8; 16]>().prop_map(Nonce::from_bytes)
 }
 
+fn number() -> impl Strategy<Value = u64> {
+    0..=NUMBER_MAX
+}
+
 fn session_id() -> impl Strategy<Value = SessionId> {
     (0..Partition::COUNT, any::<[u8; 16]>())
         .prop_map(|(partition, random)| SessionId::new(Partition::new(partition).unwrap(), random))
@@ -32,13 +37,13 @@ fn player() -> impl Strategy<Value = PlayerId> {
 }
 
 fn node() -> impl Strategy<Value = NodeIncarnation> {
-    ("[A-Za-z0-9._-]{1,64}", any::<u64>(), nonce()).prop_map(|(id, number, nonce)| {
+    ("[A-Za-z0-9._-]{1,64}", number(), nonce()).prop_map(|(id, number, nonce)| {
         NodeIncarnation::new(NodeId::new(id).unwrap(), Incarnation { number, nonce })
     })
 }
 
 fn fence() -> impl Strategy<Value = Fence> {
-    (any::<u64>(), nonce()).prop_map(|(epoch, nonce)| Fence { epoch, nonce })
+    (number(), nonce()).prop_map(|(epoch, nonce)| Fence { epoch, nonce })
 }
 
 fn login() -> impl Strategy<Value = StoredLogin> {
@@ -50,15 +55,16 @@ fn login() -> impl Strategy<Value = StoredLogin> {
 fn record() -> impl Strategy<Value = SessionRecord> {
     let ttl = Ttl::MIN.as_millis()..=Ttl::MAX.as_millis();
     let parts = (
-        session_id(),
+        nonce(),
         player(),
         node(),
         fence(),
-        any::<u64>(),
+        number(),
         ttl,
         vec(any::<u8>(), 0..300),
     );
-    parts.prop_map(|(id, player, owner, fence, version, ttl, data)| {
+    parts.prop_map(|(random, player, owner, fence, version, ttl, data)| {
+        let id = SessionId::new(player.partition(), random.to_bytes());
         let ttl = Ttl::from_millis(ttl).unwrap();
         let mut record = SessionRecord::new(id, player, owner, fence.nonce, ttl, Bytes::from(data));
         record.fence = fence;
@@ -69,7 +75,7 @@ fn record() -> impl Strategy<Value = SessionRecord> {
 
 fn session() -> impl Strategy<Value = StoredSession> {
     let take = (nonce(), any::<u64>()).prop_map(|(token, until)| StoredTake::new(token, until));
-    let save = (any::<[u8; 16]>(), any::<u64>())
+    let save = (any::<[u8; 16]>(), number())
         .prop_map(|(id, version)| StoredSave::new(OperationId::from_bytes(id), Version::new(version)));
     let (take, save, login) = (
         prop::option::of(take),
@@ -89,7 +95,7 @@ fn node_record() -> impl Strategy<Value = NodeRecord> {
     let state = prop::sample::select(vec![NodeState::Joining, NodeState::Ready, NodeState::Draining]);
     let endpoints = btree_map("[a-z]{1,32}", "[!-~]{1,80}", 0..=8);
     let labels = btree_map("[a-z]{1,63}", "[ a-z\u{e9}]{0,80}", 0..=32);
-    let numbers = (0_u32..=256, any::<Option<u32>>(), any::<(u16, u16)>());
+    let numbers = (0_u32..=256, any::<Option<u32>>(), (1..=u16::MAX, 0..u16::MAX));
     (
         node(),
         state,
@@ -115,10 +121,7 @@ fn node_record() -> impl Strategy<Value = NodeRecord> {
                 record.build = Build::new(build).unwrap();
                 record.weight = Weight::new(weight).unwrap();
                 record.capacity = capacity;
-                record.formats = Formats {
-                    oldest: formats.0,
-                    newest: formats.1,
-                };
+                record.formats = Formats::new(formats.0, formats.0.saturating_add(formats.1)).unwrap();
                 record
             },
         )
@@ -130,6 +133,9 @@ proptest! {
         let bytes = encode_session(&session).unwrap();
         prop_assert_eq!(decode_session(&bytes).unwrap(), session.clone());
         prop_assert_eq!(SessionHeader::read(&bytes).unwrap(), session.header());
+        let (header, body) = (session.header().encode(), encode_session_body(&session).unwrap());
+        prop_assert_eq!(&[&header[..], &body].concat(), &bytes);
+        prop_assert_eq!(&decode_session_parts(&header, &body).unwrap(), &session);
         for len in [bytes.len() - 1, bytes.len() / 2, 7] {
             prop_assert!(decode_session(&bytes[..len]).is_err());
         }
@@ -139,6 +145,20 @@ proptest! {
     fn any_node_comes_back(record in node_record()) {
         let bytes = encode_node(&record).unwrap();
         prop_assert_eq!(decode_node(&bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn any_tombstone_comes_back(proof in any::<[u8; 16]>(), deadline_ms in any::<u64>()) {
+        for end in [
+            StoredEnd::Removed(OperationId::from_bytes(proof)),
+            StoredEnd::Displaced,
+            StoredEnd::Expired(Nonce::from_bytes(proof)),
+        ] {
+            let tombstone = StoredTombstone::new(end, deadline_ms);
+            let bytes = encode_tombstone(&tombstone);
+            prop_assert_eq!(bytes.len(), StoredTombstone::LEN);
+            prop_assert_eq!(decode_tombstone(&bytes).unwrap(), tombstone);
+        }
     }
 
     #[test]
@@ -169,20 +189,35 @@ proptest! {
         read_all_ways(&[&golden[..keep.index(golden.len())], &tail].concat());
     }
 
-    /// What is decoded is no longer than what it was decoded from.
+    /// Whatever is done to the bytes of a value: where they can be read, they are those of the value
+    /// that is read, and it is no longer than they are.
     #[test]
-    fn a_session_is_no_longer_than_its_bytes(
+    fn one_value_has_one_form(
+        which in 0..values::ALL.len(),
         at in any::<prop::sample::Index>(),
-        with in vec(any::<u8>(), 1..12),
+        with in vec(any::<u8>(), 0..4),
+        cut in 0_usize..4,
     ) {
-        let mut bytes = values::SESSION.bytes.to_vec();
-        let at = at.index(bytes.len());
-        let end = (at + with.len()).min(bytes.len());
-        bytes[at..end].copy_from_slice(&with[..end - at]);
+        let golden = values::ALL[which].bytes;
+        let at = at.index(golden.len());
+        let bytes = [&golden[..at], &with, &golden[(at + cut).min(golden.len())..]].concat();
+        if let Ok(header) = SessionHeader::read(&bytes) {
+            prop_assert_eq!(&header.encode(), &bytes[..SessionHeader::LEN]);
+        }
         if let Ok(session) = decode_session(&bytes) {
+            prop_assert_eq!(&encode_session(&session).unwrap(), &bytes);
             let holds = session.login.map_or(0, |login| login.displaced.len());
             let names = session.player.as_str().len() + session.owner.node.as_str().len();
-            prop_assert!(session.data.len() + names + 50 * holds < bytes.len());
+            prop_assert!(session.data.len() + names + 67 * holds < bytes.len());
+        }
+        if let Ok(node) = decode_node(&bytes) {
+            prop_assert_eq!(&encode_node(&node).unwrap(), &bytes);
+        }
+        if let Ok(tombstone) = decode_tombstone(&bytes) {
+            prop_assert_eq!(&encode_tombstone(&tombstone), &bytes);
+        }
+        if let Ok(message) = decode_frame::<Message>(&bytes) {
+            prop_assert_eq!(&encode_frame(&message).unwrap(), &bytes);
         }
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! That a decoder allocates no more than its input warrants is shown without a counting allocator,
 //! which would need `unsafe`. Texts and data are borrowed from the input until their limits are
-//! checked, so a claimed length that the input does not have allocates nothing. Sequences make room
-//! for four elements before they have read one (`codec/bounded.rs` tests that, with an input that
-//! claims to be endless), maps for none. And here claims of 4 GiB and more come to a typed error,
-//! while the process has never reserved the address space that one of them would take.
+//! checked, so a claimed length that the input does not have allocates nothing. Lists and maps make
+//! room for what was read, and none for what was only claimed. And here claims of 4 GiB and more come
+//! to a typed error, while the process has never reserved the address space that one of them would
+//! take.
 
 use bytes::Bytes;
 use ringhold_core::codec::{
-    NodeHeader, SessionHeader, StoredLogin, decode_frame, decode_node, decode_session, encode_frame,
-    encode_node, encode_session,
+    NodeHeader, SessionHeader, StoredLogin, StoredSession, StoredTake, decode_frame, decode_node,
+    decode_session, decode_session_parts, decode_tombstone, encode_frame, encode_node, encode_session,
+    encode_session_body,
 };
+use ringhold_core::id::NUMBER_MAX;
+use ringhold_core::node::Formats;
 use ringhold_core::session::{CreateOutcome, Displaced};
 use ringhold_core::transport::BODY_BYTES_MAX;
-use ringhold_core::{Error, ErrorKind, Limits, Result};
+use ringhold_core::{Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, Version};
 
 use crate::values::{self, Golden, Message};
 
@@ -23,6 +26,7 @@ fn decode(golden: &Golden, bytes: &[u8]) -> Result<()> {
     match golden.name {
         "session-v1" | "session-plain-v1" => decode_session(bytes).map(drop),
         "node-v1" | "node-plain-v1" => decode_node(bytes).map(drop),
+        "tombstone-v1" => decode_tombstone(bytes).map(drop),
         _ => decode_frame::<Message>(bytes).map(drop),
     }
 }
@@ -31,7 +35,9 @@ fn decode(golden: &Golden, bytes: &[u8]) -> Result<()> {
 pub(crate) fn read_all_ways(bytes: &[u8]) {
     let errors = [
         decode_session(bytes).err(),
+        decode_session_parts(values::SESSION.bytes.split_at(SessionHeader::LEN).0, bytes).err(),
         decode_node(bytes).err(),
+        decode_tombstone(bytes).err(),
         decode_frame::<Message>(bytes).err(),
         SessionHeader::read(bytes).err(),
         NodeHeader::read(bytes).err(),
@@ -121,11 +127,190 @@ fn a_newer_format_is_named() {
         let error = decode(&golden, &patched(&golden, 4, &[0, 0])).unwrap_err();
         assert!(corrupt(&error), "{error}");
     }
-    let header = patched(&values::SESSION, 4, &[2, 0]);
-    assert_eq!(
-        SessionHeader::read(&header).unwrap_err().kind(),
-        ErrorKind::Unsupported
+}
+
+/// A record that cannot be decoded here can be seen to expire, and be taken.
+#[test]
+fn the_header_of_a_newer_format_is_read_and_written() {
+    for format in [2_u16, u16::MAX] {
+        let bytes = patched(&values::SESSION_PLAIN, 4, &format.to_le_bytes());
+        let (bytes, body) = bytes.split_at(SessionHeader::LEN);
+        let mut header = SessionHeader::read(bytes).unwrap();
+        assert_eq!(header.format, format);
+        assert_eq!(header.fence, values::session_plain().fence);
+        assert!(!header.is_live(0));
+        assert_eq!(header.encode(), bytes);
+        // Flags that are not known here are kept.
+        let mut bytes: [u8; SessionHeader::LEN] = bytes.try_into().unwrap();
+        bytes[6] = 0xf0;
+        header = SessionHeader::read(&bytes).unwrap();
+        header.take = Some(StoredTake::new(values::nonce(0xc0), 9));
+        bytes[6] = 0xf2;
+        bytes[79..95].copy_from_slice(&values::run(0xc0));
+        bytes[95] = 9;
+        assert_eq!(header.encode(), bytes);
+        let error = decode_session_parts(&bytes, body).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        // The limits are those of all formats.
+        bytes[71..79].fill(0);
+        assert!(corrupt(&SessionHeader::read(&bytes).unwrap_err()));
+
+        let bytes = patched(&values::NODE, 4, &format.to_le_bytes());
+        let header = NodeHeader::read(&bytes).unwrap();
+        assert_eq!(header.format, format);
+        assert_eq!(header.incarnation, values::node_record().incarnation);
+    }
+    for golden in [values::SESSION, values::NODE] {
+        let bytes = patched(&golden, 4, &[0, 0]);
+        assert!(SessionHeader::read(&bytes).is_err() && NodeHeader::read(&bytes).is_err());
+    }
+}
+
+#[test]
+fn parts_of_another_length_are_corrupt() {
+    let (header, body) = values::SESSION.bytes.split_at(SessionHeader::LEN);
+    let longer = [header, b"\0"].concat();
+    for (header, body) in [
+        (&longer[..], body),
+        (&header[..SessionHeader::LEN - 1], body),
+        (values::SESSION.bytes, body),
+        (values::SESSION.bytes, b""),
+        (header, b""),
+        (header, &body[1..]),
+        (b"", body),
+    ] {
+        assert!(corrupt(&decode_session_parts(header, body).unwrap_err()));
+    }
+}
+
+/// A type that reads more than it writes has two forms of one value.
+#[test]
+fn a_message_that_is_written_shorter_is_corrupt() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Forgetful {
+        kept: u8,
+        #[serde(skip_serializing)]
+        lost: u8,
+    }
+    let message = decode_frame::<(u8, u8)>(&encode_frame(&(1_u8, 2_u8)).unwrap()).unwrap();
+    let bytes = encode_frame(&message).unwrap();
+    let Err(error) = decode_frame::<Forgetful>(&bytes).map(|read| (read.kept, read.lost)) else {
+        panic!("it was read")
+    };
+    assert!(corrupt(&error), "{error}");
+}
+
+#[test]
+fn varints_longer_than_they_have_to_be_are_corrupt() {
+    let over = |golden: &Golden, at: usize, varint: u8| {
+        assert_eq!(golden.bytes[at], varint, "{} at {at}", golden.name);
+        let (before, after) = golden.bytes.split_at(at);
+        for long in [&[varint | 0x80, 0][..], &[varint | 0x80, 0x80, 0]] {
+            let error = decode(golden, &[before, long, &after[1..]].concat()).unwrap_err();
+            assert!(corrupt(&error), "{} at {at}: {error}", golden.name);
+            assert!(error.context().contains("another form"), "{error}");
+        }
+    };
+    let end = |golden: &Golden| golden.bytes.len();
+    over(&values::SESSION, end(&values::SESSION) - 10, 9); // the length of the data
+    over(&values::SESSION_PLAIN, end(&values::SESSION_PLAIN) - 1, 0);
+    over(&values::SESSION_PLAIN, end(&values::SESSION_PLAIN) - 10, 8); // that of the player
+    over(&values::NODE_PLAIN, NodeHeader::LEN, 1); // that of the node id
+    over(&values::NODE_PLAIN, end(&values::NODE_PLAIN) - 2, 1); // the oldest format
+    over(&values::FRAME, 6, 1); // the variant
+    over(&values::FRAME, end(&values::FRAME) - 10, 9); // the length of the data
+}
+
+#[test]
+fn a_session_lies_in_the_partition_of_its_player() {
+    let mut session = values::session_plain();
+    let right = session.id.partition().get();
+    session.id = SessionId::new(Partition::new(right ^ 1).unwrap(), values::run(0x10));
+    for result in [encode_session(&session), encode_session_body(&session)] {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    // Behind the node id and the number of holds.
+    let bytes = patched(
+        &values::SESSION_PLAIN,
+        SessionHeader::LEN + 4,
+        &postcard_varint(right ^ 1),
     );
+    let error = decode_session(&bytes).unwrap_err();
+    assert!(corrupt(&error), "{error}");
+    assert!(error.context().contains("partitions"), "{error}");
+}
+
+#[test]
+fn formats_of_a_node_do_not_fall() {
+    for (oldest, newest) in [(9, 1), (0, 0), (0, 1), (u16::MAX, 1)] {
+        let error = Formats::new(oldest, newest).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+    let formats = Formats::new(1, u16::MAX).unwrap();
+    assert_eq!((formats.oldest(), formats.newest()), (1, u16::MAX));
+    let at = values::NODE_PLAIN.bytes.len() - 2;
+    for bad in [[9, 1], [0, 1], [0, 0]] {
+        let error = decode_node(&patched(&values::NODE_PLAIN, at, &bad)).unwrap_err();
+        assert!(corrupt(&error), "{error}");
+    }
+}
+
+#[test]
+fn numbers_above_the_greatest_are_neither_written_nor_read() {
+    let over = NUMBER_MAX + 1;
+    let golden = &values::SESSION;
+    let hold = SessionHeader::LEN + 15;
+    for offset in [7, 31, 39, 119, hold + 18, hold + 42] {
+        let bytes = patched(golden, offset, &NUMBER_MAX.to_le_bytes());
+        let session = decode_session(&bytes).unwrap();
+        assert_eq!(encode_session(&session).unwrap(), bytes);
+        let bytes = patched(golden, offset, &over.to_le_bytes());
+        let error = decode_session(&bytes).unwrap_err();
+        assert!(corrupt(&error), "at {offset}: {error}");
+        assert_eq!(SessionHeader::read(&bytes).is_err(), offset < SessionHeader::LEN);
+    }
+    let changes: [fn(&mut StoredSession, u64); 6] = [
+        |session, number| session.fence.epoch = number,
+        |session, number| session.version = Version::new(number),
+        |session, number| session.owner.incarnation.number = number,
+        |session, number| session.saved.as_mut().unwrap().version = Version::new(number),
+        |session, number| session.login.as_mut().unwrap().displaced[1].fence.epoch = number,
+        |session, number| {
+            session.login.as_mut().unwrap().displaced[1]
+                .owner
+                .incarnation
+                .number = number;
+        },
+    ];
+    for change in changes {
+        let mut session = values::session();
+        change(&mut session, NUMBER_MAX);
+        encode_session(&session).unwrap();
+        change(&mut session, over);
+        assert_eq!(
+            encode_session(&session).unwrap_err().kind(),
+            ErrorKind::InvalidArgument
+        );
+    }
+    let bytes = patched(&values::NODE, 6, &over.to_le_bytes());
+    assert!(corrupt(&decode_node(&bytes).unwrap_err()));
+    assert!(corrupt(&NodeHeader::read(&bytes).unwrap_err()));
+    let mut node = values::node_record();
+    node.incarnation.number = over;
+    assert_eq!(encode_node(&node).unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn tombstone_fields_out_of_range_are_corrupt() {
+    for reason in [0, 4, 0xff] {
+        let bytes = patched(&values::TOMBSTONE, 14, &[reason]);
+        assert!(corrupt(&decode_tombstone(&bytes).unwrap_err()));
+    }
+    // One that was displaced has no proof.
+    let bytes = patched(&values::TOMBSTONE, 14, &[2]);
+    assert!(corrupt(&decode_tombstone(&bytes).unwrap_err()));
+    let bytes = patched(&values::TOMBSTONE, 14, &[&[2][..], &[0; 16]].concat());
+    decode_tombstone(&bytes).unwrap();
 }
 
 #[test]
@@ -137,6 +322,8 @@ fn another_kind_is_named() {
     );
     let error = decode_node(values::FRAME.bytes).unwrap_err();
     assert_eq!(error.to_string(), "node record: corrupt: this is a peer message");
+    let error = decode_session(values::TOMBSTONE.bytes).unwrap_err();
+    assert_eq!(error.to_string(), "session record: corrupt: this is a tombstone");
     let error = decode_frame::<Message>(values::SESSION.bytes).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -167,17 +354,23 @@ fn foreign_bytes_are_corrupt() {
 fn header_fields_out_of_range_are_corrupt() {
     let plain = &values::SESSION_PLAIN;
     for (offset, bytes) in [
-        (6, [4].as_slice()),           // a flag that is not known
+        (6, [0x10].as_slice()),        // a flag that is not known
         (6, &[0x80]),                  // another
         (71, &999_u64.to_le_bytes()),  // a time to live below 1 s
         (71, &u64::MAX.to_le_bytes()), // one above 30 days
         (79, &[1]),                    // a token without a take
         (95, &[1]),                    // a time without a take
+        (103, &[1]),                   // an operation without a save
+        (119, &[1]),                   // a version without a save
+        (127, &[1]),                   // a session id without a login
     ] {
         let bytes = patched(plain, offset, bytes);
         assert!(corrupt(&decode_session(&bytes).unwrap_err()), "at {offset}");
         assert!(corrupt(&SessionHeader::read(&bytes).unwrap_err()), "at {offset}");
     }
+    // A login whose session id has a partition that there is not.
+    let bytes = patched(&values::SESSION, 127, &[4, 0]);
+    assert!(corrupt(&SessionHeader::read(&bytes).unwrap_err()));
 }
 
 /// Bodies that are well-formed but for one value.
@@ -186,18 +379,23 @@ fn body_values_over_their_limits_are_corrupt() {
     let session = |body: &[u8]| [&values::SESSION_PLAIN.bytes[..SessionHeader::LEN], body].concat();
     let node = |body: &[u8]| [&values::NODE_PLAIN.bytes[..NodeHeader::LEN], body].concat();
     let text = |len: u8, rest: &[u8]| [&[len][..], &vec![b'a'; usize::from(len)], rest].concat();
-    let id = [&[0x00][..], &[7; 16]].concat();
+    let partition = PlayerId::new("p").unwrap().partition().get();
+    let mut id = postcard_varint(partition);
+    id.extend([7; 16]);
+    let id = &id[..];
 
     // First that the parts fit together as they should.
-    decode_session(&session(&[&id[..], b"\x01p", b"\x01a", b"\0\0\0"].concat())).unwrap();
+    decode_session(&session(&[b"\x01a\0\0", id, b"\x01p\0"].concat())).unwrap();
     for body in [
-        [&[0x80, 0x08][..], &[7; 16], b"\x01p", b"\x01a", b"\0\0\0"].concat(), // partition 1,024
-        [&id[..], b"\0", b"\x01a", b"\0\0\0"].concat(),                        // a player without a name
-        [&id[..], b"\x81\x01", &[b'a'; 129], b"\x01a", b"\0\0\0"].concat(),    // one of 129 bytes
-        [&id[..], b"\x01\xff", b"\x01a", b"\0\0\0"].concat(),                  // one that is not UTF-8
-        [&id[..], b"\x01p", &text(65, b""), b"\0\0\0"].concat(),               // a node id of 65 bytes
-        [&id[..], b"\x01p", b"\x01 ", b"\0\0\0"].concat(),                     // one with a blank
-        [&id[..], b"\x01p", b"\x01a", b"\x02\0\0"].concat(),                   // an option that is neither
+        [b"\x01a\0\0\x80\x08", &[7; 16][..], b"\x01p\0"].concat(), // partition 1,024
+        [b"\x01a\0\0", id, b"\0\0"].concat(),                      // a player without a name
+        [b"\x01a\0\0", id, b"\x81\x01", &[b'a'; 129], b"\0"].concat(), // one of 129 bytes
+        [b"\x01a\0\0", id, b"\x01\xff\0"].concat(),                // one that is not UTF-8
+        [&text(65, b"\0\0"), id, b"\x01p\0"].concat(),             // a node id of 65 bytes
+        [b"\0\0\0", id, b"\x01p\0"].concat(),                      // one without a name
+        [b"\x01 \0\0", id, b"\x01p\0"].concat(),                   // one with a blank
+        [b"\x01\xff\0\0", id, b"\x01p\0"].concat(),                // one that is not UTF-8
+        [b"\x01a\x01\0", &[0; 66][..], b"\x01a", id, b"\x01p\0"].concat(), // a hold without a login
     ] {
         let error = decode_session(&session(&body)).unwrap_err();
         assert!(corrupt(&error), "{body:?}: {error}");
@@ -221,6 +419,15 @@ fn body_values_over_their_limits_are_corrupt() {
     ] {
         let error = decode_node(&node(&body)).unwrap_err();
         assert!(corrupt(&error), "{body:?}: {error}");
+    }
+}
+
+/// A number below 2^14 as a varint.
+fn postcard_varint(number: u16) -> Vec<u8> {
+    let low = u8::try_from(number & 0x7f).unwrap();
+    match u8::try_from(number >> 7).unwrap() {
+        0 => vec![low],
+        high => vec![low | 0x80, high],
     }
 }
 
@@ -254,17 +461,14 @@ fn claims_of_gigabytes_are_corrupt() {
         }
     }
     // The length of the data, and how many holds were displaced.
-    for (cut, what) in [(1, "data"), (2, "login")] {
-        let bytes = values::SESSION_PLAIN.bytes;
-        for claim in &claims[..3] {
-            let option = if what == "login" {
-                [&[1][..], &[0; 17]].concat()
-            } else {
-                Vec::new()
-            };
-            let bytes = [&bytes[..bytes.len() - cut], &option, claim].concat();
-            assert!(corrupt(&decode_session(&bytes).unwrap_err()), "{what}");
-        }
+    let bytes = values::SESSION_PLAIN.bytes;
+    for claim in &claims[..3] {
+        let bytes = [&bytes[..bytes.len() - 1], claim].concat();
+        assert!(corrupt(&decode_session(&bytes).unwrap_err()));
+    }
+    for claim in [3_u16, 64, 65, u16::MAX] {
+        let bytes = patched(&values::SESSION, SessionHeader::LEN + 13, &claim.to_le_bytes());
+        assert!(corrupt(&decode_session(&bytes).unwrap_err()));
     }
     // Other tests run beside this one, and take megabytes.
     let grown = peak_kib() - before;
@@ -288,6 +492,8 @@ fn data_is_limited_both_ways() {
 
 #[test]
 fn displaced_holds_are_limited() {
+    // A login can end every session that its player has.
+    assert!(usize::from(Limits::SESSIONS_PER_PLAYER_MAX) <= StoredLogin::DISPLACED_MAX);
     let mut session = values::session_plain();
     let hold = Displaced::new(session.id, session.owner.clone(), session.fence);
     session.login = Some(StoredLogin::new(
@@ -301,6 +507,10 @@ fn displaced_holds_are_limited() {
     };
     login.displaced.push(login.displaced[0].clone());
     assert_eq!(encode_session(&session).unwrap_err().kind(), ErrorKind::TooLarge);
+    // The same by hand, with the last hold twice.
+    let (before, holds) = bytes.split_at(SessionHeader::LEN + 2);
+    let over = [before, &[65, 0], &holds[2..70], &holds[2..]].concat();
+    assert!(corrupt(&decode_session(&over).unwrap_err()));
 }
 
 #[test]
@@ -345,7 +555,7 @@ fn ten_megabytes_of_noise_are_corrupt() {
             state.to_le_bytes()
         })
         .collect();
-    for golden in &values::ALL[..4] {
+    for golden in &values::ALL[..5] {
         assert!(corrupt(&decode(golden, &noise).unwrap_err()));
         // Behind a good header, too.
         let good = golden.bytes[..SessionHeader::LEN.min(golden.bytes.len() - 1)].len();

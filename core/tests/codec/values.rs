@@ -1,8 +1,8 @@
 //! What the golden files hold.
 
 use bytes::Bytes;
-use ringhold_core::codec::{StoredLogin, StoredSave, StoredSession, StoredTake};
-use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
+use ringhold_core::codec::{StoredEnd, StoredLogin, StoredSave, StoredSession, StoredTake, StoredTombstone};
+use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, NUMBER_MAX, Zone};
 use ringhold_core::node::Formats;
 use ringhold_core::session::Displaced;
 use ringhold_core::{
@@ -33,7 +33,8 @@ pub(crate) const SESSION_PLAIN: Golden = golden!("session-plain-v1");
 pub(crate) const NODE: Golden = golden!("node-v1");
 pub(crate) const NODE_PLAIN: Golden = golden!("node-plain-v1");
 pub(crate) const FRAME: Golden = golden!("frame-v1");
-pub(crate) const ALL: [Golden; 5] = [SESSION, SESSION_PLAIN, NODE, NODE_PLAIN, FRAME];
+pub(crate) const TOMBSTONE: Golden = golden!("tombstone-v1");
+pub(crate) const ALL: [Golden; 6] = [SESSION, SESSION_PLAIN, NODE, NODE_PLAIN, TOMBSTONE, FRAME];
 
 /// 16 bytes that rise from `first`.
 pub(crate) fn run(first: u8) -> [u8; 16] {
@@ -82,17 +83,25 @@ pub(crate) fn session() -> StoredSession {
     ));
     let displaced = vec![
         Displaced::new(id(0x10), node("eu-2", 129, 0x20), fence(2, 0x30)),
-        Displaced::new(id(0x40), node("x", u64::MAX, 0x50), fence(1, 0x60)),
+        Displaced::new(id(0x40), node("x", NUMBER_MAX, 0x50), fence(1, 0x60)),
     ];
     session.login = Some(StoredLogin::new(id(0xe0), displaced));
     session
 }
 
+fn player_plain() -> PlayerId {
+    PlayerId::new("player-1").unwrap()
+}
+
+/// An id in the partition of the plain session.
+pub(crate) fn session_plain_id(first: u8) -> SessionId {
+    SessionId::new(player_plain().partition(), run(first))
+}
+
 pub(crate) fn session_plain() -> StoredSession {
-    let player = PlayerId::new("player-1").unwrap();
-    let id = SessionId::new(player.partition(), run(0x10));
+    let player = player_plain();
     let record = SessionRecord::new(
-        id,
+        session_plain_id(0x10),
         player,
         node("a", 1, 0xb0),
         nonce(0xa0),
@@ -100,6 +109,11 @@ pub(crate) fn session_plain() -> StoredSession {
         Bytes::new(),
     );
     StoredSession::new(record, 0)
+}
+
+pub(crate) fn tombstone() -> StoredTombstone {
+    let end = StoredEnd::Removed(OperationId::from_bytes(run(0xd0)));
+    StoredTombstone::new(end, 1_234_567_890)
 }
 
 pub(crate) fn node_record() -> NodeRecord {
@@ -124,17 +138,14 @@ pub(crate) fn node_record() -> NodeRecord {
             .unwrap();
     }
     record.build = Build::new("1.2.3 (\u{e9})").unwrap();
-    record.formats = Formats {
-        oldest: 1,
-        newest: 300,
-    };
+    record.formats = Formats::new(1, 300).unwrap();
     record
 }
 
 pub(crate) fn node_record_plain() -> NodeRecord {
     let NodeIncarnation { node, incarnation } = node("a", 1, 0xb0);
     let mut record = NodeRecord::new(node, incarnation);
-    record.formats = Formats { oldest: 1, newest: 1 };
+    record.formats = Formats::new(1, 1).unwrap();
     record
 }
 

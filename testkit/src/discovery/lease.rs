@@ -99,6 +99,21 @@ pub async fn a_lapsed_lease_shows<H: DiscoveryHarness + ?Sized>(harness: &H) {
     );
     bed.renew(&keeper).await;
     assert_eq!(lapsed().await, (Some(false), None), "once it was reaped");
+
+    // Nobody is left to renew: whoever looks each heartbeat sees it, and reaps nobody.
+    bed.renew(&keeper).await;
+    let before = bed.revision().await;
+    let heartbeats = lease.as_nanos().div_ceil(heartbeat.as_nanos()) + 1;
+    for _ in 0..heartbeats {
+        bed.time.pass(heartbeat).await;
+        bed.members().await;
+    }
+    assert_eq!(
+        lapsed().await,
+        (Some(true), None),
+        "where nobody is left to renew, and somebody looks each heartbeat"
+    );
+    assert_eq!(bed.revision().await, before, "looking reaps nobody");
 }
 
 /// `renew_of_the_lapsed_is_lease_lost`, and of the evicted and of those who left.

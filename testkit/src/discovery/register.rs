@@ -122,6 +122,26 @@ pub async fn register_is_idempotent<H: DiscoveryHarness + ?Sized>(harness: &H) {
         [],
         "nobody is told anything"
     );
+
+    // A late repetition of a run that is over, in each way in which the next run may have come.
+    for end in ["supersede", "leave", "evict"] {
+        let record = bed.make.node();
+        let old = NodeIncarnation::new(record.id.clone(), bed.register(&record).await.incarnation);
+        match end {
+            "leave" => bed.leave(&old).await,
+            "evict" => assert!(bed.evict(&old).await, "{old} was a member"),
+            _ => {}
+        }
+        let new = bed.join_as(record.id.clone()).await;
+        let before = bed.members().await;
+        refused(
+            &format!("a late repetition of a run that is over ({end}) while the next one lives"),
+            bed.try_register(&record).await,
+            ErrorKind::Superseded,
+        );
+        same(&bed.members().await, &before, "a late repetition puts nobody out");
+        bed.renew(&new).await;
+    }
 }
 
 /// `register_supersedes`.

@@ -128,7 +128,7 @@ impl<'h> Bed<'h> {
 
     pub(super) async fn evict(&self, node: &NodeIncarnation) -> bool {
         let request = EvictNode::new(node.clone(), self.make.operation());
-        done(&format!("evict {node}"), self.discovery.evict(request).await)
+        done(&format!("evict {node}"), self.discovery.evict(request).await).was_member
     }
 
     pub(super) async fn members(&self) -> Membership {

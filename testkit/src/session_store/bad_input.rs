@@ -11,7 +11,7 @@ use crate::expect::{done, refused};
 /// `data_over_the_limit_is_too_large`, and exactly the limit is not.
 pub async fn data_over_the_limit_is_too_large<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("data_over_the_limit_is_too_large", harness).await;
-    let most = bed.store.limits().data_bytes_max;
+    let most = bed.store.limits().data_bytes_max();
     let (full, over) = (Bytes::from(vec![0xa5; most]), Bytes::from(vec![0xa5; most + 1]));
     let player = bed.make.player();
 

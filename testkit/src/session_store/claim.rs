@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::session::{EndReason, OnExisting, RemoveSession, RestoreSession, TOMBSTONE_TTL};
-use ringhold_core::{ErrorKind, Fence, Ttl};
+use ringhold_core::{ErrorKind, Fence, Ttl, Version};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ pub async fn claim_changes_the_owner<H: StoreHarness + ?Sized>(harness: &H) {
     }
     let other_version = bed
         .claim(&session, &new_owner)
-        .with_seen_version(session.version.next());
+        .with_seen_version(Version::new(session.version.get() + 1));
     refused(
         "a claim on another version",
         bed.store.claim(other_version).await,
@@ -111,6 +111,16 @@ pub async fn claim_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
         bed.store.claim(claim).await,
         ErrorKind::Fenced,
     );
+
+    let session = bed.session().await;
+    let mut claim = bed.claim(&session, &bed.make.owner());
+    claim.ttl = short();
+    let first = done("claim", bed.store.claim(claim.clone()).await).session;
+    bed.expire(slice::from_ref(&first)).await;
+    let again = done("a repetition after an expiry", bed.store.claim(claim).await).session;
+    let what = "a repetition of a claim revives the session that has expired";
+    bed.is_same(what, &again, &first);
+    bed.is_unchanged(what, &first).await;
 }
 
 /// `one_claim_wins`: of eight at once, twenty times.

@@ -4,7 +4,9 @@ use std::slice;
 use std::time::Duration;
 
 use ringhold_core::session::{CreateOutcome, Displaced, EndReason, OnExisting, TakeoverFrom};
-use ringhold_core::{ErrorKind, Fence, Incarnation, NodeIncarnation, SessionId, SessionRecord, Ttl, Version};
+use ringhold_core::{
+    ErrorKind, Fence, Incarnation, Limits, NodeIncarnation, SessionId, SessionRecord, Ttl, Version,
+};
 
 use super::steps::{Bed, long};
 use crate::StoreHarness;
@@ -288,8 +290,19 @@ pub async fn create_allows_up_to_max<H: StoreHarness + ?Sized>(harness: &H) {
     let standing = [sessions[2].clone(), created.session];
     assert_eq!(bed.ids(&player).await, order(&standing));
 
-    let created = bed.created(login(ids.pop().expect("six ids"), 0)).await;
-    assert_eq!(created.displaced.len(), 2, "a maximum of 0 counts as 1");
+    let last = ids.pop().expect("six ids");
+    for max in [0, Limits::SESSIONS_PER_PLAYER_MAX + 1, u16::MAX] {
+        let result = bed.store.create(login(last, max)).await;
+        let what = format!("a login that allows {max} sessions");
+        refused(&what, result, ErrorKind::InvalidArgument);
+        assert_eq!(
+            bed.ids(&player).await,
+            order(&standing),
+            "{what}, makes and ends nothing"
+        );
+    }
+    let created = bed.created(login(last, 1)).await;
+    assert_eq!(created.displaced.len(), 2, "a maximum of 1 ends all others");
     assert_eq!(bed.ids(&player).await, [created.session.id]);
 }
 

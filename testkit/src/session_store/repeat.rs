@@ -1,5 +1,6 @@
 //! Rules of logins that come twice, late, or after an expiry.
 
+use std::slice;
 use std::time::Duration;
 
 use ringhold_core::session::{
@@ -70,6 +71,64 @@ pub async fn create_is_idempotent<H: StoreHarness + ?Sized>(harness: &H) {
             found,
             "{way:?}: a repetition makes and ends nothing"
         );
+    }
+    is_answered_to_its_caller_alone(&bed).await;
+    revives_what_has_expired(&bed).await;
+}
+
+/// The id of a login is no secret: its fence goes to the caller who made the nonce.
+async fn is_answered_to_its_caller_alone(bed: &Bed<'_>) {
+    let made = bed.make.login(&bed.make.player(), &bed.make.owner(), long());
+    bed.create(made.clone()).await;
+    let displaced = bed.make.login(&bed.make.player(), &bed.make.owner(), long());
+    bed.create(displaced.clone()).await;
+    let took_over = bed
+        .make
+        .login_with(&displaced.player, &bed.make.owner(), long(), ANYONE);
+    bed.created(took_over.clone()).await;
+    for login in [made, took_over] {
+        let before = bed.find(&login.player).await;
+        let (mut other_owner, mut other_nonce) = (login.clone(), login.clone());
+        other_owner.owner = bed.make.owner();
+        other_nonce.nonce = bed.make.nonce();
+        for (what, mut other) in [
+            ("a login of another owner with the id of this one", other_owner),
+            ("a login with another nonce and the id of this one", other_nonce),
+        ] {
+            for way in ALL_WAYS {
+                other.on_existing = way;
+                let result = bed.store.create(other.clone()).await;
+                refused(&format!("{way:?}: {what}"), result, ErrorKind::AlreadyExists);
+            }
+            let [held] = &before[..] else {
+                panic!("one session, and not {before:?}")
+            };
+            bed.is_unchanged(what, held).await;
+            assert_eq!(bed.ids(&login.player).await, [held.id], "{what}");
+        }
+    }
+}
+
+/// A login whose answer was lost is repeated, and what it made has expired in the meantime.
+async fn revives_what_has_expired(bed: &Bed<'_>) {
+    let made = bed.make.login(&bed.make.player(), &bed.make.owner(), short());
+    let displaced = bed.make.login(&bed.make.player(), &bed.make.owner(), long());
+    bed.create(displaced.clone()).await;
+    let took_over = bed
+        .make
+        .login_with(&displaced.player, &bed.make.owner(), short(), ANYONE);
+    for login in [made, took_over] {
+        let first = bed.created(login.clone()).await;
+        bed.expire(slice::from_ref(&first.session)).await;
+        let again = bed.created(login).await;
+        assert_eq!(again.outcome, first.outcome, "after an expiry: the outcome");
+        assert_eq!(
+            again.displaced, first.displaced,
+            "after an expiry: the displaced holds"
+        );
+        let what = "a repetition of a login revives the session that has expired";
+        bed.is_same(what, &again.session, &first.session);
+        bed.is_unchanged(what, &first.session).await;
     }
 }
 

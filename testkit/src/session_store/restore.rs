@@ -4,7 +4,7 @@ use std::slice;
 use std::time::Duration;
 
 use ringhold_core::session::{EndReason, OnExisting, RestoreSession, SaveSession};
-use ringhold_core::{ErrorKind, Fence, SessionRecord, Version};
+use ringhold_core::{ErrorKind, Fence, Limits, SessionRecord, Version};
 
 use super::steps::{Bed, long, short};
 use crate::StoreHarness;
@@ -74,6 +74,35 @@ pub async fn restore_brings_back<H: StoreHarness + ?Sized>(harness: &H) {
     );
     bed.is_unchanged("what stands under the caller's fence", &newer)
         .await;
+    revives_what_has_expired(&bed).await;
+}
+
+/// Whoever brings a session back has it afterwards: it is never answered expired.
+async fn revives_what_has_expired(bed: &Bed<'_>) {
+    let own = bed.session_of(&bed.make.player(), short()).await;
+    let restore_own = RestoreSession::new(own.clone(), bed.make.nonce());
+
+    let mut session = lost(bed);
+    session.ttl = short();
+    let repeated = RestoreSession::new(session, bed.make.nonce());
+    let first = done("restore", bed.store.restore(repeated.clone()).await).session;
+    bed.expire(&[own.clone(), first.clone()]).await;
+    for (what, restore, expected) in [
+        (
+            "a restoration of one's own session that has expired",
+            restore_own,
+            own,
+        ),
+        (
+            "a repetition of a restoration whose session has expired",
+            repeated,
+            first,
+        ),
+    ] {
+        let restored = done(what, bed.store.restore(restore).await).session;
+        bed.is_same(&format!("{what} revives it"), &restored, &expected);
+        bed.is_unchanged(what, &expected).await;
+    }
 }
 
 /// `restore_yields_to_others`.
@@ -125,6 +154,12 @@ pub async fn restore_yields_to_others<H: StoreHarness + ?Sized>(harness: &H) {
         );
     }
     let mut restore = RestoreSession::new(session.clone(), bed.make.nonce());
+    for max in [0, Limits::SESSIONS_PER_PLAYER_MAX + 1] {
+        restore.live_max = max;
+        let what = format!("a restoration beside at most {max} sessions");
+        let result = bed.store.restore(restore.clone()).await;
+        refused(&what, result, ErrorKind::InvalidArgument);
+    }
     restore.live_max = 3;
     done(
         "a restoration beside two others, at most three",

@@ -140,7 +140,7 @@ impl<'h> Bed<'h> {
 
     pub(super) async fn touch(&self, id: SessionId, fence: Fence, ttl: Ttl) -> Touched {
         let touch = Touch::new(id, fence, ttl);
-        let mut answers = done("touch_many", self.store.touch_many(slice::from_ref(&touch)).await);
+        let mut answers = done("touch_many", self.store.touch_many(slice::from_ref(&touch)).await).answers;
         assert_eq!(answers.len(), 1, "one touch has one answer: {answers:?}");
         answers.remove(0)
     }

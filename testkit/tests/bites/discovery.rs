@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
 use ringhold_core::discovery::{
-    Changes, EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+    Changes, Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
 };
 use ringhold_core::membership::{LeftReason, Member};
 use ringhold_core::node::Load;
@@ -99,6 +99,7 @@ struct Broken {
 struct State {
     /// Up to when time has been passed on.
     known_time: Duration,
+    renewed: Duration,
     nonces: HashSet<Nonce>,
     first: Option<NodeId>,
     revisions: HashMap<u64, Revision>,
@@ -210,6 +211,14 @@ impl Discovery for Broken {
             }
             _ => {}
         }
+        if self.is(Fault::LateRepetitionsSupersede)
+            && repeated
+            && let Some(other) = self.member(&record.id).await
+            && other.incarnation.nonce != record.incarnation.nonce
+        {
+            let evict = EvictNode::new(other, OperationId::from_bytes([3; 16]));
+            self.inner.evict(evict).await?;
+        }
         request.record = Arc::new(record);
         let mut registered = self.inner.register(request).await.map_err(|error| {
             if self.is(Fault::TimingIsNotNamed) {
@@ -229,6 +238,7 @@ impl Discovery for Broken {
     async fn renew(&self, mut request: RenewLease) -> Result<Renewed> {
         self.before().await;
         let node = request.node.clone();
+        self.state().renewed = self.clock.now();
         if self.is(Fault::RenewalsAreSwallowed) && self.state().first.as_ref() != Some(&node.node) {
             return Ok(Renewed::new(Changes::Updates(Vec::new())));
         }
@@ -293,7 +303,7 @@ impl Discovery for Broken {
         Ok(renewed)
     }
 
-    async fn leave(&self, mut request: LeaveFleet) -> Result<()> {
+    async fn leave(&self, mut request: LeaveFleet) -> Result<Departed> {
         self.before().await;
         let member = self.member(&request.node.node).await;
         match (self.fault, member) {
@@ -304,12 +314,12 @@ impl Discovery for Broken {
             (Fault::GoodbyesReap, _) => self.reap().await,
             _ => {}
         }
-        self.inner.leave(request).await?;
+        let departed = self.inner.leave(request).await?;
         self.after().await;
-        Ok(())
+        Ok(departed)
     }
 
-    async fn evict(&self, mut request: EvictNode) -> Result<bool> {
+    async fn evict(&self, mut request: EvictNode) -> Result<Evicted> {
         self.before().await;
         if self.is(Fault::EvictGoesById)
             && let Some(member) = self.member(&request.target.node).await
@@ -326,7 +336,10 @@ impl Discovery for Broken {
         }
         let mut members = self.inner.members().await?;
         self.saw(&members);
-        if self.is(Fault::LapsesAreHidden) {
+        // A lease clock that nobody but those who renew moves on stops after its cap.
+        let silent = self.clock.now().saturating_sub(self.state().renewed);
+        let stands = self.is(Fault::LooksMoveNoClock) && silent > Timing::default().clock_cap();
+        if stands || self.is(Fault::LapsesAreHidden) {
             for member in &mut members.members {
                 member.lapsed = false;
             }

@@ -9,6 +9,7 @@ pub(crate) enum Fault {
     Sound,
     RegisterForgetsTheNumber,
     RepetitionIsANewRun,
+    LateRepetitionsSupersede,
     OldRunsAreEvicted,
     TimingIsNotCompared,
     TimingIsNotNamed,
@@ -19,6 +20,7 @@ pub(crate) enum Fault {
     GoodbyesReap,
     LapsesAreEvictions,
     LapsesAreHidden,
+    LooksMoveNoClock,
     LeaseLostIsSuperseded,
     SupersededIsLeaseLost,
     NextLapseIsALease,
@@ -53,6 +55,11 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::RepetitionIsANewRun,
         "register_is_idempotent",
         "a repetition answers the same incarnation",
+    ),
+    (
+        Fault::LateRepetitionsSupersede,
+        "register_is_idempotent",
+        "while the next one lives: must be `superseded`",
     ),
     (
         Fault::OldRunsAreEvicted,
@@ -103,6 +110,11 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::LapsesAreHidden,
         "a_lapsed_lease_shows",
         "before anybody reaps",
+    ),
+    (
+        Fault::LooksMoveNoClock,
+        "a_lapsed_lease_shows",
+        "where nobody is left to renew",
     ),
     (
         Fault::RenewBringsBack,

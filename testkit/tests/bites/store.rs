@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
 use ringhold_core::clock::StoreClock;
-use ringhold_core::session::{TOMBSTONE_TTL, TakeExpired, TakenSession};
+use ringhold_core::session::{CreateSession, Created, TOMBSTONE_TTL, TakeExpired, TakenSession};
 use ringhold_core::{
     Clock, Error, ErrorKind, FleetName, Limits, Nonce, Partition, SessionId, SessionRecord, SessionStore,
 };
@@ -98,7 +98,8 @@ pub(crate) struct State {
     /// Up to when time has been passed on.
     pub(crate) known_time: Duration,
     pub(crate) count: u128,
-    pub(crate) logins: HashSet<SessionId>,
+    pub(crate) logins: HashMap<SessionId, CreateSession>,
+    pub(crate) created: HashMap<SessionId, Created>,
     pub(crate) took_over: HashSet<SessionId>,
     pub(crate) claims: HashSet<Nonce>,
     pub(crate) seen: HashMap<SessionId, SessionRecord>,
@@ -150,6 +151,16 @@ impl Broken {
             self.inner_clock.advance(step);
             self.tick(partitions.clone()).await;
         }
+    }
+
+    /// What a session was that is not live any more, where expired ones are answered.
+    pub(crate) async fn expired(&self, id: &SessionId) -> Option<SessionRecord> {
+        if !self.is(Fault::RepetitionsAnswerTheExpired) || self.live(id).await.is_some() {
+            return None;
+        }
+        let mut session = self.state().seen.get(id).cloned()?;
+        session.remaining = Duration::ZERO;
+        Some(session)
     }
 
     pub(crate) async fn tick(&self, partitions: Vec<Partition>) {

@@ -4,9 +4,9 @@ use std::slice;
 use std::time::Duration;
 
 use ringhold_core::session::{
-    AckExpired, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, EndReason, ListSessions,
+    AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, EndReason, ListSessions,
     OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage,
-    TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched,
+    TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany,
 };
 use ringhold_core::{
     Clock, ErrorKind, Limits, OperationId, PlayerId, Result, SessionId, SessionRecord, SessionStore, Ttl,
@@ -36,6 +36,10 @@ impl SessionStore for Broken {
                 request.on_existing = OnExisting::default();
             }
             (Fault::RejectAllows, OnExisting::Reject) => request.on_existing = OnExisting::Allow { max: 2 },
+            (Fault::AnyMaximumWillDo, OnExisting::Allow { max }) => {
+                let max = max.clamp(1, Limits::SESSIONS_PER_PLAYER_MAX);
+                request.on_existing = OnExisting::Allow { max };
+            }
             (Fault::AllowForgetsTheNew, OnExisting::Allow { max }) => {
                 request.on_existing = OnExisting::Allow { max: max + 1 };
             }
@@ -44,7 +48,21 @@ impl SessionStore for Broken {
             }
             _ => {}
         }
-        let repeated = !self.state().logins.insert(request.id);
+        let earlier = self.state().logins.get(&request.id).cloned();
+        let repeated = earlier.is_some();
+        match earlier {
+            Some(first) if self.is(Fault::RepetitionIsAnybodys) => request = first,
+            Some(_) => {}
+            None => drop(self.state().logins.insert(request.id, request.clone())),
+        }
+        let login = request.id;
+        let before = self.state().created.get(&login).cloned();
+        if let Some(mut before) = before
+            && let Some(expired) = self.expired(&before.session.id).await
+        {
+            before.session = expired;
+            return Ok(before);
+        }
         if repeated && self.is(Fault::RepetitionIsANewLogin) {
             request.id = SessionId::new(request.id.partition(), self.fresh());
         }
@@ -67,6 +85,7 @@ impl SessionStore for Broken {
         self.state()
             .seen
             .insert(created.session.id, created.session.clone());
+        self.state().created.insert(login, created.clone());
         if created.outcome == CreateOutcome::TakenOver {
             self.state().took_over.insert(request.id);
             if self.is(Fault::TakeoverForgetsTheOldHold) {
@@ -138,7 +157,7 @@ impl SessionStore for Broken {
         Ok(saved)
     }
 
-    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
+    async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
         let mut answers = Vec::new();
         for touch in touches {
             self.before(touch.id.partition()).await;
@@ -146,7 +165,12 @@ impl SessionStore for Broken {
             if let (Some(live), Fault::TouchNeverShortens) = (&live, self.fault) {
                 touch.ttl = touch.ttl.max(Ttl::new(live.remaining)?);
             }
-            let mut answer = self.inner.touch_many(slice::from_ref(&touch)).await?.remove(0);
+            let mut answer = self
+                .inner
+                .touch_many(slice::from_ref(&touch))
+                .await?
+                .answers
+                .remove(0);
             match (self.fault, &answer, live) {
                 (Fault::ExpiredAreDead, Touched::Renewed, None) => {
                     answer = Touched::Ended(EndReason::Expired);
@@ -171,13 +195,16 @@ impl SessionStore for Broken {
         if self.is(Fault::TouchesAnswerOutOfOrder) {
             answers.reverse();
         }
-        Ok(answers)
+        Ok(TouchedMany::new(answers))
     }
 
     async fn claim(&self, mut request: ClaimSession) -> Result<Claimed> {
         self.before(request.id.partition()).await;
         let live = self.live(&request.id).await;
         let repeated = !self.state().claims.insert(request.nonce);
+        if repeated && let Some(expired) = self.expired(&request.id).await {
+            return Ok(Claimed::new(expired));
+        }
         match self.fault {
             Fault::ClaimIgnoresTheVersion => request.seen_version = None,
             Fault::ClaimForgetsItsNonce if repeated => return Err(Self::error(ErrorKind::Fenced)),
@@ -191,10 +218,15 @@ impl SessionStore for Broken {
             _ => {}
         }
         let id = request.id;
-        self.inner
+        let claimed = self
+            .inner
             .claim(request)
             .await
-            .map_err(|error| self.refusal(&id, error))
+            .map_err(|error| self.refusal(&id, error))?;
+        if self.is(Fault::RepetitionsAnswerTheExpired) {
+            self.state().seen.insert(id, claimed.session.clone());
+        }
+        Ok(claimed)
     }
 
     async fn remove(&self, mut request: RemoveSession) -> Result<Removed> {
@@ -217,9 +249,12 @@ impl SessionStore for Broken {
     async fn restore(&self, mut request: RestoreSession) -> Result<Restored> {
         self.before(request.session.id.partition()).await;
         let id = request.session.id;
+        if let Some(expired) = self.expired(&id).await {
+            return Ok(Restored::new(expired));
+        }
         match (self.fault, self.live(&id).await) {
             (Fault::RestoreForgetsTheVersion, _) => request.session.version = Version::FIRST,
-            (Fault::RestoreIgnoresTheMaximum, _) => request.live_max = u16::MAX,
+            (Fault::RestoreIgnoresTheMaximum, _) => request.live_max = Limits::SESSIONS_PER_PLAYER_MAX,
             (Fault::RestoreOverwritesWhatStands, Some(live)) => {
                 let (data, operation) = (
                     request.session.data.clone(),
@@ -295,7 +330,7 @@ impl SessionStore for Broken {
         Ok(taken)
     }
 
-    async fn ack_expired(&self, request: AckExpired) -> Result<()> {
+    async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
         let known = self.live(&request.id).await;
         let result = self.inner.ack_expired(request).await;
         match (self.fault, result, known) {
@@ -304,12 +339,12 @@ impl SessionStore for Broken {
                 self.inner
                     .remove(RemoveSession::new(live.id, live.fence, operation))
                     .await
-                    .map(|_| ())
+                    .map(|_| Acked::default())
             }
-            (Fault::AckForgetsItself, Ok(()), _) => {
+            (Fault::AckForgetsItself, Ok(acked), _) => {
                 let first = self.state().ended.insert(request.id, Duration::ZERO).is_none();
                 if first {
-                    Ok(())
+                    Ok(acked)
                 } else {
                     Err(Self::error(ErrorKind::NotFound))
                 }

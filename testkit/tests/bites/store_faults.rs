@@ -15,8 +15,11 @@ pub(crate) enum Fault {
     RejectAllows,
     ReplaceTakesOver,
     AllowForgetsTheNew,
+    AnyMaximumWillDo,
     RepetitionForgetsTheDisplaced,
     RepetitionIsANewLogin,
+    RepetitionIsAnybodys,
+    RepetitionsAnswerTheExpired,
     CreateForgetsTombstones,
     LoginsThatTookOverComeBack,
     UnlinkedAreForgotten,
@@ -99,6 +102,11 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         "the oldest makes room",
     ),
     (
+        Fault::AnyMaximumWillDo,
+        "create_allows_up_to_max",
+        "a login that allows 0 sessions: must be `invalid_argument`",
+    ),
+    (
         Fault::RepetitionForgetsTheDisplaced,
         "create_is_idempotent",
         "the displaced holds",
@@ -107,6 +115,26 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::RepetitionIsANewLogin,
         "create_is_idempotent",
         "must succeed",
+    ),
+    (
+        Fault::RepetitionIsAnybodys,
+        "create_is_idempotent",
+        "a login of another owner with the id of this one: must be `already_exists`",
+    ),
+    (
+        Fault::RepetitionsAnswerTheExpired,
+        "create_is_idempotent",
+        "a repetition of a login revives",
+    ),
+    (
+        Fault::RepetitionsAnswerTheExpired,
+        "claim_is_idempotent",
+        "a repetition of a claim revives",
+    ),
+    (
+        Fault::RepetitionsAnswerTheExpired,
+        "restore_brings_back",
+        "one's own session that has expired revives it",
     ),
     (
         Fault::CreateForgetsTombstones,

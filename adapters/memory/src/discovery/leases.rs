@@ -7,7 +7,7 @@
 //! What always holds between two operations: each member has exactly one entry among the
 //! deadlines, its lease's; and no id has a member whose number is greater than the stored one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use ringhold_core::clock::StoreClock;
 use ringhold_core::discovery::{
     Changes, EvictNode, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed,
 };
+use ringhold_core::id::NUMBER_MAX;
 use ringhold_core::membership::LeftReason;
 use ringhold_core::node::Load;
 use ringhold_core::{
-    Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, NodeRecord, Result, Timing, Update,
+    Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, NodeRecord, Nonce, Result, Timing, Update,
 };
 
 use super::loads::LoadTable;
@@ -38,6 +39,29 @@ pub(super) struct Lease {
     renewals: u64,
 }
 
+/// What is remembered of the runs of one id.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// The last incarnation number.
+    pub(super) number: u64,
+    /// The nonces of the last [`Runs::NONCES_MAX`] runs, oldest first.
+    nonces: VecDeque<Nonce>,
+}
+
+impl Runs {
+    /// A repetition comes within a minute or never; no id has more runs than this in that time
+    /// unless its processes fight over it.
+    pub(super) const NONCES_MAX: usize = 16;
+
+    fn add(&mut self, number: u64, nonce: Nonce) {
+        self.number = number;
+        if self.nonces.len() == Self::NONCES_MAX {
+            self.nonces.pop_front();
+        }
+        self.nonces.push_back(nonce);
+    }
+}
+
 /// The membership of a fleet.
 #[derive(Debug)]
 pub(crate) struct Leases {
@@ -46,8 +70,8 @@ pub(crate) struct Leases {
     pub(super) members: BTreeMap<NodeId, Lease>,
     /// The members by the end of their leases.
     pub(super) deadlines: BTreeSet<(Duration, NodeId)>,
-    /// The last incarnation number of every id that was ever seen.
-    pub(super) numbers: HashMap<NodeId, u64>,
+    /// The runs of every id that was ever seen.
+    pub(super) runs: HashMap<NodeId, Runs>,
     pub(super) log: ChangeLog,
     pub(super) loads: LoadTable,
 }
@@ -61,13 +85,17 @@ impl Leases {
             timing: None,
             members: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            numbers: HashMap::new(),
+            runs: HashMap::new(),
             log: ChangeLog::default(),
             loads: LoadTable::default(),
         }
     }
 
     /// Registers a node.
+    ///
+    /// A run that is over does not come back: while a later one lives, a late repetition is
+    /// `Superseded` and puts nobody out. Where nobody lives under the id, it is a new run with the
+    /// next number.
     pub(crate) fn register(&mut self, time: Duration, request: &RegisterNode) -> Result<Registered> {
         let now = self.clock.advance(time);
         let RegisterNode { record, timing, .. } = request;
@@ -81,14 +109,21 @@ impl Leases {
             self.prolong(&record.id, now + timing.lease());
             return Ok(Registered::new(incarnation, self.membership(time)));
         }
-        let stored = self.numbers.get(&record.id).copied().unwrap_or(0);
-        let Some(number) = stored.max(record.incarnation.number).checked_add(1) else {
+        let runs = self.runs.get(&record.id);
+        if repeated.is_some() && runs.is_some_and(|runs| runs.nonces.contains(&nonce)) {
+            let context = format!("a later run of {} has registered since; stop this one", record.id);
+            return Err(Error::new(ErrorKind::Superseded, REGISTER, context));
+        }
+        let stored = runs.map_or(0, |runs| runs.number);
+        let last = stored.max(record.incarnation.number);
+        if last >= NUMBER_MAX {
             let context = format!(
                 "node {} has used up its incarnation numbers; take another id",
                 record.id
             );
             return Err(Error::new(ErrorKind::InvalidArgument, REGISTER, context));
-        };
+        }
+        let number = last + 1;
 
         self.remove(&record.id, LeftReason::Superseded, seed);
         let mut record = NodeRecord::clone(record);
@@ -109,7 +144,7 @@ impl Leases {
             },
         );
         self.deadlines.insert((deadline, id.clone()));
-        self.numbers.insert(id, number);
+        self.runs.entry(id).or_default().add(number, nonce);
         self.timing = Some(*timing);
         self.clock.set_cap(timing.clock_cap());
         Ok(Registered::new(incarnation, self.membership(time)))
@@ -146,7 +181,9 @@ impl Leases {
         };
         lease.renewals += 1;
         let wants_loads = LoadTable::answers(fleet_len, lease.renewals);
-        if lease.load != load {
+        if lease.load == load {
+            self.loads.publish(fleet_len, now, timing.heartbeat());
+        } else {
             lease.load = load;
             self.loads.changed(fleet_len, now, timing.heartbeat());
         }
@@ -256,7 +293,7 @@ impl Leases {
 
     /// Why an incarnation that is no member cannot renew.
     fn lost(&self, node: &NodeIncarnation) -> Error {
-        let stored = self.numbers.get(&node.node).copied().unwrap_or(0);
+        let stored = self.runs.get(&node.node).map_or(0, |runs| runs.number);
         if stored > node.incarnation.number {
             let context = format!("{}#{stored} registered after {node}; stop this one", node.node);
             return Error::new(ErrorKind::Superseded, RENEW, context);

@@ -17,6 +17,8 @@ const RENEWALS_PER_TABLE: u64 = 8;
 pub(crate) struct LoadTable {
     version: u64,
     published: Option<Duration>,
+    /// A load has changed that no version counts yet.
+    pending: bool,
 }
 
 impl LoadTable {
@@ -26,12 +28,20 @@ impl LoadTable {
     }
 
     /// A load has changed at `now` on the lease clock. In a large fleet this counts when the last
-    /// one that counted is a heartbeat ago; the changes before it come with it.
+    /// one that counted is a heartbeat ago; until then it waits for [`Self::publish`].
     pub(crate) fn changed(&mut self, fleet_len: usize, now: Duration, heartbeat: Duration) {
+        self.pending = true;
+        self.publish(fleet_len, now, heartbeat);
+    }
+
+    /// Counts the changes that wait, once their time has come. Every renewal asks, so that the last
+    /// change is told too.
+    pub(crate) fn publish(&mut self, fleet_len: usize, now: Duration, heartbeat: Duration) {
         let quiet = self
             .published
             .is_none_or(|last| now.saturating_sub(last) >= heartbeat);
-        if quiet || fleet_len <= SMALL_FLEET {
+        if self.pending && (quiet || fleet_len <= SMALL_FLEET) {
+            self.pending = false;
             self.version = self.version.wrapping_add(1);
             self.published = Some(now);
         }
@@ -58,6 +68,15 @@ mod tests {
             loads.changed(1_000, Duration::from_millis(millis), heartbeat);
         }
         assert_eq!(loads.version(), 4, "once per heartbeat");
+        loads.changed(1_000, Duration::from_millis(2_500), heartbeat);
+        for millis in [2_999, 3_000, 3_001, 9_000] {
+            loads.publish(1_000, Duration::from_millis(millis), heartbeat);
+        }
+        assert_eq!(
+            loads.version(),
+            5,
+            "the last change, and nothing where nothing changed"
+        );
         assert_eq!((1..=16).filter(|n| LoadTable::answers(1_000, *n)).count(), 2);
         assert_eq!((1..=16).filter(|n| LoadTable::answers(5, *n)).count(), 16);
     }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::discovery::{Changes, EvictNode, LeaveFleet, RegisterNode, RenewLease};
+use ringhold_core::id::NUMBER_MAX;
 use ringhold_core::membership::LeftReason;
 use ringhold_core::node::Load;
 use ringhold_core::{
-    Discovery, ErrorKind, Membership, NodeIncarnation, NodeRecord, Result, Revision, Timing, Update,
+    Discovery, ErrorKind, Membership, NodeId, NodeIncarnation, NodeRecord, Result, Revision, Timing, Update,
 };
-use ringhold_testkit::{Make, SimulatedClock, within};
+use ringhold_testkit::{Make, SimulatedClock};
 
 use super::MemoryDiscovery;
-use super::leases::Leases;
+use super::leases::{Leases, Runs};
 use super::log::ChangeLog;
+
+mod loads;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -73,7 +76,7 @@ impl Scene {
         assert_eq!(leases.deadlines.len(), leases.members.len());
         for (id, lease) in &leases.members {
             assert_eq!(lease.record.id, *id);
-            assert_eq!(leases.numbers.get(id), Some(&lease.record.incarnation.number));
+            assert_eq!(leases.runs[id].number, lease.record.incarnation.number);
         }
     }
 }
@@ -103,11 +106,81 @@ fn a_repetition_after_the_end_is_a_new_run() {
 }
 
 #[test]
+fn a_late_repetition_puts_nobody_out() {
+    for others in [0, ChangeLog::LEN_MAX * 2] {
+        let mut scene = Scene::new("late");
+        let record = scene.make.node();
+        let first = scene.register(record.clone());
+        let next = scene.make.run_of(record.id.clone());
+        let second = scene.register(next);
+        // Nor where the log of changes has forgotten the first run.
+        for _ in 0..others {
+            scene.join();
+        }
+        let before = scene.leases.membership(scene.time);
+        let request = RegisterNode::new(record.clone(), Timing::default());
+        let late = scene.leases.register(scene.time, &request);
+        assert_eq!(kind(late), Some(ErrorKind::Superseded));
+        assert_eq!(scene.leases.membership(scene.time), before);
+        assert!(before.contains(&second) && !before.contains(&first));
+
+        // Once nobody lives under the id, it is a new run.
+        assert!(scene.evict(&second));
+        assert_eq!(scene.register(record).incarnation.number, 3);
+        scene.check();
+    }
+}
+
+#[test]
+fn of_an_id_that_never_rests_the_last_runs_are_known() {
+    let mut scene = Scene::new("restless");
+    let records: Vec<_> = (0..Runs::NONCES_MAX + 3)
+        .map(|_| scene.make.run_of(NodeId::new("restless").unwrap()))
+        .collect();
+    for record in &records {
+        scene.register(record.clone());
+    }
+    for record in &records[4..records.len() - 1] {
+        let request = RegisterNode::new(record.clone(), Timing::default());
+        assert_eq!(
+            kind(scene.leases.register(scene.time, &request)),
+            Some(ErrorKind::Superseded)
+        );
+    }
+    let number = u64::try_from(records.len()).unwrap();
+    let last = records[records.len() - 1].clone();
+    assert_eq!(scene.register(last).incarnation.number, number);
+}
+
+#[tokio::test]
+async fn who_only_looks_sees_that_all_have_lapsed_and_reaps_nobody() {
+    let make = Make::new("looks");
+    let clock = SimulatedClock::new();
+    let discovery = MemoryDiscovery::new(Arc::new(clock.clone()));
+    let request = RegisterNode::new(make.node(), Timing::default());
+    let revision = discovery.register(request).await.unwrap().membership.revision;
+    let mut seen = Vec::new();
+    for _ in 0..60 {
+        clock.advance(HEARTBEAT);
+        let members = discovery.members().await.unwrap();
+        assert_eq!(
+            (members.revision, members.clock_lag),
+            (revision, HEARTBEAT),
+            "the lag is that from before the look"
+        );
+        seen.push(members.members[0].lapsed);
+    }
+    let lapsed_at = seen.iter().position(|lapsed| *lapsed);
+    assert_eq!(lapsed_at, Some(4), "the fifth look: a lease is five heartbeats");
+    assert!(seen[4..].iter().all(|lapsed| *lapsed));
+}
+
+#[test]
 fn numbers_do_not_wrap() {
     let mut scene = Scene::new("wrap");
     let mut record = scene.make.node();
-    record.incarnation.number = u64::MAX - 1;
-    assert_eq!(scene.register(record.clone()).incarnation.number, u64::MAX);
+    record.incarnation.number = NUMBER_MAX - 1;
+    assert_eq!(scene.register(record.clone()).incarnation.number, NUMBER_MAX);
     record.incarnation.nonce = scene.make.nonce();
     let request = RegisterNode::new(record.clone(), Timing::default());
     assert_eq!(
@@ -263,41 +336,4 @@ fn every_follower_comes_to_the_same_membership() {
     assert_eq!(nodes(&by_watch), truth);
     assert!(resets > 1, "the watcher was left behind at least once: {resets}");
     assert!(truth.0.number > ChangeLog::LEN_MAX as u64);
-}
-
-#[tokio::test]
-async fn a_watch_wakes_and_tells_only_the_newest_loads() {
-    let make = Make::new("wakes");
-    let discovery = Arc::new(MemoryDiscovery::new(Arc::new(SimulatedClock::new())));
-    let mut watch = discovery.watch(None).await.unwrap();
-    assert!(matches!(watch.next().await.unwrap(), Update::Reset(_)));
-
-    let waiting = tokio::spawn(async move { (watch.next().await, watch) });
-    tokio::task::yield_now().await;
-    let record = make.node();
-    let registered = discovery
-        .register(RegisterNode::new(record.clone(), Timing::default()))
-        .await
-        .unwrap();
-    let (joined, mut watch) = within("the watch wakes", waiting).await.unwrap();
-    assert!(matches!(joined.unwrap(), Update::Joined { node, .. } if node.id == record.id));
-
-    let node = NodeIncarnation::new(record.id, registered.incarnation);
-    for sessions in 1..=5 {
-        let after = registered.membership.revision;
-        let renewal = RenewLease::new(node.clone(), after, Load::new(sessions), make.operation());
-        let renewed = discovery.renew(renewal).await.unwrap();
-        assert_eq!(renewed.loads, Some(vec![(node.clone(), Load::new(sessions))]));
-    }
-    discovery
-        .leave(LeaveFleet::new(node.clone(), make.operation()))
-        .await
-        .unwrap();
-    assert!(
-        matches!(watch.next().await.unwrap(), Update::Left { .. }),
-        "changes come first"
-    );
-    assert_eq!(watch.next().await.unwrap(), Update::Loads(vec![]));
-    let more = tokio::time::timeout(Duration::ZERO, watch.next()).await;
-    assert!(more.is_err(), "that was everything: {more:?}");
 }

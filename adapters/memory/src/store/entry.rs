@@ -75,9 +75,14 @@ impl Entry {
         record
     }
 
-    /// The answer to the login `id` once more, if that is the one that holds the session.
-    pub(crate) fn repeat(&self, id: &SessionId, now: Duration) -> Option<Created> {
-        let login = self.login.as_ref().filter(|login| login.id == *id)?;
+    /// Whether the login `id` is the one that holds the session.
+    pub(crate) fn is_held_by(&self, id: &SessionId) -> bool {
+        self.login.as_ref().is_some_and(|login| login.id == *id)
+    }
+
+    /// The answer to the login that holds the session once more; none where no login does.
+    pub(crate) fn repeat(&self, now: Duration) -> Option<Created> {
+        let login = self.login.as_ref()?;
         let outcome = if login.id == self.record.id {
             CreateOutcome::New
         } else {

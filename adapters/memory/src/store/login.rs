@@ -9,7 +9,6 @@ use ringhold_core::{Error, ErrorKind, Result, SessionId, SessionRecord};
 
 use super::entry::{Entry, Login};
 use super::partition::{SessionPartition, end_login, ended, extend};
-use super::tombstone::Ending;
 
 const CREATE: &str = "create";
 
@@ -33,33 +32,48 @@ impl SessionPartition {
             OnExisting::Allow { max } => (live.len() + 1).saturating_sub(usize::from(max.max(1))),
             _ => return Err(unknown_rule()),
         };
-        let oldest = live.iter().take(ending);
-        let displaced = oldest
-            .filter_map(|id| self.end(id, Ending::Displaced, now))
-            .collect();
+        let displaced = self.displace(&request.player, live.get(..ending).unwrap_or(&live), now);
         Ok(self.insert_new(request, displaced, now))
     }
 
     /// The answer to a login that was made before: once more while it holds, `Fenced` when it
-    /// no longer does.
-    fn repeated(&self, request: &CreateSession, now: Duration) -> Result<Option<Created>> {
+    /// no longer does. Like any write of its owner it revives what has expired.
+    ///
+    /// The id alone proves nothing: the fence goes to nobody but the caller who made its nonce.
+    fn repeated(&mut self, request: &CreateSession, now: Duration) -> Result<Option<Created>> {
         let CreateSession { id, player, .. } = request;
         if let Some(ending) = self.tombstones.get(id) {
             return Err(ended(CREATE, id, ending.reason()));
         }
-        if let Some(entry) = self.sessions.get(id) {
-            if entry.record.player != *player {
+        let held = match self.sessions.get(id) {
+            Some(entry) if entry.record.player != *player => {
                 return Err(exists(
                     request,
                     "is refused: the session id belongs to another player",
                 ));
             }
-            return entry
-                .repeat(id, now)
-                .map(Some)
-                .ok_or_else(|| ended(CREATE, id, EndReason::Displaced));
+            Some(entry) if !entry.is_held_by(id) => return Err(ended(CREATE, id, EndReason::Displaced)),
+            Some(_) => Some(*id),
+            None => {
+                let mut linked = self.linked(player);
+                linked
+                    .find(|entry| entry.is_held_by(id))
+                    .map(|entry| entry.record.id)
+            }
+        };
+        let Some(entry) = held.and_then(|known| self.sessions.get_mut(&known)) else {
+            return Ok(None);
+        };
+        if entry.record.owner != request.owner || entry.record.fence.nonce != request.nonce {
+            return Err(exists(
+                request,
+                "is refused: the session id is that of another login",
+            ));
         }
-        Ok(self.linked(player).find_map(|entry| entry.repeat(id, now)))
+        if !entry.is_live(now) {
+            extend(&mut self.expiry, entry, request.ttl, now);
+        }
+        Ok(entry.repeat(now))
     }
 
     fn take_over_or_insert(

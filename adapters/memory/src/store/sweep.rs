@@ -13,18 +13,23 @@ use super::tombstone::Ending;
 /// the time under the lock short where very many sessions of one partition were touched.
 const REARMED_MAX: usize = 1_024;
 
+/// How many tombstones one take may forget, to the same end.
+pub(super) const PURGED_MAX: usize = 4_096;
+
 /// What one take got from one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     /// The longest expired first.
     pub(crate) sessions: Vec<TakenSession>,
-    /// Whether there is more that is due.
+    /// Whether another take has something to do at once: more that is due, or work that this one
+    /// left. Never of a take with limit 0, which only moves the clock on and tidies up.
     pub(crate) more: bool,
 }
 
 impl SessionPartition {
     /// Takes up to `limit` expired sessions, hides them from other takes for `visibility`, and
-    /// forgets tombstones that are due. O(log n) for each session that it takes or arms anew.
+    /// forgets tombstones that are due. O(log n) for each session that it takes or arms anew, O(1)
+    /// for each tombstone; the numbers of all three are bounded.
     pub(crate) fn take_expired(
         &mut self,
         time: Duration,
@@ -33,8 +38,10 @@ impl SessionPartition {
         token: Nonce,
     ) -> Swept {
         let now = self.clock.advance(time);
-        self.tombstones.purge(now);
-        let mut swept = Swept::default();
+        let mut swept = Swept {
+            more: self.tombstones.purge(now, PURGED_MAX),
+            ..Swept::default()
+        };
         let mut rearmed = 0;
         while let Some((armed, id)) = self.expiry.first_armed(now) {
             let Some(entry) = self.sessions.get_mut(&id) else {
@@ -60,6 +67,7 @@ impl SessionPartition {
             entry.armed = self.expiry.rearm(id, armed, hidden_until);
             swept.sessions.push(TakenSession::new(entry.show(now), token));
         }
+        swept.more &= limit > 0;
         // Those that come again are due by their visibility, not by their age.
         swept.sessions.sort_by_cached_key(|taken| {
             let id = taken.session.id;

@@ -13,6 +13,8 @@ use ringhold_testkit::Make;
 use super::partition::SessionPartition;
 
 mod account;
+mod many;
+mod repeat;
 
 const TTL: Ttl = Ttl::MIN;
 const SECOND: Duration = Duration::from_secs(1);

@@ -57,11 +57,16 @@ impl Tombstones {
         self.by_id.get(id).map(|tombstone| tombstone.ending)
     }
 
-    /// Forgets what is due.
-    pub(crate) fn purge(&mut self, now: Duration) {
+    /// Forgets what is due, at most `limit`; whether more is due then.
+    pub(crate) fn purge(&mut self, now: Duration, limit: usize) -> bool {
+        let mut purged = 0;
         while let Some((deadline, id)) = self.queue.front().copied()
             && deadline <= now
         {
+            if purged == limit {
+                return true;
+            }
+            purged += 1;
             self.queue.pop_front();
             // A later burial of the same id has a later deadline and an entry of its own.
             if self
@@ -72,6 +77,7 @@ impl Tombstones {
                 self.by_id.remove(&id);
             }
         }
+        false
     }
 
     /// How many are remembered, and how long the queue is.
@@ -95,15 +101,16 @@ mod tests {
         tombstones.bury(id(1), Ending::Displaced, at(0));
         tombstones.bury(id(2), Ending::Expired(Nonce::from_bytes([9; 16])), at(1));
         tombstones.bury(id(1), Ending::Removed(OperationId::from_bytes([8; 16])), at(5));
-        tombstones.purge(at(59));
+        assert!(!tombstones.purge(at(59), 1));
         assert_eq!(tombstones.len(), (2, 3));
-        tombstones.purge(at(61));
+        assert!(tombstones.purge(at(61), 1), "the other one is due too");
+        assert!(!tombstones.purge(at(61), 1));
         assert_eq!(tombstones.get(&id(2)), None);
         assert_eq!(
             tombstones.get(&id(1)).map(Ending::reason),
             Some(EndReason::Removed)
         );
-        tombstones.purge(at(65));
+        assert!(!tombstones.purge(at(65), 1));
         assert_eq!(tombstones.len(), (0, 0));
     }
 }

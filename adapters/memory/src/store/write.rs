@@ -30,7 +30,7 @@ impl SessionPartition {
             return Err(fenced(SAVE, entry));
         }
         check_version(SAVE, entry, request.version)?;
-        let version = request.version.next();
+        let version = request.version.next()?;
         entry.record.version = version;
         entry.record.data = request.data;
         entry.saved = Some((request.operation, version));
@@ -61,12 +61,16 @@ impl SessionPartition {
         }
     }
 
-    /// Changes the owner of what stands under the fence that the caller saw.
+    /// Changes the owner of what stands under the fence that the caller saw. A repetition revives
+    /// what has expired since.
     pub(crate) fn claim(&mut self, time: Duration, request: ClaimSession) -> Result<Claimed> {
         const CLAIM: &str = "claim";
         let now = self.clock.advance(time);
         let entry = writable(&mut self.sessions, &self.tombstones, CLAIM, &request.id)?;
         if entry.record.fence.nonce == request.nonce && entry.record.owner == request.owner {
+            if !entry.is_live(now) {
+                extend(&mut self.expiry, entry, request.ttl, now);
+            }
             return Ok(Claimed::new(entry.show(now)));
         }
         if entry.record.fence != request.seen {
@@ -97,7 +101,8 @@ impl SessionPartition {
         Ok(Removed::default())
     }
 
-    /// Brings back what this partition knows nothing of. Expired sessions of the player are
+    /// Brings back what this partition knows nothing of, and revives what stands under the caller's
+    /// own fence and has expired. The other expired sessions of the player are
     /// unlinked as by a login, so that none of them is revived beside this one.
     pub(crate) fn restore(&mut self, time: Duration, request: RestoreSession) -> Result<Restored> {
         const RESTORE: &str = "restore";
@@ -113,6 +118,9 @@ impl SessionPartition {
                 let own = entry.record.fence == session.fence;
                 let repeated = entry.record.fence.nonce == nonce && entry.record.owner == session.owner;
                 if entry.record.player == session.player && (own || repeated) {
+                    if !entry.is_live(now) {
+                        extend(&mut self.expiry, entry, session.ttl, now);
+                    }
                     return Ok(Restored::new(entry.show(now)));
                 }
                 return Err(fenced(RESTORE, entry));

@@ -57,21 +57,30 @@ fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
 }
 
 #[tokio::test]
-async fn a_guard_takes_only_its_own_server_away() {
-    let (record, request) = node(&Make::new("guards"), "who");
+async fn a_node_serves_once_while_its_guard_lives() {
+    let make = Make::new("guards");
+    let (record, request) = node(&make, "who");
     let transport = MemoryTransport::new();
-    let first = transport
-        .serve(record.node(), Handler::new("first", 9))
-        .await
-        .unwrap();
-    let second = transport
-        .serve(record.node(), Handler::new("second", 9))
-        .await
-        .unwrap();
+    let serve = |name| transport.serve(record.node(), Handler::new(name, 9));
+    let first = serve("first").await.unwrap();
     assert!(first.address().is_none());
+    // The refused one comes without a guard, so nothing of it can take the first one away.
+    assert_eq!(kind(serve("second").await), Some(ErrorKind::AlreadyExists));
+    assert_eq!(transport.call(&record, request.clone()).await.unwrap(), "first");
+    // Another run of the same node is another server.
+    let other = make.run_of(record.id.clone());
+    let _other = transport
+        .serve(other.node(), Handler::new("other", 9))
+        .await
+        .unwrap();
     drop(first);
-    assert_eq!(transport.call(&record, request.clone()).await.unwrap(), "second");
-    drop(second);
+    assert_eq!(
+        kind(transport.call(&record, request.clone()).await),
+        Some(ErrorKind::Unavailable)
+    );
+    let third = serve("third").await.unwrap();
+    assert_eq!(transport.call(&record, request.clone()).await.unwrap(), "third");
+    drop(third);
     assert_eq!(
         kind(transport.call(&record, request).await),
         Some(ErrorKind::Unavailable)

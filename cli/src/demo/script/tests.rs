@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ringhold::core::session::{
-    AckExpired, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch, Touched,
+    AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
+    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
+    TouchedMany,
 };
 use ringhold::{Backend, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore, Timing};
 
@@ -53,7 +54,7 @@ impl SessionStore for Faulty {
         }
         self.0.save(request).await
     }
-    async fn touch_many(&self, touches: &[Touch]) -> Result<Vec<Touched>> {
+    async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
         self.0.touch_many(touches).await
     }
     async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
@@ -71,7 +72,7 @@ impl SessionStore for Faulty {
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
         self.0.take_expired(request).await
     }
-    async fn ack_expired(&self, request: AckExpired) -> Result<()> {
+    async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
         self.0.ack_expired(request).await
     }
 }
