@@ -153,6 +153,10 @@ impl Fleet {
     /// Says goodbye: saves what is pending, lets go of the players, and leaves the fleet, so that
     /// others may claim them at once. Each session is told [`SessionEvent::Fenced`].
     ///
+    /// # Cancel safety
+    /// A dropped goodbye is half said: call it again, and it goes on where it stopped. So does one
+    /// that failed.
+    ///
     /// # Errors
     /// `Unavailable` after 20 s without an answer; the lease then lapses by itself.
     pub async fn leave(&self) -> Result<()> {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::events::FleetEvent;
 use crate::node::Node;
-use crate::random;
+use crate::{random, touch};
 
 /// How often every partition is looked at, and its clock moved on.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -26,7 +26,10 @@ pub(crate) async fn run(node: Arc<Node>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut mine = Mine::default();
     // After contact was lost, owners get the time to touch what only seems to have expired.
-    let quiet = node.timing.lease().max(node.session_ttl.duration() / 3);
+    let quiet = node
+        .timing
+        .lease()
+        .max(touch::period(node.session_ttl.duration()));
     let mut quiet_until = Instant::now();
     loop {
         ticks.tick().await;

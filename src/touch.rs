@@ -28,9 +28,14 @@ const SLACK: Duration = Duration::from_millis(100);
 /// long the session lives: well within the time for which the store remembers what has ended.
 const PERIOD_MAX: Duration = Duration::from_secs(20);
 
+/// How often a session of this time to live is touched.
+pub(crate) fn period(ttl: Duration) -> Duration {
+    (ttl / 3).min(PERIOD_MAX)
+}
+
 /// When a session is touched next, after it was renewed.
 pub(crate) fn next(ttl: Duration) -> Instant {
-    Instant::now() + random::jittered((ttl / 3).min(PERIOD_MAX), 80, 100)
+    Instant::now() + random::jittered(period(ttl), 80, 100)
 }
 
 /// When it is tried again, after the store did not answer.
