@@ -44,7 +44,7 @@ pub(crate) struct Attached {
     /// Orders the changes of the value, whichever way they are saved.
     changes: AtomicU64,
     /// The nonce of a claim or a restoration whose answer is not known: repeated, never redrawn.
-    asked: Mutex<Option<(NodeIncarnation, Nonce)>>,
+    asked: Mutex<Vec<(NodeIncarnation, Nonce)>>,
     due: Mutex<Option<(Instant, u64)>>,
 }
 
@@ -94,23 +94,26 @@ impl Attached {
     /// The nonce for asking the store to make `owner` the owner: the same until it has answered.
     pub(crate) fn nonce_for(&self, owner: &NodeIncarnation) -> ringhold_core::Result<Nonce> {
         let mut asked = lock(&self.asked);
-        if let Some((who, nonce)) = &*asked
-            && who == owner
-        {
+        if let Some((_, nonce)) = asked.iter().find(|(who, _)| who == owner) {
             return Ok(*nonce);
         }
         let nonce = crate::random::nonce()?;
-        *asked = Some((owner.clone(), nonce));
+        asked.push((owner.clone(), nonce));
         Ok(nonce)
     }
 
     /// Whether a claim or a restoration was asked for and its answer is not known.
     pub(crate) fn has_asked(&self) -> bool {
-        lock(&self.asked).is_some()
+        !lock(&self.asked).is_empty()
+    }
+
+    /// Whether this fence is what a claim or a restoration of this stay made.
+    pub(crate) fn is_own(&self, fence: &Fence) -> bool {
+        lock(&self.asked).iter().any(|(_, nonce)| *nonce == fence.nonce)
     }
 
     pub(crate) fn answered(&self) {
-        lock(&self.asked).take();
+        lock(&self.asked).clear();
     }
 
     /// Changes what is held, after the store has acknowledged it.

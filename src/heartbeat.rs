@@ -2,6 +2,7 @@
 //! stops when the node was superseded.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringhold_core::discovery::{Changes, EvictNode, RegisterNode, RenewLease, Renewed};
@@ -36,17 +37,21 @@ pub(crate) async fn run(node: Arc<Node>) {
         pause = match renew(&node).await {
             Ok(next) => next,
             Err(error) => match error.kind() {
-                ErrorKind::Superseded if is_our_registration(&node).await => {
-                    detach(&node);
-                    match register_again(&node).await {
-                        Ok(()) => random::jittered(heartbeat, 80, 100),
-                        Err(_) => heartbeat / 4,
+                ErrorKind::Superseded => match is_our_registration(&node).await {
+                    Ok(true) => {
+                        detach(&node);
+                        match register_again(&node).await {
+                            Ok(()) => random::jittered(heartbeat, 80, 100),
+                            Err(_) => heartbeat / 4,
+                        }
                     }
-                }
-                ErrorKind::Superseded => {
-                    tracing::error!(node = %node.me(), "superseded: a newer process runs under this node's id");
-                    return node.superseded();
-                }
+                    Ok(false) => {
+                        tracing::error!(node = %node.me(), "superseded: a newer process runs under this node's id");
+                        return node.superseded();
+                    }
+                    // Stopping is for ever: not before it is known who superseded this run.
+                    Err(_) => until_hard_deadline(&node),
+                },
                 ErrorKind::LeaseLost => {
                     tracing::warn!(node = %node.me(), "the lease was lost; registering again");
                     detach(&node);
@@ -68,18 +73,16 @@ pub(crate) async fn run(node: Arc<Node>) {
 }
 
 /// Whether the run that superseded this one is what a registration of our own made whose answer was lost.
-async fn is_our_registration(node: &Node) -> bool {
+async fn is_our_registration(node: &Node) -> Result<bool> {
     let Some(nonce) = *lock(&node.registering) else {
-        return false;
+        return Ok(false);
     };
     let id = node.me().node;
     let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
-    match within(limit, node.backend().discovery.members()).await {
-        Ok(members) => members
-            .get(&id)
-            .is_none_or(|member| member.record.incarnation.nonce == nonce),
-        Err(_) => false,
-    }
+    let members = within(limit, node.backend().discovery.members()).await?;
+    Ok(members
+        .get(&id)
+        .is_none_or(|member| member.record.incarnation.nonce == nonce))
 }
 
 /// After a failure: detaches at the hard deadline, and answers when to try again.
@@ -127,6 +130,8 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     } = renewed;
     take_in(node, changes, loads).await?;
     node.contact.acknowledged(sent, record);
+    // The lease stands: whoever left was displaced, not claimed.
+    node.claimed.store(0, Ordering::Relaxed);
     reattach(node);
     Ok(next_renewal(node, next_lapse))
 }
@@ -230,7 +235,7 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
     let players = node.attached.all();
     let node = Arc::clone(node);
     node.clone().shared.spawn(async move {
-        let mut lost = 0;
+        let mut lost = node.claimed.swap(0, Ordering::Relaxed);
         for attached in players {
             // Who is not reached now is claimed by the next touch.
             if save::reclaim(&node, &attached, me.clone()).await == Kept::Lost {

@@ -16,6 +16,7 @@ use crate::node::{Node, NodeStatus, not_attached};
 use crate::obtain::{Held, Obtained, obtain};
 use crate::save::{self, Kept};
 use crate::session::{Codec, Session};
+use crate::shared::lock;
 use crate::{peers, touch};
 
 /// How a player logs in.
@@ -132,6 +133,11 @@ pub(crate) async fn login<T>(
         if !node.is_attached() {
             return Err(not_attached("login", node));
         }
+        // What an earlier handle of the player left to be stored comes first, or it would be fenced.
+        let closing = lock(&node.closing).get(player).cloned();
+        if let Some((attached, coalescer)) = closing {
+            save::flush(node, &attached, &coalescer).await;
+        }
         let Held {
             record,
             is_new,
@@ -178,6 +184,11 @@ async fn attach(
 ) -> Result<Option<Arc<Attached>>> {
     let attached = Attached::new(record, slot);
     node.attached.insert(&attached);
+    // A login that is dropped on its way holds no place.
+    let abandoned = Abandoned {
+        node,
+        attached: Some(&attached),
+    };
     peers::tell_displaced(node, displaced);
     let me = node.me();
     if record.owner != me {
@@ -195,5 +206,26 @@ async fn attach(
     node.attached
         .schedule(&attached, touch::next(record.ttl.duration()));
     node.count_sessions();
+    abandoned.keep();
     Ok(Some(attached))
+}
+
+/// Takes a player out again whose login was dropped before it had a handle.
+struct Abandoned<'a> {
+    node: &'a Node,
+    attached: Option<&'a Arc<Attached>>,
+}
+
+impl Abandoned<'_> {
+    fn keep(mut self) {
+        self.attached = None;
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(attached) = self.attached {
+            self.node.attached.detach(attached);
+        }
+    }
 }

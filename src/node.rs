@@ -1,13 +1,18 @@
 //! What the tasks and the sessions of one node share.
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use ringhold_core::transport::ServeGuard;
-use ringhold_core::{Backend, Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Timing, Ttl};
+use ringhold_core::{
+    Backend, Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, PlayerId, Timing, Ttl,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::attached::AttachedTable;
+use crate::attached::{Attached, AttachedTable};
+use crate::coalesce::Coalescer;
 use crate::contact::Contact;
 use crate::events::{FencedReason, FleetEvent, SessionEvent};
 use crate::shared::{Shared, lock};
@@ -26,6 +31,9 @@ pub enum NodeStatus {
     Left,
 }
 
+/// A stay whose handle is dropped, and its changes that are not stored yet.
+type Closing = (Arc<Attached>, Arc<Coalescer>);
+
 /// What the tasks and the sessions of one node share.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -42,6 +50,10 @@ pub(crate) struct Node {
     serving: Mutex<Option<ServeGuard>>,
     /// The nonce of a registration whose answer is not known.
     pub(crate) registering: Mutex<Option<ringhold_core::Nonce>>,
+    /// Players whose touch or save told, while the node was detached, that another node has them.
+    pub(crate) claimed: AtomicUsize,
+    /// Dropped handles whose last changes are not stored yet.
+    pub(crate) closing: Mutex<HashMap<PlayerId, Closing>>,
     /// Whether the goodbye was said; one at a time says it.
     pub(crate) left: tokio::sync::Mutex<bool>,
     /// Held by one change of the record at a time.
@@ -68,6 +80,8 @@ impl Node {
             record: Mutex::new(record),
             serving: Mutex::new(None),
             registering: Mutex::default(),
+            claimed: AtomicUsize::new(0),
+            closing: Mutex::default(),
             left: tokio::sync::Mutex::new(false),
             updating: tokio::sync::Mutex::new(()),
         }

@@ -87,10 +87,12 @@ async fn resume(
     let session = found
         .filter(|session| session.player == *player)
         .ok_or_else(ended)?;
-    let slot = if session.owner == node.me() || has_left(node, &session.owner).await? {
+    let slot = if session.owner == node.me() {
         node.attached.try_take(None)
     } else if options.displace {
         Some(take_slot(node, player, true).await?)
+    } else if has_left(node, &session.owner).await? {
+        node.attached.try_take(None)
     } else {
         return Ok(redirect(node, session.owner));
     };

@@ -4,6 +4,7 @@
 //! overall deadline has passed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::boottime::Moment;
 use crate::coalesce::Coalescer;
 use crate::events::SessionEvent;
 use crate::node::Node;
+use crate::shared::lock;
 use crate::{random, retry};
 
 /// What came of an attempt to keep a session.
@@ -173,7 +175,13 @@ pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
 /// Tells a player whose claim was fenced what happened, and whether another node has the session.
 async fn fenced_by(node: &Arc<Node>, attached: &Arc<Attached>) -> Kept {
     let found = in_time("claim", node.backend().sessions.get(&attached.id)).await;
-    let owner = found.ok().flatten().map(|session| session.owner);
+    let found = found.ok().flatten();
+    if let Some(found) = found.as_ref().filter(|found| attached.is_own(&found.fence)) {
+        // An earlier claim of this stay whose answer was lost, for an incarnation that is over.
+        attached.acknowledged(|hold| (hold.owner, hold.fence) = (found.owner.clone(), found.fence));
+        return Kept::Unknown;
+    }
+    let owner = found.map(|session| session.owner);
     if owner.as_ref().is_some_and(|owner| owner.node == node.me().node) {
         // A later login of the player, on this very node.
         node.attached.end(attached, SessionEvent::Displaced { by: owner });
@@ -267,6 +275,17 @@ pub(crate) fn event_of(answer: Touched) -> SessionEvent {
     }
 }
 
+/// Ends a stay as the store answered.
+pub(crate) fn end_by(node: &Arc<Node>, attached: &Arc<Attached>, answer: Touched) {
+    if let Touched::Fenced { owner } = &answer
+        && owner.node != node.me().node
+        && !node.is_attached()
+    {
+        node.claimed.fetch_add(1, Ordering::Relaxed);
+    }
+    node.attached.end(attached, event_of(answer));
+}
+
 /// Asks the store once why a write was fenced, so that the player is told the right reason.
 async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
     let touch = Touch::new(attached.id, attached.fence(), attached.ttl);
@@ -279,7 +298,7 @@ async fn ask_why(node: &Arc<Node>, attached: &Arc<Attached>) {
         // It holds after all, or nobody knows: the next touch tells.
         None
         | Some(Touched::Renewed | Touched::NotFound | Touched::Unreadable(_) | Touched::Unanswered(_)) => {}
-        Some(ended) => node.attached.end(attached, event_of(ended)),
+        Some(ended) => end_by(node, attached, ended),
     }
 }
 
@@ -296,6 +315,13 @@ pub(crate) fn coalesce(node: &Arc<Node>, attached: &Arc<Attached>, period: Durat
             }
             flush(&node, &attached, &saved).await;
             if saved.is_closed() || attached.ended().is_some() {
+                let mut closing = lock(&node.closing);
+                if closing
+                    .get(&attached.player)
+                    .is_some_and(|(_, known)| Arc::ptr_eq(known, &saved))
+                {
+                    closing.remove(&attached.player);
+                }
                 return;
             }
         }

@@ -14,6 +14,7 @@ use crate::coalesce::Coalescer;
 use crate::events::SessionEvent;
 use crate::node::Node;
 use crate::save;
+use crate::shared::lock;
 
 /// How a value becomes the session's bytes and comes back.
 #[derive(Debug)]
@@ -106,9 +107,7 @@ impl<T> Session<T> {
     pub async fn save(&mut self) -> Result<Saved> {
         let data = (self.codec.encode)(&self.value)?;
         let change = self.attached.next_change();
-        if let Some(coalescer) = &self.coalescer {
-            coalescer.take();
-        }
+        // What is pending stays: once this is stored it is outdated, and if this fails it is tried again.
         save::save(&self.node, &self.attached, change, data).await
     }
 
@@ -174,6 +173,11 @@ impl<T> Session<T> {
 impl<T> Drop for Session<T> {
     fn drop(&mut self) {
         if let Some(coalescer) = &self.coalescer {
+            if self.attached.ended().is_none() {
+                // The player's next login here waits until this is stored.
+                let entry = (Arc::clone(&self.attached), Arc::clone(coalescer));
+                lock(&self.node.closing).insert(self.attached.player.clone(), entry);
+            }
             coalescer.close();
         }
         self.node.attached.detach(&self.attached);

@@ -106,13 +106,16 @@ impl Batch {
         };
         // From the end, so that what is left keeps its order and its answers.
         let answered = answers.len().min(self.left.len());
-        let unanswered = self.left.split_off(answered);
+        for attached in self.left.split_off(answered) {
+            reschedule(&node, &attached, Kept::Unknown);
+        }
         for (touch, answer) in touches.iter().zip(answers).rev() {
-            if let Some(attached) = self.left.pop() {
+            // Taken out once it is settled: an adapter may panic meanwhile.
+            if let Some(attached) = self.left.last().cloned() {
                 settle(&node, &attached, touch, sent, answer).await;
+                self.left.pop();
             }
         }
-        self.left = unanswered;
     }
 
     /// Claims for the node's present incarnation what its last one held.
@@ -124,9 +127,14 @@ impl Batch {
             .partition(|attached| attached.hold().owner == me);
         self.left = mine;
         let mut lost = 0;
-        for attached in older {
+        let mut older = Batch {
+            node: Arc::clone(node),
+            left: older,
+        };
+        while let Some(attached) = older.left.last().cloned() {
             let kept = save::reclaim(node, &attached, me.clone()).await;
             reschedule(node, &attached, kept);
+            older.left.pop();
             lost += usize::from(kept == Kept::Lost);
         }
         if lost > 0 {
@@ -177,7 +185,7 @@ async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, sent:
             Kept::Unknown
         }
         ended => {
-            node.attached.end(attached, save::event_of(ended));
+            save::end_by(node, attached, ended);
             Kept::Ended
         }
     };

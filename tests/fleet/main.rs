@@ -13,3 +13,4 @@ mod registration;
 mod saves;
 mod sessions;
 mod support;
+mod survival;
