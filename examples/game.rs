@@ -105,6 +105,7 @@ async fn read_line(input: &mut (impl AsyncBufRead + Unpin)) -> Result<String> {
     input.take(256).read_line(&mut line).await?;
     match line.strip_suffix('\n') {
         Some(line) => Ok(line.trim().to_owned()),
+        None if line.is_empty() => Err("goodbye".into()),
         None => Err("a line has at most 256 bytes, with its end".into()),
     }
 }

@@ -1,7 +1,7 @@
 //! The sweeper: each node takes what expired in the partitions that the ring gives it, tells its
 //! application, and acknowledges. It also moves the clocks of those partitions on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,32 +25,69 @@ pub(crate) async fn run(node: Arc<Node>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut mine = Mine::default();
-    // After contact was lost, owners get the time to touch what only seems to have expired.
-    let quiet = node
-        .timing
-        .lease()
-        .max(touch::period(node.session_ttl.duration()));
-    let mut quiet_until = Instant::now();
+    let mut calm = Calm::new(
+        node.timing
+            .lease()
+            .max(touch::period(node.session_ttl.duration())),
+    );
     loop {
         ticks.tick().await;
         // A node that is late may hold an old ring, and a store that was away holds old deadlines.
         if !node.is_attached() || node.contact.age() > node.timing.soft() + PERIOD {
-            quiet_until = Instant::now() + quiet;
+            calm.all();
         }
+        let (quiet, mut due): (Vec<_>, Vec<_>) = mine
+            .partitions(&node)
+            .iter()
+            .partition(|partition| calm.holds(**partition));
         // Moving the clocks on is right for whoever can.
-        let limit = if Instant::now() < quiet_until { 0 } else { TAKE_MAX };
-        let mut partitions = mine.partitions(&node).to_vec();
-        while !partitions.is_empty() {
-            partitions = match sweep(&node, partitions, limit).await {
-                Ok(more) if limit > 0 => more,
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot sweep expired sessions; trying again");
-                    quiet_until = Instant::now() + quiet;
-                    break;
-                }
-            };
+        if !quiet.is_empty() {
+            tell(sweep(&node, quiet, 0, &mut calm).await, &mut calm);
         }
+        while !due.is_empty() {
+            due = tell(sweep(&node, due, TAKE_MAX, &mut calm).await, &mut calm);
+        }
+    }
+}
+
+/// What is left to sweep; nothing after a failure, when all keep calm.
+fn tell(swept: Result<Vec<Partition>>, calm: &mut Calm) -> Vec<Partition> {
+    swept.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot sweep expired sessions; trying again");
+        calm.all();
+        Vec::new()
+    })
+}
+
+/// After contact was lost, with the store or with one shard of it, owners get the time to touch what
+/// only seems to have expired.
+struct Calm {
+    period: Duration,
+    all_until: Instant,
+    until: HashMap<Partition, Instant>,
+}
+
+impl Calm {
+    fn new(period: Duration) -> Self {
+        Self {
+            period,
+            all_until: Instant::now(),
+            until: HashMap::new(),
+        }
+    }
+
+    fn all(&mut self) {
+        self.all_until = Instant::now() + self.period;
+        self.until.clear();
+    }
+
+    fn one(&mut self, partition: Partition) {
+        self.until.insert(partition, Instant::now() + self.period);
+    }
+
+    fn holds(&self, partition: Partition) -> bool {
+        let until = self.until.get(&partition).copied().unwrap_or(self.all_until);
+        Instant::now() < until.max(self.all_until)
     }
 }
 
@@ -82,7 +119,12 @@ impl Mine {
 }
 
 /// One take, told and acknowledged. Answers the partitions that hold more.
-async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>, limit: u16) -> Result<Vec<Partition>> {
+async fn sweep(
+    node: &Arc<Node>,
+    partitions: Vec<Partition>,
+    limit: u16,
+    calm: &mut Calm,
+) -> Result<Vec<Partition>> {
     let store = &node.backend().sessions;
     let request = TakeExpired::new(partitions, limit, random::nonce()?);
     let taken = timeout(DEADLINE, store.take_expired(request))
@@ -96,6 +138,7 @@ async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>, limit: u16) -> Resu
         })?;
     for (partition, kind) in &taken.failed {
         tracing::warn!(?partition, %kind, "cannot sweep a partition; trying again");
+        calm.one(*partition);
     }
     for unreadable in &taken.unreadable {
         tracing::error!(session = ?unreadable.id, reason = unreadable.context, "an expired session cannot be read");
@@ -123,4 +166,32 @@ async fn sweep(node: &Arc<Node>, partitions: Vec<Partition>, limit: u16) -> Resu
         .into_iter()
         .filter(|partition| !unreadable.contains(partition))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calm_is_kept_for_a_period_by_one_partition_or_by_all() {
+        let [stuck, other] = [1, 2].map(|index| Partition::new(index).unwrap());
+        let mut calm = Calm::new(Duration::from_secs(20));
+        assert!(
+            !calm.holds(stuck) && !calm.holds(other),
+            "a new node sweeps at once"
+        );
+        calm.one(stuck);
+        assert!(
+            calm.holds(stuck) && !calm.holds(other),
+            "a stuck shard keeps no other from being swept"
+        );
+        // sleep: simulated time, most of the period
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        assert!(calm.holds(stuck));
+        calm.all();
+        assert!(calm.holds(stuck) && calm.holds(other));
+        // sleep: simulated time, the whole period
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!calm.holds(stuck) && !calm.holds(other));
+    }
 }

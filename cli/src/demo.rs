@@ -95,9 +95,11 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
     let room = crowd::room_for(args.players.into(), args.nodes.into());
     if room < u64::from(args.players) {
         if room == 0 {
-            return Err(Failure::failed(
-                "the limit of open files leaves no room for players: raise `ulimit -n`",
-            ));
+            let (needed, limit) = crowd::files(1, args.nodes.into());
+            return Err(Failure::failed(format!(
+                "the limit of open files is {limit}, and one player on {} needs {needed}: raise it with `ulimit -n`",
+                counted(args.nodes.into(), "node")
+            )));
         }
         progress.done(format!(
             "the limit of open files allows {}, not {}: raise it with `ulimit -n`",

@@ -41,6 +41,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {
+            if answer.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let failure = Failure::usage(answer.to_string().trim_end());
+                failure.report(true);
+                return failure.exit().into();
+            }
             // Help, version or a usage error. Whoever closed the pipe has read enough.
             let _ = answer.print();
             return if answer.use_stderr() {

@@ -21,12 +21,21 @@ const FILES_PER_PLAYER: u64 = 2;
 /// Raises the limit of open files as far as the players need it and the system allows it, and
 /// answers for how many players that is enough.
 pub(crate) fn room_for(players: u64, nodes: u64) -> u64 {
-    let reserved = FILES_RESERVED + FILES_PER_NODE * nodes;
     // Where the limit cannot even be read, the connections will tell.
-    match rlimit::increase_nofile_limit(players * FILES_PER_PLAYER + reserved) {
-        Ok(files) => players.min(files.saturating_sub(reserved) / FILES_PER_PLAYER),
+    match rlimit::increase_nofile_limit(needed(players, nodes)) {
+        Ok(files) => players.min(files.saturating_sub(needed(0, nodes)) / FILES_PER_PLAYER),
         Err(_) => players,
     }
+}
+
+fn needed(players: u64, nodes: u64) -> u64 {
+    players * FILES_PER_PLAYER + FILES_RESERVED + FILES_PER_NODE * nodes
+}
+
+/// How many files so many players need, and how many there may be.
+pub(crate) fn files(players: u64, nodes: u64) -> (u64, u64) {
+    let limit = rlimit::Resource::NOFILE.get().map_or(0, |(soft, _)| soft);
+    (needed(players, nodes), limit)
 }
 
 /// A player who has stopped: its seat, its name, and what it knows.
