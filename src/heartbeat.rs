@@ -28,7 +28,7 @@ const LAPSE_WATCHERS_ALL: usize = 100;
 /// Renews for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>) {
     let heartbeat = node.timing.heartbeat();
-    let mut pause = random::jittered(heartbeat, 50, 100);
+    let mut pause = random::jittered(period(&node), 50, 100);
     loop {
         tokio::select! {
             () = sleep(pause) => {}
@@ -41,7 +41,7 @@ pub(crate) async fn run(node: Arc<Node>) {
                     Ok(true) => {
                         detach(&node);
                         match register_again(&node).await {
-                            Ok(()) => random::jittered(heartbeat, 80, 100),
+                            Ok(()) => random::jittered(period(&node), 80, 100),
                             Err(_) => heartbeat / 4,
                         }
                     }
@@ -56,7 +56,7 @@ pub(crate) async fn run(node: Arc<Node>) {
                     tracing::warn!(node = %node.me(), "the lease was lost; registering again");
                     detach(&node);
                     match register_again(&node).await {
-                        Ok(()) => random::jittered(heartbeat, 80, 100),
+                        Ok(()) => random::jittered(period(&node), 80, 100),
                         Err(error) => {
                             tracing::warn!(%error, "cannot register again yet");
                             heartbeat / 4
@@ -83,6 +83,13 @@ async fn is_our_registration(node: &Node) -> Result<bool> {
     Ok(members
         .get(&id)
         .is_none_or(|member| member.record.incarnation.nonce == nonce))
+}
+
+/// The longest time between two renewals: a heartbeat, and well within the hard deadline. With a
+/// lease of three heartbeats that is one heartbeat after the last renewal was sent, and the next one
+/// has to be back by then.
+fn period(node: &Node) -> Duration {
+    node.timing.heartbeat().min(node.timing.hard() * 3 / 4)
 }
 
 /// After a failure: detaches at the hard deadline, and answers when to try again.
@@ -201,10 +208,7 @@ async fn take_in(
 
 /// The next heartbeat, or sooner where a lease is about to lapse, so that a death is seen on time.
 fn next_renewal(node: &Node, next_lapse: Option<Duration>) -> Duration {
-    // With a lease of three heartbeats the hard deadline is one heartbeat after the last renewal was
-    // sent: the next one has to be back by then.
-    let period = node.timing.heartbeat().min(node.timing.hard() * 3 / 4);
-    let heartbeat = random::jittered(period, 80, 100);
+    let heartbeat = random::jittered(period(node), 80, 100);
     let Some(lapse) = next_lapse else { return heartbeat };
     let nodes = node.shared.view.with(|view| view.nodes().len());
     if nodes > LAPSE_WATCHERS_ALL && random::quick() % (nodes as u64) >= 4 {
