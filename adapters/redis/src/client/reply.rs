@@ -1,0 +1,105 @@
+//! What a server answers, whatever library read it.
+
+use bytes::Bytes;
+use ringhold_core::{Error, ErrorKind, Result};
+
+/// One answer of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Nil,
+    Integer(i64),
+    Bytes(Bytes),
+    /// A word of the protocol, such as `OK`.
+    Status(String),
+    Array(Vec<Reply>),
+    Error(ServerError),
+}
+
+/// An error that the server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerError {
+    /// The first word, such as `MOVED` or `ERR`.
+    pub(crate) code: String,
+    /// The rest of the line.
+    pub(crate) detail: String,
+}
+
+impl ServerError {
+    /// Takes an error line apart.
+    pub(crate) fn parse(line: &str) -> Self {
+        let (code, detail) = line.split_once(' ').unwrap_or((line, ""));
+        Self {
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+/// An answer that is not of the form that its script gives.
+pub(crate) fn malformed(operation: &'static str, what: &str) -> Error {
+    let context = format!("the server's answer is malformed: {what}; is something else using these keys?");
+    Error::new(ErrorKind::Corrupt, operation, context)
+}
+
+impl Reply {
+    /// Its elements.
+    pub(crate) fn into_array(self, operation: &'static str) -> Result<Vec<Reply>> {
+        match self {
+            Self::Array(elements) => Ok(elements),
+            _ => Err(malformed(operation, "no array")),
+        }
+    }
+
+    /// Its bytes.
+    pub(crate) fn into_bytes(self, operation: &'static str) -> Result<Bytes> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Status(text) => Ok(text.into()),
+            _ => Err(malformed(operation, "no bytes")),
+        }
+    }
+
+    /// Its number, which is not negative.
+    pub(crate) fn into_number(self, operation: &'static str) -> Result<u64> {
+        match self {
+            Self::Integer(number) => u64::try_from(number).map_err(|_| malformed(operation, "a number below 0")),
+            _ => Err(malformed(operation, "no number")),
+        }
+    }
+}
+
+/// Takes the elements of an answer one after the other.
+#[derive(Debug)]
+pub(crate) struct Elements {
+    operation: &'static str,
+    rest: std::vec::IntoIter<Reply>,
+}
+
+impl Elements {
+    pub(crate) fn new(operation: &'static str, reply: Reply) -> Result<Self> {
+        Ok(Self {
+            operation,
+            rest: reply.into_array(operation)?.into_iter(),
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.len() == 0
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Reply> {
+        self.rest.next().ok_or_else(|| malformed(self.operation, "it is too short"))
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<Bytes> {
+        self.next()?.into_bytes(self.operation)
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        self.next()?.into_number(self.operation)
+    }
+
+    pub(crate) fn elements(&mut self) -> Result<Elements> {
+        Elements::new(self.operation, self.next()?)
+    }
+}

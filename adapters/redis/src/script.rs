@@ -1,0 +1,112 @@
+//! The scripts that are the operations of this adapter: one each, atomic on one slot.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+/// What the server has to know of a script before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It writes nothing.
+    Read,
+    /// It may take memory: a server that is out of it refuses the script before its first line.
+    Write,
+    /// It gives memory back, or takes none worth speaking of, so it also runs when there is none left.
+    Tidy,
+}
+
+/// A script: a file behind the functions that it shares with others of its kind.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// The name of its file without the ending.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    shared: &'static str,
+    body: &'static str,
+    built: OnceLock<Built>,
+}
+
+#[derive(Debug)]
+struct Built {
+    source: Bytes,
+    hash: Bytes,
+}
+
+impl Script {
+    const fn new(name: &'static str, kind: Kind, shared: &'static str, body: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            shared,
+            body,
+            built: OnceLock::new(),
+        }
+    }
+
+    fn built(&self) -> &Built {
+        self.built.get_or_init(|| {
+            let flags = match self.kind {
+                Kind::Read => "no-writes",
+                Kind::Write => "",
+                Kind::Tidy => "allow-oom",
+            };
+            let source = format!("#!lua flags={flags}\n{}{}", self.shared, self.body);
+            let hash = sha1_smol::Sha1::from(&source).digest().to_string();
+            Built {
+                source: source.into(),
+                hash: hash.into(),
+            }
+        })
+    }
+
+    /// What the server runs.
+    pub(crate) fn source(&self) -> Bytes {
+        self.built().source.clone()
+    }
+
+    /// The name under which the server keeps it: SHA-1 of the source, in hexadecimal.
+    pub(crate) fn hash(&self) -> Bytes {
+        self.built().hash.clone()
+    }
+}
+
+const SESSIONS: &str = include_str!("scripts/sessions.lua");
+
+macro_rules! scripts {
+    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr;)+) => {
+        $($(#[$docs])* pub(crate) static $name: Script =
+            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")));)+
+
+        /// All of them, as a new connection's server is to know them.
+        pub(crate) static ALL: &[&Script] = &[$(&$name),+];
+    };
+}
+
+scripts! {
+    CREATE = "create", Write, SESSIONS;
+    GET = "get", Read, SESSIONS;
+    FIND = "find", Read, SESSIONS;
+    SAVE = "save", Write, SESSIONS;
+    TOUCH = "touch", Tidy, SESSIONS;
+    CLAIM = "claim", Write, SESSIONS;
+    REMOVE = "remove", Tidy, SESSIONS;
+    RESTORE = "restore", Write, SESSIONS;
+    LIST = "list", Read, SESSIONS;
+    TAKE = "take", Tidy, SESSIONS;
+    ACK = "ack", Tidy, SESSIONS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_a_name_of_its_own_and_says_what_it_needs() {
+        let hashes: std::collections::BTreeSet<_> = ALL.iter().map(|script| script.hash()).collect();
+        assert_eq!(hashes.len(), ALL.len());
+        for script in ALL {
+            assert!(script.source().starts_with(b"#!lua flags="), "{}", script.name);
+            assert_eq!(script.hash().len(), 40);
+        }
+    }
+}
