@@ -94,6 +94,7 @@ scripts! {
     LIST = "list", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS;
     ACK = "ack", Tidy, SESSIONS;
+    SCHEMA = "schema", Write, "";
 }
 
 #[cfg(test)]

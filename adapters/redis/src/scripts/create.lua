@@ -50,7 +50,7 @@ for _, session in ipairs(list) do
   if is_live(session.header) then
     live[#live + 1] = session
   else
-    expired[#expired + 1] = session
+    expired[#expired + 1] = unlinking(session)
   end
 end
 local ending, target = 0, nil
@@ -92,7 +92,7 @@ end
 
 -- From here on it writes.
 advance()
-for _, session in ipairs(expired) do unlink(session.id, session.header) end
+for _, session in ipairs(expired) do unlink(session) end
 for i = 1, ending do end_session(live[i].id, live[i].header, DISPLACED, NO_PROOF) end
 local left = {}
 for i = ending + 1, #live do left[#left + 1] = live[i] end

@@ -29,7 +29,7 @@ for _, session in ipairs(linked(player)) do
   if is_live(session.header) then
     live[#live + 1] = session
   else
-    expired[#expired + 1] = session
+    expired[#expired + 1] = unlinking(session)
   end
 end
 if #live >= max then
@@ -37,7 +37,7 @@ if #live >= max then
   return { 'exists', #live }
 end
 advance()
-for _, session in ipairs(expired) do unlink(session.id, session.header) end
+for _, session in ipairs(expired) do unlink(session) end
 header = extended(header, ttl)
 write_session(id, header, body)
 live[#live + 1] = { id = id }

@@ -196,11 +196,20 @@ local function end_session(id, header, reason, proof)
   if has(header, LOGIN) and login(header) ~= id then bury(login(header), reason, proof) end
 end
 
+-- What it takes to unlink an expired session: without its login it has no displaced holds either.
+local function unlinking(session)
+  local body = stored_body(session.id)
+  local parts = parts_of(session.header, body)
+  local bare = parts.player .. parts.node .. '\0\0' .. parts.rest
+  return { id = session.id, header = session.header, body = #bare ~= #body and bare }
+end
+
 -- Takes an expired session out of a login's way: it waits for its acknowledgement and cannot be
 -- revived any more.
-local function unlink(id, header)
-  end_login(id, header)
-  write_header(id, with_flags(held_by(header, nil), UNLINKED, 0))
+local function unlink(session)
+  end_login(session.id, session.header)
+  write_header(session.id, with_flags(held_by(session.header, nil), UNLINKED, 0))
+  if session.body then call('HSET', S, session.id .. 'b', session.body) end
 end
 
 -- The header under an id that a write may go to, or an answer that refuses it.
