@@ -7,13 +7,12 @@ use bytes::Bytes;
 use ringhold_core::backend::Capabilities;
 use ringhold_core::{Backend, Error, ErrorKind, Result};
 
-use crate::RedisConfig;
 use crate::client::Reply;
 use crate::client::redis_rs::RedisConnector;
 use crate::schema::{self, Keys};
 use crate::script;
-use crate::store::RedisSessions;
 use crate::supervisor::{Call, Supervisor};
+use crate::{RedisConfig, RedisDiscovery, RedisSessions};
 
 const OPEN: &str = "open";
 
@@ -25,6 +24,7 @@ const VERSION_MIN: (u32, u32) = (7, 0);
 pub struct RedisBackend {
     config: RedisConfig,
     sessions: Arc<RedisSessions>,
+    discovery: Arc<RedisDiscovery>,
     replicas_max: u8,
 }
 
@@ -47,17 +47,52 @@ impl RedisBackend {
         check_server(&supervisor, &config, &keys).await?;
         check_schema(&supervisor, &keys).await?;
         warn_of_settings(&supervisor, &config).await;
-        let sessions = RedisSessions::new(Arc::clone(&supervisor), keys, config.limits, config.replicas);
+        let replicas_max = supervisor.replicas_min();
+        let sessions = RedisSessions::new(
+            Arc::clone(&supervisor),
+            keys.clone(),
+            config.limits,
+            config.replicas,
+        );
+        let discovery = RedisDiscovery::new(supervisor, keys, config.poll, config.replicas);
         Ok(Self {
             config,
             sessions: Arc::new(sessions),
-            replicas_max: supervisor.replicas_min(),
+            discovery: Arc::new(discovery),
+            replicas_max,
         })
     }
 
     /// Its sessions.
     pub fn sessions(&self) -> Arc<RedisSessions> {
         Arc::clone(&self.sessions)
+    }
+
+    /// Its membership.
+    pub fn discovery(&self) -> Arc<RedisDiscovery> {
+        Arc::clone(&self.discovery)
+    }
+
+    /// What it can do. Whether sessions survive a restart of every server is up to the servers' own
+    /// settings, so it is not promised.
+    pub fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::embedded();
+        capabilities.shared = true;
+        capabilities.replicas_max = self.replicas_max;
+        capabilities
+    }
+
+    /// The trait objects, as a URL opens them. It brings no transport between nodes.
+    pub fn backend(&self) -> Backend {
+        let (sessions, discovery) = (self.sessions(), self.discovery());
+        let (fleet, capabilities) = (self.config.fleet.clone(), self.capabilities());
+        Backend::new(self.config.scheme, fleet, capabilities, sessions, discovery)
+    }
+}
+
+impl From<RedisBackend> for Backend {
+    fn from(redis: RedisBackend) -> Self {
+        redis.backend()
     }
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod client;
 mod config;
+mod discovery;
 mod error;
 mod random;
 mod schema;
@@ -12,4 +13,5 @@ mod supervisor;
 
 pub use backend::RedisBackend;
 pub use config::{RedisConfig, SCHEMES};
+pub use discovery::RedisDiscovery;
 pub use store::RedisSessions;
