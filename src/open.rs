@@ -1,26 +1,53 @@
 //! `open(url)`: from a URL to a backend.
 
+use std::pin::Pin;
+
 use ringhold_core::{Backend, Error, ErrorKind, Result};
 #[cfg(feature = "memory")]
 use ringhold_core::{FleetName, Limits};
 use url::Url;
+
+/// A backend on its way: a server has to be asked before it can be told what it is.
+type Opening = Pin<Box<dyn Future<Output = Result<Backend>> + Send>>;
 
 /// One scheme that Ringhold knows, built in or not.
 struct Scheme {
     name: &'static str,
     feature: &'static str,
     /// `None` where the feature is off.
-    open: Option<fn(&Url) -> Result<Backend>>,
+    open: Option<fn(Url) -> Opening>,
 }
 
-const SCHEMES: &[Scheme] = &[Scheme {
-    name: "memory",
-    feature: "memory",
-    #[cfg(feature = "memory")]
-    open: Some(memory),
-    #[cfg(not(feature = "memory"))]
-    open: None,
-}];
+const SCHEMES: &[Scheme] = &[
+    Scheme {
+        name: "memory",
+        feature: "memory",
+        #[cfg(feature = "memory")]
+        open: Some(memory),
+        #[cfg(not(feature = "memory"))]
+        open: None,
+    },
+    Scheme {
+        name: "redis",
+        feature: "redis",
+        open: None,
+    },
+    Scheme {
+        name: "rediss",
+        feature: "redis",
+        open: None,
+    },
+    Scheme {
+        name: "redis-cluster",
+        feature: "redis-cluster",
+        open: None,
+    },
+    Scheme {
+        name: "rediss-cluster",
+        feature: "redis-cluster",
+        open: None,
+    },
+];
 
 /// Opens the backend that `url` names.
 ///
@@ -71,12 +98,12 @@ pub async fn open(url: &str) -> Result<Backend> {
         );
         return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
     };
-    open(&url)
+    open(url).await
 }
 
 const OPEN: &str = "open";
 
-/// The parameters that every scheme takes.
+/// The parameters of an embedded backend. An adapter that has a server to find reads its own URL.
 #[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
@@ -120,7 +147,12 @@ fn bad(context: String) -> Error {
 }
 
 #[cfg(feature = "memory")]
-fn memory(url: &Url) -> Result<Backend> {
+fn memory(url: Url) -> Opening {
+    Box::pin(async move { open_memory(&url) })
+}
+
+#[cfg(feature = "memory")]
+fn open_memory(url: &Url) -> Result<Backend> {
     if url.has_host() || !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return Err(bad(
             "memory: takes no host, no path and no fragment; write memory:?fleet=arena".to_owned(),
@@ -172,11 +204,31 @@ mod tests {
         }
     }
 
-    #[cfg(not(feature = "memory"))]
     #[tokio::test]
     async fn a_scheme_that_is_not_compiled_in_names_its_feature() {
-        let error = open("memory:").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.context().contains("feature \"memory\""), "{error}");
+        for scheme in SCHEMES.iter().filter(|scheme| scheme.open.is_none()) {
+            let url = format!("{}://user:hunter2@127.0.0.1:1", scheme.name);
+            let error = open(&url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            let feature = format!("add the feature {:?}", scheme.feature);
+            assert!(error.context().contains(&feature), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn each_scheme_stands_once_with_its_feature() {
+        let table: Vec<_> = SCHEMES
+            .iter()
+            .map(|scheme| (scheme.name, scheme.feature))
+            .collect();
+        let expected = [
+            ("memory", "memory"),
+            ("redis", "redis"),
+            ("rediss", "redis"),
+            ("redis-cluster", "redis-cluster"),
+            ("rediss-cluster", "redis-cluster"),
+        ];
+        assert_eq!(table, expected);
     }
 }
