@@ -30,21 +30,33 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "redis",
         feature: "redis",
+        #[cfg(feature = "redis")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis"))]
         open: None,
     },
     Scheme {
         name: "rediss",
         feature: "redis",
+        #[cfg(feature = "redis")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis"))]
         open: None,
     },
     Scheme {
         name: "redis-cluster",
         feature: "redis-cluster",
+        #[cfg(feature = "redis-cluster")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis-cluster"))]
         open: None,
     },
     Scheme {
         name: "rediss-cluster",
         feature: "redis-cluster",
+        #[cfg(feature = "redis-cluster")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis-cluster"))]
         open: None,
     },
 ];
@@ -54,10 +66,13 @@ const SCHEMES: &[Scheme] = &[
 /// | URL | backend | feature |
 /// |---|---|---|
 /// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+/// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
+/// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
+/// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
-/// of data of one session (65,536 unless given). Each call opens its own backend: share one by
-/// cloning it.
+/// of data of one session (65,536 unless given); the Redis schemes have more, which
+/// `ringhold::redis::RedisConfig` lists. Each call opens its own backend: share one by cloning it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -144,6 +159,14 @@ impl Common {
 #[cfg(feature = "memory")]
 fn bad(context: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, OPEN, context)
+}
+
+#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+fn redis(url: Url) -> Opening {
+    Box::pin(async move {
+        let config = ringhold_redis::RedisConfig::from_url(&url)?;
+        Ok(ringhold_redis::RedisBackend::open(config).await?.backend())
+    })
 }
 
 #[cfg(feature = "memory")]

@@ -2,6 +2,7 @@
 //! replicas, and on one real Redis. The servers' clocks stand still until a rule moves them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
@@ -91,9 +92,11 @@ macro_rules! harness {
                 }
             }
 
-            /// A watch looks often, so that a rule is soon over.
+            /// A fleet of its own. Its watches look often, so that a rule is soon over.
             async fn backend(&self) -> Backend {
-                open(&(self.servers.url("contract") + "&poll_ms=20")).await
+                static FLEETS: AtomicU32 = AtomicU32::new(0);
+                let fleet = format!("contract-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
+                open(&(self.servers.url(&fleet) + "&poll_ms=20")).await
             }
         }
 

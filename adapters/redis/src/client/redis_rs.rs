@@ -35,6 +35,11 @@ impl std::fmt::Debug for RedisConnector {
 
 impl RedisConnector {
     pub(crate) fn new(user: Option<String>, password: Option<String>, tls: bool) -> Self {
+        #[cfg(feature = "tls")]
+        if tls {
+            // An error says that the application has chosen a provider already, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         Self { user, password, tls }
     }
 }

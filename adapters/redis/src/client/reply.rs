@@ -24,6 +24,7 @@ pub(crate) struct ServerError {
     pub(crate) detail: String,
 }
 
+#[cfg(test)]
 impl ServerError {
     /// Takes an error line apart.
     pub(crate) fn parse(line: &str) -> Self {

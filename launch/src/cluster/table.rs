@@ -1,0 +1,147 @@
+//! `nodes.conf` and `CLUSTER NODES`, which have one form.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// All slots.
+pub(super) const SLOTS: u16 = 16_384;
+
+/// Who a node is, as all nodes know from the start.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+    /// Where others reach its cluster bus.
+    pub(crate) bus: u16,
+}
+
+/// The `nodes.conf` of node `myself`: the first `masters` nodes share the slots evenly, the others
+/// are their replicas in turn. Everybody agrees from the start, so there is nothing to negotiate.
+pub(crate) fn nodes_conf(nodes: &[Identity], masters: usize, myself: usize) -> String {
+    let mut text = String::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let Identity { id, ip, port, bus } = node;
+        let me = if index == myself { "myself," } else { "" };
+        let master = index % masters;
+        let epoch = master + 1;
+        // Writing to a string cannot fail.
+        let _ = if index < masters {
+            let (first, last) = share(index, masters);
+            writeln!(
+                text,
+                "{id} {ip}:{port}@{bus} {me}master - 0 0 {epoch} connected {first}-{last}"
+            )
+        } else {
+            let of = &nodes[master].id;
+            writeln!(
+                text,
+                "{id} {ip}:{port}@{bus} {me}slave {of} 0 0 {epoch} connected"
+            )
+        };
+    }
+    let _ = writeln!(text, "vars currentEpoch {masters} lastVoteEpoch 0");
+    text
+}
+
+/// The first and the last slot of a master at the start.
+fn share(index: usize, masters: usize) -> (usize, usize) {
+    let all = usize::from(SLOTS);
+    (index * all / masters, (index + 1) * all / masters - 1)
+}
+
+/// One line of `CLUSTER NODES`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) myself: bool,
+    pub(super) master: bool,
+    /// Failed by agreement.
+    pub(super) failed: bool,
+    /// The id of its master.
+    pub(super) replica_of: Option<String>,
+    /// First and last slots of its ranges.
+    pub(super) slots: Vec<(u16, u16)>,
+}
+
+impl Row {
+    pub(super) fn owns(&self, slot: u16) -> bool {
+        self.slots
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&slot))
+    }
+}
+
+/// Reads `CLUSTER NODES`. Lines of another form are left out.
+pub(super) fn rows(text: &str) -> Vec<Row> {
+    text.lines().filter_map(row).collect()
+}
+
+fn row(line: &str) -> Option<Row> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [id, _address, flags, master, _, _, _, _, slots @ ..] = words.as_slice() else {
+        return None;
+    };
+    let has = |flag| flags.split(',').any(|word| word == flag);
+    let range = |word: &&str| {
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    Some(Row {
+        id: (*id).to_owned(),
+        myself: has("myself"),
+        master: has("master"),
+        failed: has("fail"),
+        replica_of: (*master != "-").then(|| (*master).to_owned()),
+        // `[slot->-id]` is a slot on its way, not a range.
+        slots: slots
+            .iter()
+            .filter(|word| !word.starts_with('['))
+            .filter_map(range)
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(count: u16) -> Vec<Identity> {
+        (0..count)
+            .map(|index| Identity {
+                id: format!("{index:040}"),
+                ip: [127, 0, 0, 1].into(),
+                port: 7_000 + index,
+                bus: 17_000 + index,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        for masters in [1, 3, 7] {
+            let all = nodes(u16::try_from(2 * masters).unwrap());
+            let read = rows(&nodes_conf(&all, masters, 1));
+            assert_eq!(read.len(), all.len());
+            for slot in 0..SLOTS {
+                assert_eq!(
+                    read.iter().filter(|row| row.owns(slot)).count(),
+                    1,
+                    "{slot} of {masters}"
+                );
+            }
+            assert!(read[1].myself && !read[0].myself);
+            assert!(read[masters - 1].master && !read[masters].master);
+            assert_eq!(read[masters].replica_of.as_ref(), Some(&all[0].id));
+        }
+    }
+
+    #[test]
+    fn slots_on_their_way_and_single_ones_are_told_apart() {
+        let line = "ab 127.0.0.1:1@2 myself,master,fail? - 0 0 3 connected 5 7-9 [93->-cd]\n";
+        let read = rows(line);
+        assert_eq!(read[0].slots, [(5, 5), (7, 9)]);
+        assert!(!read[0].failed && read[0].replica_of.is_none());
+        assert_eq!(rows("\nvars currentEpoch 3 lastVoteEpoch 0\nshort line"), []);
+    }
+}

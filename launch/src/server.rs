@@ -1,0 +1,141 @@
+//! One server.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::client::Access;
+use crate::clock::SettableClock;
+use crate::keeper::Keeper;
+use crate::node::{Node, STARTS_MAX, StartError};
+use crate::options::{RedisOptions, ServerClock, url_encoded};
+use crate::reply::Reply;
+use crate::{Error, ErrorKind, Result, ports};
+
+/// A running `redis-server` on a free port of 127.0.0.1. Dropping it kills it.
+pub struct RedisServer {
+    node: Node,
+    config: String,
+    clock: Option<SettableClock>,
+}
+
+impl RedisServer {
+    /// Starts a server, and returns when it answers.
+    ///
+    /// # Errors
+    /// `Missing` without `redis-server`, or without `cc` for a settable clock; `Invalid` options;
+    /// `Start` with the server's last words; `Io`.
+    pub fn start(options: &RedisOptions) -> Result<Self> {
+        options.check()?;
+        let keeper = Arc::new(Keeper::new()?);
+        let mut taken = None;
+        for attempt in 0..STARTS_MAX {
+            match Self::attempt(options, &keeper, attempt) {
+                Err(StartError::Taken(error)) => taken = Some(error),
+                outcome => return outcome.map_err(StartError::into_error),
+            }
+        }
+        Err(taken.unwrap_or_else(|| Error::new(ErrorKind::Start, "no start was tried")))
+    }
+
+    fn attempt(options: &RedisOptions, keeper: &Arc<Keeper>, attempt: usize) -> Result<Self, StartError> {
+        let folder = keeper.folder().join(format!("server-{attempt}"));
+        std::fs::create_dir(&folder).map_err(Error::io("making a server's folder"))?;
+        let clock = match options.clock {
+            ServerClock::Real => None,
+            ServerClock::Settable => Some(SettableClock::new(&folder)?),
+        };
+        let local = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let port = ports::free(&[local], 1)?[0][0];
+        let access = Access {
+            address: SocketAddr::new(local, port),
+            password: options.password.clone(),
+        };
+        let lines = options.lines.join("\n");
+        let config = format!("bind {local}\nport {port}\n{}{lines}\n", options.config());
+        let clock_file = clock.as_ref().map(|clock| clock.file().to_owned());
+        let node = Node::new(keeper, folder, access, clock_file);
+        node.spawn(&config)?;
+        node.ready()?;
+        Ok(Self { node, config, clock })
+    }
+
+    /// The address that clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.node.access.address
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    /// The URL of a fleet on this server. Holds the password where there is one.
+    pub fn url(&self, fleet: &str) -> String {
+        let login = login(self.node.access.password.as_deref());
+        format!("redis://{login}{}?fleet={}", self.address(), url_encoded(fleet))
+    }
+
+    /// Runs one command on a connection of its own. An error that the server answered is a
+    /// [`Reply::Error`].
+    ///
+    /// # Errors
+    /// `Unreachable` when there is no answer within 5 s.
+    pub fn command<A: AsRef<[u8]>>(&self, words: &[A]) -> Result<Reply> {
+        self.node.access.command(words)
+    }
+
+    /// The process, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.node.pid()
+    }
+
+    /// SIGKILL; returns when the process is gone. Nothing happens to one that is killed already.
+    pub fn kill(&self) {
+        self.node.kill();
+    }
+
+    /// SIGSTOP: the server is silent, and its connections stay open.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is killed; `Io`.
+    pub fn stop(&self) -> Result<()> {
+        self.node.stop()
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is killed; `Io`.
+    pub fn resume(&self) -> Result<()> {
+        self.node.resume()
+    }
+
+    /// Starts it again on its port, after a SIGKILL where it still runs; returns when it answers.
+    /// What was written is gone, unless [`RedisOptions::append_only`] keeps it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn restart(&self) -> Result<()> {
+        self.node.restart(&self.config)
+    }
+
+    /// The clock, with [`ServerClock::Settable`].
+    pub const fn clock(&self) -> Option<&SettableClock> {
+        self.clock.as_ref()
+    }
+}
+
+impl fmt::Debug for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisServer")
+            .field("address", &self.address())
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The part of a URL before the host.
+pub(crate) fn login(password: Option<&str>) -> String {
+    password.map_or_else(String::new, |password| format!(":{}@", url_encoded(password)))
+}
