@@ -149,7 +149,7 @@ impl Fake {
         } else {
             *self.low.lock().expect("no test panics under it")
         };
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for index in 0..3 {
             let address = self.address(index);
             let slots = match index {
@@ -158,15 +158,17 @@ impl Fake {
                 _ => "",
             };
             let epoch = if index == low { epoch } else { 2 };
-            text += &format!("{index:02} {address}@1 master - 0 0 {epoch} connected{slots}\n");
+            lines.push(format!(
+                "{index:02} {address}@1 master - 0 0 {epoch} connected{slots}"
+            ));
             for replica in 0..self.server(index).replicas {
-                text += &format!(
-                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected\n",
+                lines.push(format!(
+                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected",
                     9_000 + index
-                );
+                ));
             }
         }
-        text
+        lines.join("\n")
     }
 }
 
