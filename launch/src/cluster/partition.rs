@@ -97,10 +97,11 @@ impl Partition {
 
     /// What a node's configuration says of itself as a replica.
     pub(super) fn config(&self, index: usize) -> String {
+        let secret = quoted(&self.shared.wiring.secret);
+        // To Redis only 127.0.0.1 is local; the node still listens on loopback alone.
         format!(
-            "masteruser {}\nmasterauth {}\n",
-            user(index),
-            quoted(&self.shared.wiring.secret)
+            "protected-mode no\nmasteruser {}\nmasterauth {secret}\n",
+            user(index)
         )
     }
 
