@@ -50,3 +50,6 @@ pub use ringhold_core::{Discovery, Error, ErrorKind, HealthCheck, Limits, Result
 /// The in-memory backend, `memory:`.
 #[cfg(feature = "memory")]
 pub use ringhold_memory as memory;
+/// Redis Cluster and one Redis, `redis-cluster://` and `redis://`.
+#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+pub use ringhold_redis as redis;

@@ -1,36 +1,78 @@
 //! `open(url)`: from a URL to a backend.
 
+use std::pin::Pin;
+
 use ringhold_core::{Backend, Error, ErrorKind, Result};
 #[cfg(feature = "memory")]
 use ringhold_core::{FleetName, Limits};
 use url::Url;
+
+/// A backend on its way: a server has to be asked before it can be told what it is.
+type Opening = Pin<Box<dyn Future<Output = Result<Backend>> + Send>>;
 
 /// One scheme that Ringhold knows, built in or not.
 struct Scheme {
     name: &'static str,
     feature: &'static str,
     /// `None` where the feature is off.
-    open: Option<fn(&Url) -> Result<Backend>>,
+    open: Option<fn(Url) -> Opening>,
 }
 
-const SCHEMES: &[Scheme] = &[Scheme {
-    name: "memory",
-    feature: "memory",
-    #[cfg(feature = "memory")]
-    open: Some(memory),
-    #[cfg(not(feature = "memory"))]
-    open: None,
-}];
+const SCHEMES: &[Scheme] = &[
+    Scheme {
+        name: "memory",
+        feature: "memory",
+        #[cfg(feature = "memory")]
+        open: Some(memory),
+        #[cfg(not(feature = "memory"))]
+        open: None,
+    },
+    Scheme {
+        name: "redis",
+        feature: "redis",
+        #[cfg(feature = "redis")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis"))]
+        open: None,
+    },
+    Scheme {
+        name: "rediss",
+        feature: "redis",
+        #[cfg(feature = "redis")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis"))]
+        open: None,
+    },
+    Scheme {
+        name: "redis-cluster",
+        feature: "redis-cluster",
+        #[cfg(feature = "redis-cluster")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis-cluster"))]
+        open: None,
+    },
+    Scheme {
+        name: "rediss-cluster",
+        feature: "redis-cluster",
+        #[cfg(feature = "redis-cluster")]
+        open: Some(redis),
+        #[cfg(not(feature = "redis-cluster"))]
+        open: None,
+    },
+];
 
 /// Opens the backend that `url` names.
 ///
 /// | URL | backend | feature |
 /// |---|---|---|
 /// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+/// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
+/// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
+/// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
-/// of data of one session (65,536 unless given). Each call opens its own backend: share one by
-/// cloning it.
+/// of data of one session (65,536 unless given); the Redis schemes have more, which
+/// `ringhold::redis::RedisConfig` lists. Each call opens its own backend: share one by cloning it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -71,12 +113,12 @@ pub async fn open(url: &str) -> Result<Backend> {
         );
         return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
     };
-    open(&url)
+    open(url).await
 }
 
 const OPEN: &str = "open";
 
-/// The parameters that every scheme takes.
+/// The parameters of an embedded backend. An adapter that has a server to find reads its own URL.
 #[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
@@ -119,8 +161,21 @@ fn bad(context: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, OPEN, context)
 }
 
+#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+fn redis(url: Url) -> Opening {
+    Box::pin(async move {
+        let config = ringhold_redis::RedisConfig::from_url(&url)?;
+        Ok(ringhold_redis::RedisBackend::open(config).await?.backend())
+    })
+}
+
 #[cfg(feature = "memory")]
-fn memory(url: &Url) -> Result<Backend> {
+fn memory(url: Url) -> Opening {
+    Box::pin(async move { open_memory(&url) })
+}
+
+#[cfg(feature = "memory")]
+fn open_memory(url: &Url) -> Result<Backend> {
     if url.has_host() || !matches!(url.path(), "" | "/") || url.fragment().is_some() {
         return Err(bad(
             "memory: takes no host, no path and no fragment; write memory:?fleet=arena".to_owned(),
@@ -172,11 +227,31 @@ mod tests {
         }
     }
 
-    #[cfg(not(feature = "memory"))]
     #[tokio::test]
     async fn a_scheme_that_is_not_compiled_in_names_its_feature() {
-        let error = open("memory:").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.context().contains("feature \"memory\""), "{error}");
+        for scheme in SCHEMES.iter().filter(|scheme| scheme.open.is_none()) {
+            let url = format!("{}://user:hunter2@127.0.0.1:1", scheme.name);
+            let error = open(&url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            let feature = format!("add the feature {:?}", scheme.feature);
+            assert!(error.context().contains(&feature), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn each_scheme_stands_once_with_its_feature() {
+        let table: Vec<_> = SCHEMES
+            .iter()
+            .map(|scheme| (scheme.name, scheme.feature))
+            .collect();
+        let expected = [
+            ("memory", "memory"),
+            ("redis", "redis"),
+            ("rediss", "redis"),
+            ("redis-cluster", "redis-cluster"),
+            ("rediss-cluster", "redis-cluster"),
+        ];
+        assert_eq!(table, expected);
     }
 }

@@ -23,7 +23,7 @@ pub struct Cli {
 /// What all commands share.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The backend, such as `memory:?fleet=arena`
+    /// The backend, such as `memory:?fleet=arena` or `redis-cluster://host:port?fleet=arena`
     #[arg(
         long,
         global = true,
@@ -65,6 +65,12 @@ pub enum Command {
     },
     /// Tell what happens in the fleet, until ctrl-c
     Watch,
+    /// One node of a demo, for `ringhold demo --processes` alone
+    #[command(hide = true)]
+    DemoNode,
+    /// The players of a demo, for `ringhold demo --processes` alone
+    #[command(hide = true)]
+    DemoPlayers,
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -74,6 +80,8 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Demo(_) => "demo",
+            Self::DemoNode => "demo-node",
+            Self::DemoPlayers => "demo-players",
             Self::Nodes => "nodes",
             Self::Sessions(command) => command.name(),
             Self::Locate { .. } => "locate",

@@ -36,10 +36,9 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         Command::Locate { player } => locate::run(observer, player, output).await,
         Command::Owner { key } => owner::run(observer, key, output),
         Command::Watch => watch::run(observer, output, ctrl_c()).await,
-        Command::Demo(_) | Command::Completions(_) => Err(Failure::usage(format!(
-            "`{}` is not about a running fleet",
-            command.name()
-        ))),
+        Command::Demo(_) | Command::DemoNode | Command::DemoPlayers | Command::Completions(_) => Err(
+            Failure::usage(format!("`{}` is not about a running fleet", command.name())),
+        ),
     }
 }
 

@@ -1,16 +1,22 @@
-//! `ringhold demo`: a fleet of real game servers with real players, in one process, that loses some
-//! of its nodes while everything is counted.
+//! `ringhold demo`: a fleet of real game servers with real players that loses some of its nodes while
+//! everything is counted.
 //!
 //! Each node has a runtime, threads, sockets and a TCP listener of its own, and dies without a
-//! goodbye. Each player is a TCP client that remembers what it was told, and compares.
+//! goodbye. Each player is a TCP client that remembers what it was told, and compares. All of that is
+//! in one process; or, with `--processes`, each node is a process and the players are another, and
+//! nodes die by SIGKILL.
 
+pub(crate) mod apart;
 mod audit;
 mod crowd;
 mod engine;
 mod ledger;
 mod lookups;
 mod node;
+mod orders;
 mod player;
+mod players;
+mod process;
 mod progress;
 pub mod protocol;
 pub mod report;
@@ -29,6 +35,8 @@ use crate::commands::ctrl_c;
 use crate::exit::Failure;
 use crate::output::{Output, counted, grouped};
 use crate::random;
+use crate::target::needs_shared_for_processes;
+use node::Setting;
 use progress::Progress;
 use script::{Plan, Script};
 
@@ -39,7 +47,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub nodes: u16,
     /// Players; as many as the limit of open files allows
-    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(PLAYERS_MAX)))]
     pub players: u32,
     /// Nodes that are killed without a goodbye; less than --nodes
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -50,7 +58,15 @@ pub struct DemoArgs {
     /// How often nodes renew their leases, and how soon a dead one is noticed
     #[arg(long, value_enum, default_value_t = TimingChoice::Default)]
     pub timing: TimingChoice,
+    /// Each node, and the players, in a process of its own; nodes die by SIGKILL. Needs a shared backend
+    #[arg(long)]
+    pub processes: bool,
 }
+
+/// The most players of a demo.
+const PLAYERS_MAX: u32 = 100_000;
+/// How long the players, and then the nodes, get for their goodbyes.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// The periods of the demo's fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,12 +106,20 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
             u32::from_le_bytes(random::bytes()?)
         ))?),
     };
-    let backend = global.backend.with_fleet(own.as_ref()).open().await?;
+    let url = global.backend.with_fleet(own.as_ref());
+    let backend = url.open().await?;
+    // Both ends of a connection are in this process, or each in one of its own.
+    let (setting, files_per_player) = if args.processes {
+        needs_shared_for_processes(backend.scheme, &backend.capabilities)?;
+        (Setting::Apart(url), 1)
+    } else {
+        (Setting::Here, 2)
+    };
     let progress = Progress::new();
-    let room = crowd::room_for(args.players.into(), args.nodes.into());
+    let room = crowd::room_for(args.players.into(), args.nodes.into(), files_per_player);
     if room < u64::from(args.players) {
         if room == 0 {
-            let (needed, limit) = crowd::files(1, args.nodes.into());
+            let (needed, limit) = crowd::files(1, args.nodes.into(), files_per_player);
             return Err(Failure::failed(format!(
                 "the limit of open files is {limit}, and one player on {} needs {needed}: raise it with `ulimit -n`",
                 counted(args.nodes.into(), "node")
@@ -114,7 +138,7 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         play: Duration::from_secs(args.seconds.into()),
         timing: args.timing.into(),
     };
-    let mut script = Script::new(&backend, plan, &progress)?;
+    let mut script = Script::new(&backend, setting, plan, &progress)?;
     let outcome = tokio::select! {
         outcome = script.run() => outcome,
         () = ctrl_c() => Err(Failure::interrupted()),

@@ -41,6 +41,20 @@ impl Exit {
             Self::Interrupted => 130,
         }
     }
+
+    /// What a number means that a process of this program ended with.
+    pub(crate) const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Done,
+            1 => Self::No,
+            2 => Self::Usage,
+            3 => Self::Unsupported,
+            4 => Self::Unavailable,
+            5 => Self::Failed,
+            130 => Self::Interrupted,
+            _ => return None,
+        })
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -97,6 +111,17 @@ impl Failure {
     /// Anything else.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, "failed", message)
+    }
+
+    /// A child process of this program ended so, and what it said.
+    pub(crate) fn of_child(exit: Exit, message: impl Into<String>) -> Self {
+        let kind = match exit {
+            Exit::Usage => "invalid_argument",
+            Exit::Unsupported => "unsupported",
+            Exit::Unavailable => "unavailable",
+            Exit::Done | Exit::No | Exit::Failed | Exit::Interrupted => "failed",
+        };
+        Self::new(exit, kind, message)
     }
 
     /// Ctrl-c.
@@ -198,6 +223,8 @@ mod tests {
             Exit::Interrupted,
         ];
         assert_eq!(documented, all.map(Exit::code));
+        assert_eq!(all.map(|exit| Exit::from_code(exit.code())), all.map(Some));
+        assert_eq!(Exit::from_code(101), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ringhold demo                       five game servers, two thousand players, one of each dies
+//! ringhold demo --processes           the same with each server a process, on a shared backend
 //! ringhold nodes                      who is in the fleet
 //! ringhold sessions list|get|find|remove
 //! ringhold locate PLAYER              who holds this player now
@@ -82,6 +83,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match &command {
             Command::Demo(args) => demo::run(args, &global, &mut output).await,
+            Command::DemoNode => demo::apart::node(&mut output).await,
+            Command::DemoPlayers => demo::apart::players(&mut output).await,
             other => commands::run(other, &global, &mut output).await,
         }
     });

@@ -21,6 +21,12 @@ impl FromStr for BackendUrl {
     }
 }
 
+impl From<String> for BackendUrl {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Debug for BackendUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.0.split_once(':').map_or("", |(scheme, _)| scheme);
@@ -53,6 +59,11 @@ impl BackendUrl {
         Self(url.into())
     }
 
+    /// The text itself, for a process that is to open the same. It is a secret.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Opens the backend.
     ///
     /// # Errors
@@ -62,22 +73,44 @@ impl BackendUrl {
     }
 }
 
-/// Backends that several processes share, and whether this build has them.
-const SHARED: &str = "redis-cluster://, redis:// and etcd://, of which this version has none yet";
+/// Backends that several processes share, and what builds have them.
+const SHARED: &str = "redis-cluster:// and rediss-cluster:// (feature redis-cluster), redis:// and rediss:// \
+                      (feature redis)";
 
 /// Whether a command that looks at other processes can serve on a backend with these capabilities.
 ///
 /// # Errors
 /// `Unsupported` on an embedded one, with the reason and what would do.
 pub fn needs_shared(command: &str, scheme: &str, capabilities: &Capabilities) -> Result<(), Failure> {
+    let purpose = "looks at a fleet that other processes run";
+    let instead = "`ringhold demo` runs a whole fleet in one process";
+    shared_for(command, purpose, instead, scheme, capabilities)
+}
+
+/// Whether the demo can run its nodes as processes on a backend with these capabilities.
+///
+/// # Errors
+/// As [`needs_shared`].
+pub fn needs_shared_for_processes(scheme: &str, capabilities: &Capabilities) -> Result<(), Failure> {
+    let purpose = "runs each node as a process of its own";
+    let instead = "without --processes the demo runs a whole fleet in one process";
+    shared_for("demo --processes", purpose, instead, scheme, capabilities)
+}
+
+fn shared_for(
+    command: &str,
+    purpose: &str,
+    instead: &str,
+    scheme: &str,
+    capabilities: &Capabilities,
+) -> Result<(), Failure> {
     if capabilities.shared {
         return Ok(());
     }
     Err(Failure::unsupported(format!(
-        "`ringhold {command}` looks at a fleet that other processes run, and {scheme}: is embedded: what is in \
-         it stays inside the one process that opened it, so from here every fleet in it looks empty. Name a \
-         shared backend with --backend URL or RINGHOLD_BACKEND; shared are {SHARED}. \
-         `ringhold demo` runs a whole fleet in one process"
+        "`ringhold {command}` {purpose}, and {scheme}: is embedded: what is in it stays inside the one process \
+         that opened it, so from any other every fleet in it looks empty. Name a shared backend with \
+         --backend URL or RINGHOLD_BACKEND; shared are {SHARED}. {instead}"
     )))
 }
 
@@ -121,7 +154,16 @@ mod tests {
         assert!(
             failure.message().contains("RINGHOLD_BACKEND") && failure.message().contains("redis-cluster://")
         );
+        let failure = needs_shared_for_processes("memory", &capabilities).unwrap_err();
+        assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
+        assert!(
+            failure
+                .message()
+                .contains("`ringhold demo --processes` runs each node"),
+            "{failure}"
+        );
         capabilities.shared = true;
         assert!(needs_shared("nodes", "memory", &capabilities).is_ok());
+        assert!(needs_shared_for_processes("memory", &capabilities).is_ok());
     }
 }

@@ -77,6 +77,7 @@ pub mod transport;
 mod wait;
 
 pub use async_trait::async_trait;
+pub use ringhold_launch as launch;
 
 pub use clock::SimulatedClock;
 pub use contract::run;

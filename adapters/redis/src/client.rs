@@ -4,6 +4,7 @@
 //! one server and its answers back. That is all that is asked of it, so that one library can stand
 //! in for another, and none of them can jam what it does not own.
 
+pub(crate) mod redis_rs;
 mod reply;
 
 use std::fmt;
@@ -26,6 +27,16 @@ pub(crate) enum LinkError {
     Denied(String),
     /// What came back is not the protocol.
     Protocol(String),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Denied(why) => f.write_str(why),
+            Self::Protocol(what) => write!(f, "this is not the protocol: {what}"),
+        }
+    }
 }
 
 /// One connection to one server, shared by many callers at once.

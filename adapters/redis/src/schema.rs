@@ -49,9 +49,7 @@ pub(crate) const fn slot(partition: Partition) -> u16 {
 
 /// The partition whose slot this is; `None` for slots that no partition is in.
 pub(crate) fn partition_of_slot(slot: u16) -> Option<Partition> {
-    (slot % 16 == 8)
-        .then(|| Partition::new(slot / 16).ok())
-        .flatten()
+    (slot % 16 == 8).then(|| Partition::new(slot / 16).ok()).flatten()
 }
 
 /// The names of a fleet's keys.
@@ -65,7 +63,9 @@ impl Keys {
     pub(crate) fn new(fleet: FleetName) -> Self {
         let hash = xxhash_rust::xxh3::xxh3_64(fleet.as_str().as_bytes());
         let count = u64::from(Partition::COUNT);
-        let home = u16::try_from(hash % count).ok().and_then(|p| Partition::new(p).ok());
+        let home = u16::try_from(hash % count)
+            .ok()
+            .and_then(|p| Partition::new(p).ok());
         Self {
             fleet,
             // A remainder of the number of partitions is always one of them.
@@ -85,7 +85,9 @@ impl Keys {
 
     /// The keys of the membership, as the scripts declare them.
     pub(crate) fn membership(&self) -> Vec<Bytes> {
-        ["n", "l", "e", "v"].map(|name| self.key(self.home, name)).to_vec()
+        ["n", "l", "e", "v"]
+            .map(|name| self.key(self.home, name))
+            .to_vec()
     }
 
     /// The key of the schema's number.
@@ -128,7 +130,12 @@ mod tests {
         let names = keys("arena").sessions(partition);
         assert_eq!(names[0], "ringhold:{fkt}:arena:s");
         assert_eq!(keys("arena").home(), keys("arena").home());
-        assert!(keys("a").membership().iter().all(|key| !keys("b").membership().contains(key)));
+        assert!(
+            keys("a")
+                .membership()
+                .iter()
+                .all(|key| !keys("b").membership().contains(key))
+        );
         assert!(keys("arena").schema().ends_with(b":arena:schema"));
     }
 }

@@ -71,6 +71,7 @@ impl Script {
 }
 
 const SESSIONS: &str = include_str!("scripts/sessions.lua");
+const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 
 macro_rules! scripts {
     ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr;)+) => {
@@ -94,6 +95,14 @@ scripts! {
     LIST = "list", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS;
     ACK = "ack", Tidy, SESSIONS;
+    REGISTER = "register", Write, MEMBERSHIP;
+    RENEW = "renew", Tidy, MEMBERSHIP;
+    LEAVE = "leave", Tidy, MEMBERSHIP;
+    EVICT = "evict", Tidy, MEMBERSHIP;
+    MEMBERS = "members", Tidy, MEMBERSHIP;
+    POLL = "poll", Tidy, MEMBERSHIP;
+    TIMING = "timing", Read, MEMBERSHIP;
+    SCHEMA = "schema", Write, "";
 }
 
 #[cfg(test)]

@@ -1,1 +1,512 @@
-//! Sessions.
+//! Sessions: one script per operation, on the three keys of one partition.
+
+mod answer;
+mod argument;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt};
+use ringhold_core::session::{
+    AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Durability,
+    ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
+    SessionPage, TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany,
+    UnreadableSession,
+};
+use ringhold_core::{
+    Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
+};
+
+use self::answer::{Found, Status};
+use crate::schema::Keys;
+use crate::script::{self, Script};
+use crate::supervisor::{Call, Supervisor};
+
+/// How many touches one script makes: what it takes of the server's time stays well below a
+/// millisecond.
+const TOUCHES_PER_CALL: usize = 256;
+
+/// How many calls of one operation over many partitions are under way at once. They share round
+/// trips, as all calls to one server do.
+const CALLS_AT_ONCE: usize = 256;
+
+/// After how many bytes of sessions a script that answers many of them stops, and says that there
+/// are more.
+const ANSWER_BYTES: usize = 4 << 20;
+
+/// How many partitions a listing reads at once where sessions are few.
+const PARTITIONS_AT_ONCE: usize = 64;
+
+/// The [`SessionStore`] on Redis Cluster and on one Redis.
+///
+/// Each operation is one script on the three keys of one partition, in one round trip; `touch_many`
+/// and `take_expired` are one per partition, side by side, and `list` reads partitions in order, more
+/// at once where they hold little.
+///
+/// | method | costs the server, with n sessions in the partition |
+/// |---|---|
+/// | `get` | O(1) |
+/// | `save`, `touch_many`, `claim` | O(log n) each |
+/// | `find`, `create`, `restore`, `remove`, `ack_expired` | O(sessions of the player), and O(log n) for each that is made or ends |
+/// | `take_expired` | O(log n) for each that is taken and for each tombstone that goes |
+/// | `list` | O(n log n) for each partition on the page |
+///
+/// # Cancel safety
+/// Dropping a write's future leaves it open whether the write happens; repeat it unchanged.
+#[derive(Debug)]
+pub struct RedisSessions {
+    supervisor: Arc<Supervisor>,
+    keys: Keys,
+    limits: Limits,
+    /// How many replicas are to acknowledge a write that does not say so itself.
+    replicas: u8,
+}
+
+impl RedisSessions {
+    pub(crate) fn new(supervisor: Arc<Supervisor>, keys: Keys, limits: Limits, replicas: u8) -> Self {
+        Self {
+            supervisor,
+            keys,
+            limits,
+            replicas,
+        }
+    }
+
+    fn replicas(&self, durability: Option<Durability>) -> u8 {
+        match durability {
+            None => self.replicas,
+            Some(Durability::Replicated(replicas)) => replicas,
+            Some(_) => 0,
+        }
+    }
+
+    /// Runs a script on one partition. Answers its status and how many replicas acknowledged.
+    async fn run(
+        &self,
+        operation: &'static str,
+        partition: Partition,
+        script: &'static Script,
+        replicas: u8,
+        arguments: Vec<Bytes>,
+    ) -> Result<(Status, u8)> {
+        let call = Call {
+            operation,
+            partition,
+            script,
+            keys: self.keys.sessions(partition),
+            arguments,
+            replicas,
+        };
+        let answer = self.supervisor.run(call).await?;
+        Ok((Status::read(operation, answer.reply)?, answer.replicated))
+    }
+
+    async fn touch_partition(
+        &self,
+        partition: Partition,
+        touches: &[(usize, Touch)],
+    ) -> Result<(Vec<Touched>, u8)> {
+        const TOUCH: &str = "touch";
+        let mut arguments = Vec::with_capacity(touches.len() * 3);
+        for (_, touch) in touches {
+            arguments.extend([
+                argument::id(&touch.id),
+                argument::fence(touch.fence),
+                argument::ttl(touch.ttl),
+            ]);
+        }
+        let (status, replicated) = self
+            .run(TOUCH, partition, &script::TOUCH, self.replicas, arguments)
+            .await?;
+        Ok((
+            answer::touched(TOUCH, status.done(TOUCH, None)?, touches.len())?,
+            replicated,
+        ))
+    }
+
+    async fn take_partition(
+        &self,
+        partition: Partition,
+        request: &TakeExpired,
+    ) -> Result<(bool, Vec<Found>)> {
+        const TAKE: &str = "take_expired";
+        let visibility = u64::try_from(request.visibility().as_millis()).unwrap_or(u64::MAX);
+        let arguments = vec![
+            argument::decimal(u64::from(request.limit)),
+            argument::decimal(visibility),
+            argument::nonce(request.token),
+            argument::decimal(ANSWER_BYTES as u64),
+        ];
+        let (status, _) = self.run(TAKE, partition, &script::TAKE, 0, arguments).await?;
+        answer::page(TAKE, partition, status.done(TAKE, None)?)
+    }
+
+    async fn list_partition(
+        &self,
+        partition: Partition,
+        request: &ListSessions,
+        limit: usize,
+    ) -> Result<(bool, Vec<Found>)> {
+        const LIST: &str = "list";
+        let (owner, node) = match &request.owner {
+            Some(owner) => (argument::incarnation(owner), argument::node(owner)),
+            None => (Bytes::new(), Bytes::new()),
+        };
+        let arguments = vec![
+            request
+                .after
+                .map_or_else(Bytes::new, |Cursor(id)| argument::id(&id)),
+            owner,
+            node,
+            argument::decimal(limit as u64),
+            argument::decimal(ANSWER_BYTES as u64),
+            Bytes::copy_from_slice(&partition.get().to_be_bytes()),
+        ];
+        let (status, _) = self.run(LIST, partition, &script::LIST, 0, arguments).await?;
+        answer::page(LIST, partition, status.done(LIST, None)?)
+    }
+}
+
+#[async_trait]
+impl SessionStore for RedisSessions {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn create(&self, request: CreateSession) -> Result<Created> {
+        const CREATE: &str = "create";
+        request.check(&self.limits)?;
+        let (mode, max) = match request.on_existing {
+            OnExisting::Takeover {
+                from: TakeoverFrom::Own,
+            } => ("own", 1),
+            OnExisting::Takeover {
+                from: TakeoverFrom::Anyone,
+            } => ("anyone", 1),
+            OnExisting::Reject => ("reject", 1),
+            OnExisting::Replace => ("replace", 1),
+            OnExisting::Allow { max } => ("allow", max),
+            _ => {
+                let context = "this build does not know the rule for live sessions";
+                return Err(Error::new(ErrorKind::Unsupported, CREATE, context));
+            }
+        };
+        let replicas = self.replicas(request.durability);
+        let CreateSession {
+            id,
+            player,
+            owner,
+            nonce,
+            ttl,
+            data,
+            ..
+        } = request;
+        let record = SessionRecord::new(id, player.clone(), owner, nonce, ttl, data);
+        let (header, body) = argument::session(record, Some(id))?;
+        let arguments = vec![
+            argument::id(&id),
+            argument::player(&player),
+            header,
+            body,
+            Bytes::from_static(mode.as_bytes()),
+            argument::decimal(u64::from(max)),
+        ];
+        let (status, replicated) = self
+            .run(CREATE, id.partition(), &script::CREATE, replicas, arguments)
+            .await?;
+        let (elsewhere, mut elements) = match status {
+            Status::Elsewhere(elements) => (true, elements),
+            Status::Exists(why) => return Err(answer::exists(CREATE, &player, &why)),
+            other => (false, other.done(CREATE, Some(&id))?),
+        };
+        let now = elements.number()?;
+        let stored = Found::next(&mut elements, CREATE, id.partition())?.stored?;
+        let outcome = if elsewhere {
+            CreateOutcome::Elsewhere
+        } else {
+            stored.login_outcome().ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    CREATE,
+                    "the session that the login holds names no login",
+                )
+            })?
+        };
+        let displaced = match &stored.login {
+            Some(login) if !elsewhere => login.displaced.clone(),
+            _ => Vec::new(),
+        };
+        let mut created = Created::new(outcome, stored.record(now), displaced);
+        created.replicated = replicated;
+        Ok(created)
+    }
+
+    async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
+        const GET: &str = "get";
+        let (status, _) = self
+            .run(GET, id.partition(), &script::GET, 0, vec![argument::id(id)])
+            .await?;
+        let mut elements = status.done(GET, Some(id))?;
+        let now = elements.number()?;
+        if elements.is_empty() {
+            return Ok(None);
+        }
+        let stored = Found::next(&mut elements, GET, id.partition())?.stored?;
+        Ok(Some(stored.record(now)))
+    }
+
+    async fn find(&self, player: &PlayerId) -> Result<Vec<SessionRecord>> {
+        const FIND: &str = "find";
+        let partition = player.partition();
+        let arguments = vec![argument::player(player)];
+        let (status, _) = self.run(FIND, partition, &script::FIND, 0, arguments).await?;
+        let mut elements = status.done(FIND, None)?;
+        let now = elements.number()?;
+        let mut sessions = Vec::new();
+        while !elements.is_empty() {
+            sessions.push(Found::next(&mut elements, FIND, partition)?.stored?.record(now));
+        }
+        Ok(sessions)
+    }
+
+    async fn save(&self, request: SaveSession) -> Result<Saved> {
+        const SAVE: &str = "save";
+        request.check(&self.limits)?;
+        let id = request.id;
+        let arguments = vec![
+            argument::id(&id),
+            argument::fence(request.fence),
+            argument::number(request.version.get()),
+            argument::ttl(request.ttl),
+            argument::operation(request.operation),
+            argument::data(&request.data),
+        ];
+        let replicas = self.replicas(request.durability);
+        let (status, replicated) = self
+            .run(SAVE, id.partition(), &script::SAVE, replicas, arguments)
+            .await?;
+        let version = status.done(SAVE, Some(&id))?.number()?;
+        Ok(Saved::new(ringhold_core::Version::new(version), replicated))
+    }
+
+    async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
+        let mut sorted: Vec<(usize, Touch)> = touches.iter().copied().enumerate().collect();
+        // Stable: touches of one session stay in order.
+        sorted.sort_by_key(|(_, touch)| touch.id.partition());
+        let calls = sorted
+            .chunk_by(|(_, a), (_, b)| a.id.partition() == b.id.partition())
+            .flat_map(|together| together.chunks(TOUCHES_PER_CALL))
+            .map(|chunk| async move {
+                (
+                    chunk,
+                    self.touch_partition(chunk[0].1.id.partition(), chunk).await,
+                )
+            });
+        let calls: Vec<_> = calls.collect();
+        let mut answers = vec![Touched::NotFound; touches.len()];
+        let (mut replicated, mut answered, mut failed) = (u8::MAX, false, None);
+        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+        while let Some((chunk, result)) = calls.next().await {
+            let of_chunk = match result {
+                Ok((of_chunk, acknowledged)) => {
+                    (answered, replicated) = (true, replicated.min(acknowledged));
+                    of_chunk
+                }
+                Err(error) => {
+                    let unanswered = vec![answer::untouched(error.kind()); chunk.len()];
+                    failed = Some(error);
+                    unanswered
+                }
+            };
+            for ((index, _), touched) in chunk.iter().zip(of_chunk) {
+                answers[*index] = touched;
+            }
+        }
+        match failed {
+            Some(error) if !answered => Err(error),
+            _ => {
+                let mut outcome = TouchedMany::new(answers);
+                outcome.replicated = if answered { replicated } else { 0 };
+                Ok(outcome)
+            }
+        }
+    }
+
+    async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
+        const CLAIM: &str = "claim";
+        let id = request.id;
+        let seen_version = request.seen_version;
+        let arguments = vec![
+            argument::id(&id),
+            argument::fence(request.seen),
+            seen_version.map_or_else(Bytes::new, |version| argument::number(version.get())),
+            argument::incarnation(&request.owner),
+            argument::node(&request.owner),
+            argument::nonce(request.nonce),
+            argument::ttl(request.ttl),
+        ];
+        // What a failover forgets of a claim, two nodes may both believe in.
+        let replicas = self.replicas(request.durability).max(1);
+        let (status, replicated) = self
+            .run(CLAIM, id.partition(), &script::CLAIM, replicas, arguments)
+            .await?;
+        let mut elements = status.done(CLAIM, Some(&id))?;
+        let now = elements.number()?;
+        let stored = Found::next(&mut elements, CLAIM, id.partition())?.stored?;
+        let mut claimed = Claimed::new(stored.record(now));
+        claimed.replicated = replicated;
+        Ok(claimed)
+    }
+
+    async fn remove(&self, request: RemoveSession) -> Result<Removed> {
+        const REMOVE: &str = "remove";
+        let id = request.id;
+        let arguments = vec![
+            argument::id(&id),
+            argument::fence(request.fence),
+            argument::operation(request.operation),
+        ];
+        let replicas = self.replicas(request.durability);
+        let (status, replicated) = self
+            .run(REMOVE, id.partition(), &script::REMOVE, replicas, arguments)
+            .await?;
+        status.done(REMOVE, Some(&id))?;
+        let mut removed = Removed::default();
+        removed.replicated = replicated;
+        Ok(removed)
+    }
+
+    async fn restore(&self, request: RestoreSession) -> Result<Restored> {
+        const RESTORE: &str = "restore";
+        request.check(&self.limits)?;
+        let replicas = self.replicas(request.durability);
+        let mut record = request.session;
+        let (id, player, own) = (record.id, record.player.clone(), record.fence);
+        record.fence.epoch += 1;
+        record.fence.nonce = request.nonce;
+        let (header, body) = argument::session(record, None)?;
+        let arguments = vec![
+            argument::id(&id),
+            argument::player(&player),
+            header,
+            body,
+            argument::fence(own),
+            argument::decimal(u64::from(request.live_max)),
+        ];
+        let (status, replicated) = self
+            .run(RESTORE, id.partition(), &script::RESTORE, replicas, arguments)
+            .await?;
+        if let Status::Exists(why) = status {
+            return Err(answer::exists(RESTORE, &player, &why));
+        }
+        let mut elements = status.done(RESTORE, Some(&id))?;
+        let now = elements.number()?;
+        let stored = Found::next(&mut elements, RESTORE, id.partition())?.stored?;
+        let mut restored = Restored::new(stored.record(now));
+        restored.replicated = replicated;
+        Ok(restored)
+    }
+
+    async fn list(&self, request: ListSessions) -> Result<SessionPage> {
+        let mut page = SessionPage::default();
+        let limit = request.page_len();
+        let first = request.after.map_or(0, |Cursor(id)| id.partition().get());
+        let partitions: Vec<Partition> = Partition::all().skip(usize::from(first)).collect();
+        let (mut done, mut at_once) = (0, 1);
+        while done < partitions.len() {
+            let window = &partitions[done..partitions.len().min(done + at_once)];
+            // One more than the page holds tells whether there is a next one.
+            let listed = page.sessions.len() + page.unreadable.len();
+            let wanted = limit + 1 - listed;
+            let calls: Vec<_> = window
+                .iter()
+                .map(|partition| self.list_partition(*partition, &request, wanted))
+                .collect();
+            let results: Vec<_> = stream::iter(calls).buffered(PARTITIONS_AT_ONCE).collect().await;
+            for result in results {
+                let (more, found) = result?;
+                for found in found {
+                    if page.sessions.len() + page.unreadable.len() == limit {
+                        return Ok(page);
+                    }
+                    page.next = Some(Cursor(found.id));
+                    match found.stored {
+                        Ok(stored) => page.sessions.push(stored.record(found.now)),
+                        Err(error) => page.unreadable.push(UnreadableSession::new(found.id, &error)),
+                    }
+                }
+                if more {
+                    return Ok(page);
+                }
+            }
+            done += window.len();
+            let dense = page.sessions.len() + page.unreadable.len() > listed + window.len();
+            at_once = if dense {
+                1
+            } else {
+                (at_once * 2).min(PARTITIONS_AT_ONCE)
+            };
+        }
+        page.next = None;
+        Ok(page)
+    }
+
+    async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
+        let calls = request
+            .partitions
+            .iter()
+            .map(|partition| async { (*partition, self.take_partition(*partition, &request).await) });
+        let calls: Vec<_> = calls.collect();
+        let mut taken = TakenSessions::default();
+        let (mut answered, mut failed) = (false, None);
+        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+        while let Some((partition, result)) = calls.next().await {
+            let (more, mut found) = match result {
+                Ok(answer) => answer,
+                Err(error) => {
+                    taken.failed.push((partition, error.kind()));
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            answered = true;
+            if more {
+                taken.more.push(partition);
+            }
+            // Those that come again are due by their visibility, not by their age.
+            found.sort_by_key(|found| {
+                (
+                    found.stored.as_ref().map_or(0, |stored| stored.deadline_ms),
+                    found.id,
+                )
+            });
+            for found in found {
+                match found.stored {
+                    Ok(stored) => {
+                        let session = stored.record(found.now);
+                        taken.sessions.push(TakenSession::new(session, request.token));
+                    }
+                    Err(error) => taken.unreadable.push(UnreadableSession::new(found.id, &error)),
+                }
+            }
+        }
+        match failed {
+            Some(error) if !answered => Err(error),
+            _ => Ok(taken),
+        }
+    }
+
+    async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
+        const ACK: &str = "ack_expired";
+        let id = request.id;
+        let arguments = vec![argument::id(&id), argument::nonce(request.token)];
+        let (status, replicated) = self
+            .run(ACK, id.partition(), &script::ACK, self.replicas, arguments)
+            .await?;
+        status.done(ACK, Some(&id))?;
+        let mut acked = Acked::default();
+        acked.replicated = replicated;
+        Ok(acked)
+    }
+}

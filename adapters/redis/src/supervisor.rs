@@ -1,10 +1,48 @@
 //! Between the operations and the servers: topology, deadlines, retries, redirects.
+//!
+//! A client library brings bytes to one server; everything that a cluster does to a caller is met
+//! here, since a library that meets it for all servers together can be jammed by one of them.
+//!
+//! - **Attempts.** Each has a deadline below cluster-node-timeout, and an answer after it never counts: a
+//!   server that hung, and wakes up deposed, acknowledges nothing. What it may have done is harmless,
+//!   because every write is idempotent and is repeated until it is answered.
+//! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
+//!   plain `PING` on a fresh connection. If it answers and serves, that connection takes the old one's place; if not,
+//!   its callers wait until it answers or another server has its partitions. Nobody else waits.
+//! - **Topology.** One task asks, up to three servers at a time, and believes the greatest epoch: now and
+//!   then, after a redirect, and ten times a second while a server does not answer.
+//! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
+
+mod budget;
+mod lane;
+mod node;
+mod topology;
+mod watchdog;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use ringhold_core::{Partition, Result};
+use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::client::Reply;
-use crate::script::Script;
+use self::budget::Budget;
+use self::lane::Write;
+use self::node::Node;
+pub(crate) use self::topology::Address;
+use self::topology::ClusterView;
+use crate::client::{Command, Connector, LinkError, Reply};
+use crate::error::{Verdict, judge};
+use crate::random;
+use crate::schema;
+use crate::script::{Kind, Script};
 
 /// One operation: a script on the keys of one slot.
 #[derive(Debug, Clone)]
@@ -28,15 +66,478 @@ pub(crate) struct Answer {
     pub(crate) replicated: u8,
 }
 
-/// The way to the servers. A clone of its `Arc` shares it.
+/// What can be set.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whether the servers are a Redis Cluster, or one server.
+    pub(crate) cluster: bool,
+    /// Who is asked first.
+    pub(crate) seeds: Vec<Address>,
+    /// An attempt takes no longer.
+    pub(crate) attempt: Duration,
+    /// An operation takes no longer, retries included.
+    pub(crate) overall: Duration,
+    /// A server that takes longer for a `PING` does not answer.
+    pub(crate) probe: Duration,
+    /// Calls under way on one server's partitions.
+    pub(crate) in_flight_max: usize,
+}
+
+/// The pause before a retry, before jitter.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// How many redirects in a row are followed without a pause.
+const REDIRECTS_AT_ONCE: u32 = 5;
+/// Callers that waited for a server do not all come back in the same millisecond.
+const SPREAD_MS: u64 = 20;
+
+/// The way to the servers. A clone of its `Arc` shares it; dropping the last one ends its tasks.
 #[derive(Debug)]
-pub(crate) struct Supervisor {}
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    _tasks: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    connector: Arc<dyn Connector>,
+    /// Who has each partition.
+    owners: watch::Sender<Owners>,
+    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// Rung when the topology is to be asked for.
+    stale: Notify,
+    budget: Budget,
+}
+
+/// Who has each partition; empty until the first answer.
+type Owners = Arc<[Option<Arc<Node>>]>;
 
 impl Supervisor {
+    /// Asks the seeds for the topology, and watches it from then on.
+    ///
+    /// # Errors
+    /// `Unavailable` when no seed answers in time, `InvalidArgument` when one refuses the password;
+    /// those of the first answer that cannot be read.
+    pub(crate) async fn connect(settings: Settings, connector: Arc<dyn Connector>) -> Result<Arc<Self>> {
+        let none: Owners = vec![None; usize::from(Partition::COUNT)].into();
+        let shared = Arc::new(Shared {
+            settings,
+            connector,
+            owners: watch::Sender::new(none),
+            nodes: Mutex::default(),
+            stale: Notify::new(),
+            budget: Budget::new(),
+        });
+        shared.first_topology().await?;
+        let task = tokio::spawn(watchdog::follow_topology(Arc::downgrade(&shared)));
+        Ok(Arc::new(Self {
+            shared,
+            _tasks: AbortOnDropHandle::new(task),
+        }))
+    }
+
     /// Runs a script until it was answered in time, has failed for good, or the overall deadline has
-    /// passed. Errors that the server answered and that no retry helps are mapped by `error.rs`.
+    /// passed.
+    ///
+    /// # Errors
+    /// `Overloaded` at once when too many calls are under way on this shard; `Unavailable` at the
+    /// overall deadline, and the write may have happened; what `error.rs` makes of a refusal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives everything back; the script may run nevertheless.
     pub(crate) async fn run(&self, call: Call) -> Result<Answer> {
-        let _ = call;
-        std::future::pending().await
+        self.shared.run(call).await
+    }
+
+    /// Sends plain commands to the server that has `partition`, once, for what is asked at the start.
+    pub(crate) async fn ask(&self, partition: Partition, commands: Vec<Command>) -> Result<Vec<Reply>> {
+        let shared = &self.shared;
+        let node = shared.owner(partition).ok_or_else(|| shared.nobody("open"))?;
+        let deadline = Instant::now() + shared.settings.attempt * 2;
+        let work = async { node.connected(&*shared.connector).await?.send(commands).await };
+        match timeout_at(deadline, work).await {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(error)) => Err(link_error("open", &node.address, error)),
+            Err(late) => Err(link_error(
+                "open",
+                &node.address,
+                LinkError::Broken(Box::new(late)),
+            )),
+        }
+    }
+
+    /// The fewest replicas that a master has online.
+    pub(crate) fn replicas_min(&self) -> u8 {
+        let owners = self.shared.owners.borrow().clone();
+        let replicas = owners
+            .iter()
+            .flatten()
+            .map(|node| node.replicas.load(Ordering::Relaxed));
+        replicas.min().unwrap_or(0)
+    }
+
+    /// One partition of each master, for what is asked at the start.
+    pub(crate) fn masters(&self) -> Vec<(Partition, Address)> {
+        let owners = self.shared.owners.borrow().clone();
+        let mut masters: Vec<(Partition, Address)> = Vec::new();
+        for (partition, node) in Partition::all().zip(owners.iter()) {
+            if let Some(node) = node
+                && masters.iter().all(|(_, known)| *known != node.address)
+            {
+                masters.push((partition, node.address.clone()));
+            }
+        }
+        masters
+    }
+}
+
+/// Where the next attempt goes.
+struct Target {
+    node: Arc<Node>,
+    asking: bool,
+}
+
+impl Shared {
+    async fn run(self: &Arc<Self>, call: Call) -> Result<Answer> {
+        let deadline = Instant::now() + self.settings.overall;
+        let operation = call.operation;
+        // The shard that a call began on carries it, wherever it ends.
+        let _permit = match self.owner(call.partition) {
+            Some(node) => Some(Arc::clone(&node.in_flight).try_acquire_owned().map_err(|_| {
+                let context = format!(
+                    "{} calls are under way on the shard of {}; raise in_flight_max, or slow down",
+                    self.settings.in_flight_max, node.address
+                );
+                Error::new(ErrorKind::Overloaded, operation, context)
+            })?),
+            None => None,
+        };
+        self.budget.earn();
+        let mut last: Option<Error> = None;
+        let mut pause = PAUSE_MIN;
+        let mut redirects = 0;
+        let mut redirected: Option<Target> = None;
+        loop {
+            let target = match redirected.take() {
+                Some(target) => target,
+                None => match timeout_at(deadline, self.answering(call.partition)).await {
+                    Ok(node) => Target { node, asking: false },
+                    Err(_) => return Err(self.gave_up(operation, call.partition, last)),
+                },
+            };
+            let node = &target.node;
+            let attempt_deadline = deadline.min(Instant::now() + self.settings.attempt);
+            let verdict = match timeout_at(attempt_deadline, self.attempt(&target, &call)).await {
+                Ok(Ok((Reply::Error(error), _))) => {
+                    node.heard();
+                    judge(operation, &error, &node.address)
+                }
+                Ok(Ok((reply, replicated))) => {
+                    node.heard();
+                    return Ok(Answer { reply, replicated });
+                }
+                Ok(Err(LinkError::Denied(why))) => {
+                    let error = link_error(operation, &node.address, LinkError::Denied(why));
+                    return Err(error);
+                }
+                Ok(Err(error)) => {
+                    watchdog::suspect(self, node);
+                    Verdict::Again(link_error(operation, &node.address, error))
+                }
+                Err(_) => {
+                    watchdog::suspect(self, node);
+                    let context = format!("no answer of {} within {:?}", node.address, self.settings.attempt);
+                    Verdict::Again(Error::new(ErrorKind::Timeout, operation, context))
+                }
+            };
+            match verdict {
+                Verdict::Moved(address) => {
+                    let node = self.node(address);
+                    self.learn(call.partition, &node);
+                    self.stale.notify_one();
+                    redirects += 1;
+                    if redirects <= REDIRECTS_AT_ONCE {
+                        redirected = Some(Target { node, asking: false });
+                        continue;
+                    }
+                    redirects = 0;
+                }
+                Verdict::Ask(address) => {
+                    redirects += 1;
+                    if redirects <= REDIRECTS_AT_ONCE {
+                        let node = self.node(address);
+                        redirected = Some(Target { node, asking: true });
+                        continue;
+                    }
+                    redirects = 0;
+                }
+                // `attempt` has sent the source already.
+                Verdict::NoScript => {}
+                Verdict::Again(error) => last = Some(error),
+                Verdict::Stale(error) => {
+                    self.stale.notify_one();
+                    last = Some(error);
+                }
+                Verdict::Down(error) => {
+                    watchdog::suspect(self, node);
+                    last = Some(error);
+                }
+                Verdict::Final(error) => return Err(error),
+            }
+            let wait = async {
+                sleep(random::jittered(pause)).await;
+                self.budget.spend().await;
+            };
+            if timeout_at(deadline, wait).await.is_err() {
+                return Err(self.gave_up(operation, call.partition, last));
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// One attempt at one server. A script that it does not know is sent whole.
+    async fn attempt(&self, target: &Target, call: &Call) -> Result<(Reply, u8), LinkError> {
+        let Target { node, asking } = target;
+        let replicas = match call.script.kind {
+            Kind::Read => 0,
+            Kind::Write | Kind::Tidy => call.replicas.min(node.replicas.load(Ordering::Relaxed)),
+        };
+        let mut by_source = false;
+        loop {
+            let mut commands = Vec::with_capacity(2);
+            if *asking {
+                commands.push(vec![Bytes::from_static(b"ASKING")]);
+            }
+            commands.push(command(call, by_source));
+            let (reply, replicated) = if replicas > 0 {
+                self.send_in_lane(node, commands, replicas).await?
+            } else {
+                let link = node.connected(&*self.connector).await?;
+                let replies = match link.send(commands).await {
+                    Ok(replies) => replies,
+                    Err(error) => {
+                        node.forget(&link);
+                        return Err(error);
+                    }
+                };
+                (replies.into_iter().next_back().unwrap_or(Reply::Nil), 0)
+            };
+            match &reply {
+                Reply::Error(error) if error.code == "NOSCRIPT" && !by_source => by_source = true,
+                _ => return Ok((reply, replicated)),
+            }
+        }
+    }
+
+    async fn send_in_lane(
+        &self,
+        node: &Arc<Node>,
+        commands: Vec<Command>,
+        replicas: u8,
+    ) -> Result<(Reply, u8), LinkError> {
+        let (done, answer) = oneshot::channel();
+        let write = Write {
+            commands,
+            replicas,
+            done,
+        };
+        let full = || LinkError::Broken("too many writes wait for replicas".into());
+        node.lane(&self.connector, &self.settings)
+            .push(write)
+            .map_err(|()| full())?;
+        answer
+            .await
+            .unwrap_or_else(|gone| Err(LinkError::Broken(Box::new(gone))))
+    }
+
+    /// The server that has a partition, once it is known and answers.
+    async fn answering(&self, partition: Partition) -> Arc<Node> {
+        let mut owners = self.owners.subscribe();
+        let mut waited = false;
+        loop {
+            let node = owners.borrow_and_update()[usize::from(partition.get())].clone();
+            let Some(node) = node else {
+                self.stale.notify_one();
+                // The sender is in `self`, so it is not gone.
+                let _ = owners.changed().await;
+                waited = true;
+                continue;
+            };
+            let mut answers = node.answers.subscribe();
+            if *answers.borrow_and_update() {
+                if waited {
+                    sleep(Duration::from_millis(random::below(SPREAD_MS))).await;
+                }
+                return node;
+            }
+            waited = true;
+            tokio::select! {
+                _ = answers.changed() => {}
+                _ = owners.changed() => {}
+            }
+        }
+    }
+
+    fn owner(&self, partition: Partition) -> Option<Arc<Node>> {
+        self.owners.borrow()[usize::from(partition.get())].clone()
+    }
+
+    /// The node of an address, which is remembered until a topology does without it.
+    fn node(&self, address: Address) -> Arc<Node> {
+        // Nothing panics under this lock.
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = nodes
+            .entry(address)
+            .or_insert_with_key(|address| Arc::new(Node::new(address.clone(), self.settings.in_flight_max)));
+        Arc::clone(node)
+    }
+
+    /// All nodes that are remembered.
+    fn all_nodes(&self) -> Vec<Arc<Node>> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.values().cloned().collect()
+    }
+
+    /// Takes in that a partition has moved.
+    fn learn(&self, partition: Partition, node: &Arc<Node>) {
+        self.owners.send_if_modified(|owners| {
+            let index = usize::from(partition.get());
+            if owners[index]
+                .as_ref()
+                .is_some_and(|known| Arc::ptr_eq(known, node))
+            {
+                return false;
+            }
+            let mut moved = owners.to_vec();
+            moved[index] = Some(Arc::clone(node));
+            *owners = moved.into();
+            true
+        });
+    }
+
+    /// Takes a topology in.
+    fn install(&self, view: &ClusterView) {
+        for address in view.known() {
+            let node = self.node(address.clone());
+            node.replicas.store(view.replicas(address), Ordering::Relaxed);
+        }
+        self.owners.send_if_modified(|owners| {
+            // A slot that nobody claims keeps its last owner: its callers hear from it why.
+            let new: Vec<Option<Arc<Node>>> = Partition::all()
+                .zip(owners.iter())
+                .map(|(partition, old)| {
+                    let address = view.owner(partition);
+                    address.map_or_else(|| old.clone(), |address| Some(self.node(address.clone())))
+                })
+                .collect();
+            let same = |(a, b): (&Option<Arc<Node>>, &Option<Arc<Node>>)| match (a, b) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                (None, None) => true,
+                _ => false,
+            };
+            if new.iter().zip(owners.iter()).all(same) {
+                return false;
+            }
+            *owners = new.into();
+            true
+        });
+        let owners = self.owners.borrow().clone();
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|address, node| {
+            view.known().contains(address) || owners.iter().flatten().any(|owner| Arc::ptr_eq(owner, node))
+        });
+    }
+
+    /// The topology before anything is asked for, or why there is none.
+    async fn first_topology(&self) -> Result<()> {
+        const OPEN: &str = "open";
+        let deadline = Instant::now() + self.settings.overall.min(Duration::from_secs(5));
+        loop {
+            let mut last = None;
+            let seeds: Vec<Arc<Node>> = self
+                .settings
+                .seeds
+                .iter()
+                .map(|seed| self.node(seed.clone()))
+                .collect();
+            for node in seeds {
+                match watchdog::ask_topology(self, &node).await {
+                    Ok(view) => {
+                        self.install(&view);
+                        if self.owners.borrow().iter().all(Option::is_some) {
+                            return Ok(());
+                        }
+                        let context = "not every slot has a master; look at `CLUSTER INFO`";
+                        last = Some(Error::new(ErrorKind::Unavailable, OPEN, context));
+                    }
+                    Err(error) if error.is_retryable() => last = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if Instant::now() + PAUSE_MAX >= deadline {
+                return Err(last.unwrap_or_else(|| self.nobody(OPEN)));
+            }
+            sleep(random::jittered(PAUSE_MAX)).await;
+        }
+    }
+
+    fn nobody(&self, operation: &'static str) -> Error {
+        let seeds = self
+            .settings
+            .seeds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        let context = format!(
+            "none of these servers answers: {}; are they running?",
+            seeds.join(", ")
+        );
+        Error::new(ErrorKind::Unavailable, operation, context)
+    }
+
+    fn gave_up(&self, operation: &'static str, partition: Partition, last: Option<Error>) -> Error {
+        let address = self.owner(partition).map(|node| node.address.to_string());
+        let context = format!(
+            "no answer within {:?}, retries included, for slot {} of {}; a write may have happened",
+            self.settings.overall,
+            schema::slot(partition),
+            address.as_deref().unwrap_or("no server"),
+        );
+        let error = Error::new(ErrorKind::Unavailable, operation, context);
+        match last {
+            Some(last) => error.with_source(last),
+            None => error,
+        }
+    }
+}
+
+fn command(call: &Call, by_source: bool) -> Command {
+    let mut command = Vec::with_capacity(3 + call.keys.len() + call.arguments.len());
+    if by_source {
+        command.extend([Bytes::from_static(b"EVAL"), call.script.source()]);
+    } else {
+        command.extend([Bytes::from_static(b"EVALSHA"), call.script.hash()]);
+    }
+    command.push(call.keys.len().to_string().into());
+    command.extend(call.keys.iter().cloned());
+    command.extend(call.arguments.iter().cloned());
+    command
+}
+
+fn link_error(operation: &'static str, address: &Address, error: LinkError) -> Error {
+    match error {
+        LinkError::Broken(source) => {
+            let context = format!("the connection to {address} broke or could not be made");
+            Error::new(ErrorKind::Unavailable, operation, context).with_source(source)
+        }
+        LinkError::Denied(why) => {
+            let context = format!("{address}: {why}; check both in the URL");
+            Error::new(ErrorKind::InvalidArgument, operation, context)
+        }
+        LinkError::Protocol(what) => {
+            let context = format!("{address} is no Redis server, or one that speaks differently: {what}");
+            Error::new(ErrorKind::Unavailable, operation, context)
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! What the store says, read whole: the other side of the players' ledgers.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ringhold::core::session::{ListSessions, RemoveSession};
 use ringhold::{Backend, NodeId, NodeIncarnation, OperationId, PlayerId, SessionId, SessionRecord};
+use tokio::task::JoinSet;
 
 use super::ledger::{Ledger, Loss};
+use super::orders::Stopped;
 use super::protocol::Position;
 use crate::exit::Failure;
 use crate::random;
@@ -14,18 +17,20 @@ use crate::random;
 pub(crate) type Owners = HashMap<SessionId, NodeIncarnation>;
 
 /// Reads the sessions of one demo.
-#[derive(Debug)]
-pub(crate) struct Audit<'a> {
-    backend: &'a Backend,
+#[derive(Debug, Clone)]
+pub(crate) struct Audit {
+    backend: Backend,
     /// How the names of the demo's players begin. Others' sessions are left alone.
     tag: String,
 }
 
 const PAGE: u16 = 1_000;
+/// Questions to the store at a time: one after the other, a server far away would take minutes.
+const AT_ONCE: usize = 64;
 
-impl<'a> Audit<'a> {
+impl Audit {
     /// Reads the sessions of players whose names begin with `tag`.
-    pub(crate) const fn new(backend: &'a Backend, tag: String) -> Self {
+    pub(crate) const fn new(backend: Backend, tag: String) -> Self {
         Self { backend, tag }
     }
 
@@ -70,16 +75,46 @@ impl<'a> Audit<'a> {
         }
     }
 
+    /// Compares what players know with what the store has. Tells how many are done.
+    pub(crate) async fn compare(
+        &self,
+        stopped: Vec<Stopped>,
+        mut done: impl FnMut(u64),
+    ) -> Result<Vec<(Stopped, Loss)>, Failure> {
+        let (mut comparing, mut compared) = (JoinSet::new(), Vec::with_capacity(stopped.len()));
+        let mut waiting = stopped.into_iter();
+        loop {
+            for player in waiting.by_ref().take(AT_ONCE - comparing.len()) {
+                let audit = self.clone();
+                comparing.spawn(async move {
+                    let missing = audit.missing(&player.player, &player.ledger).await?;
+                    Ok::<_, Failure>((player, missing))
+                });
+            }
+            let Some(ended) = comparing.join_next().await else {
+                return Ok(compared);
+            };
+            compared.push(ended.map_err(|error| Failure::failed(error.to_string()))??);
+            done(compared.len() as u64);
+        }
+    }
+
     /// Ends every session of the demo.
     pub(crate) async fn remove_all(&self) -> Result<(), Failure> {
         let mut sessions = Vec::new();
         self.all(|session| sessions.push((session.id, session.fence)))
             .await?;
+        let mut removing = JoinSet::new();
         for (id, fence) in sessions {
             let request = RemoveSession::new(id, fence, OperationId::from_bytes(random::bytes()?));
+            let store = Arc::clone(&self.backend.sessions);
+            if removing.len() >= AT_ONCE {
+                removing.join_next().await;
+            }
             // One that has just changed hands or ended will expire.
-            let _ = self.backend.sessions.remove(request).await;
+            removing.spawn(async move { drop(store.remove(request).await) });
         }
+        removing.join_all().await;
         Ok(())
     }
 }
@@ -160,7 +195,7 @@ mod tests {
             .await
             .unwrap();
 
-        let audit = Audit::new(&backend, "mine-".to_owned());
+        let audit = Audit::new(backend.clone(), "mine-".to_owned());
         let ledger = Ledger {
             session: Some(session.id()),
             acknowledged: (position, 2),

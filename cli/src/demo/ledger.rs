@@ -1,11 +1,12 @@
 //! What a player knows for sure, and what a server tells: the difference is what was lost.
 
 use ringhold::SessionId;
+use serde::{Deserialize, Serialize};
 
 use super::protocol::{Position, Step};
 
 /// What the servers acknowledged to one player.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     /// Its session; `None` before the first login.
     pub(crate) session: Option<SessionId>,

@@ -1,22 +1,51 @@
-//! One node of the demo's fleet: a game server with threads and sockets of its own, so that it can
-//! be killed like a process.
+//! One node of the demo's fleet, in this process or in one of its own.
+
+mod apart;
+mod here;
 
 use ringhold::{Address, Backend, Fleet, NodeIncarnation, Timing};
+use tokio::sync::watch;
 
-use super::engine::Engine;
-use super::server::{self, ServerLimits};
+pub(crate) use here::Here;
+
+use super::GOODBYE;
+use super::process::Process;
 use crate::exit::Failure;
+use crate::target::BackendUrl;
+use apart::{Apart, Told};
 
-/// A running node. Dropping it ends it as `kill -9` ends a process: its tasks stop where they are,
-/// its sockets close, and nobody is told.
+/// Where nodes and players run.
+#[derive(Debug, Clone)]
+pub(crate) enum Setting {
+    /// All in this process.
+    Here,
+    /// Each node, and the players together, in a process of its own, which opens this URL.
+    Apart(BackendUrl),
+}
+
+/// A running node.
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Its name.
     pub(crate) name: String,
     /// Where its players connect.
     pub(crate) address: Address,
-    fleet: Fleet,
-    _engine: Engine,
+    /// Which run of the node this is.
+    pub(crate) incarnation: NodeIncarnation,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Here(Here),
+    Apart(Apart),
+}
+
+/// What a node sees of its fleet.
+#[derive(Debug, Clone)]
+pub(crate) enum Sight {
+    Here(Fleet),
+    Apart(watch::Receiver<Told>),
 }
 
 impl Node {
@@ -24,39 +53,106 @@ impl Node {
     ///
     /// # Errors
     /// Of the operating system and of joining.
-    pub(crate) async fn start(backend: &Backend, name: &str, timing: Timing) -> Result<Self, Failure> {
-        let engine = Engine::start(name, 1)?;
-        let (backend, id) = (backend.clone(), name.to_owned());
-        let starting = engine.handle().spawn(async move {
-            let listener = server::listen()?;
-            let address = Address::new(listener.local_addr()?.to_string())?;
-            let builder = Fleet::builder(backend)
-                .node(id)
-                .endpoint("player", &address)
-                .timing(timing);
-            let fleet = builder.build_id(env!("CARGO_PKG_VERSION")).join().await?;
-            tokio::spawn(server::serve(listener, fleet.clone(), ServerLimits::default()));
-            Ok::<_, Failure>((fleet, address))
-        });
-        let started = starting
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let (fleet, address) = started.map_err(|failure| failure.during(&format!("starting {name}")))?;
+    pub(crate) async fn start(
+        setting: &Setting,
+        backend: &Backend,
+        name: &str,
+        timing: Timing,
+    ) -> Result<Self, Failure> {
+        let (address, incarnation, kind) = match setting {
+            Setting::Here => {
+                let node = Here::start(backend, name, timing).await?;
+                (node.address.clone(), node.incarnation(), Kind::Here(node))
+            }
+            Setting::Apart(url) => {
+                let (node, incarnation, address) = Apart::start(url, name, timing).await?;
+                (address, incarnation, Kind::Apart(node))
+            }
+        };
         Ok(Self {
             name: name.to_owned(),
             address,
-            fleet,
-            _engine: engine,
+            incarnation,
+            kind,
         })
     }
 
-    /// The node as a member of its fleet.
-    pub(crate) fn fleet(&self) -> &Fleet {
-        &self.fleet
+    /// The id of its process, where it has one of its own.
+    pub(crate) const fn pid(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Here(_) => None,
+            Kind::Apart(node) => Some(node.process.pid()),
+        }
     }
 
-    /// Which run of the node this is.
-    pub(crate) fn incarnation(&self) -> NodeIncarnation {
-        self.fleet.node()
+    /// What it sees.
+    pub(crate) fn sight(&self) -> Sight {
+        match &self.kind {
+            Kind::Here(node) => Sight::Here(node.fleet().clone()),
+            Kind::Apart(node) => Sight::Apart(node.told.clone()),
+        }
+    }
+
+    /// Why it has ended by itself, if it has.
+    pub(crate) async fn fallen(&mut self) -> Option<Failure> {
+        match &mut self.kind {
+            Kind::Here(_) => None,
+            Kind::Apart(node) => node.fallen().await,
+        }
+    }
+
+    /// Ends nodes at one moment as `kill -9` ends processes. Answers what is left to be waited for.
+    ///
+    /// # Errors
+    /// `Failed` where the system kills no process.
+    pub(crate) fn kill(nodes: Vec<Self>) -> Result<Vec<Process>, Failure> {
+        let mut processes = Vec::new();
+        for node in nodes {
+            match node.kind {
+                // Dropped, it ends where it is.
+                Kind::Here(_) => {}
+                Kind::Apart(mut node) => {
+                    node.process.kill()?;
+                    processes.push(node.process);
+                }
+            }
+        }
+        Ok(processes)
+    }
+
+    /// Leaves the fleet, and ends.
+    pub(crate) async fn leave(self) {
+        match self.kind {
+            // What stays behind expires.
+            Kind::Here(node) => drop(node.fleet().leave().await),
+            // It needs a moment for its own goodbye.
+            Kind::Apart(node) => node.process.end(GOODBYE * 2).await,
+        }
+    }
+}
+
+impl Sight {
+    /// How many nodes it sees.
+    pub(crate) fn nodes(&self) -> usize {
+        match self {
+            Self::Here(fleet) => fleet.view().nodes().len(),
+            Self::Apart(told) => told.borrow().nodes,
+        }
+    }
+
+    /// Waits until none of these is seen any more; `false` where that will not be told.
+    pub(crate) async fn all_gone(&mut self, nodes: &[NodeIncarnation]) -> bool {
+        match self {
+            Self::Here(fleet) => {
+                fleet
+                    .wait_for(|view| nodes.iter().all(|node| view.incarnation(node).is_none()))
+                    .await;
+                true
+            }
+            Self::Apart(told) => {
+                let gone = told.wait_for(|told| nodes.iter().all(|node| told.left.contains(node)));
+                gone.await.is_ok()
+            }
+        }
     }
 }

@@ -40,7 +40,7 @@ impl Position {
 }
 
 /// One move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// To the east.
     pub dx: i32,

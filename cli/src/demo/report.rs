@@ -15,8 +15,11 @@ pub struct Report {
     pub nodes: u16,
     /// Players.
     pub players: usize,
-    /// Nodes that are processes of their own.
+    /// Nodes that are processes of their own, the one that joins included; 0 when all are in one.
     pub processes: u16,
+    /// The processes that were started: the nodes in their order, and the players.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pids: Vec<u32>,
     /// The heartbeat of the fleet.
     pub heartbeat_ms: u64,
     /// The lease of its nodes.
@@ -69,6 +72,9 @@ pub struct Report {
 pub struct NodeReport {
     /// Its name.
     pub node: String,
+    /// Its process, where it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// It joined while everybody played.
     pub joined: bool,
     /// It was killed.

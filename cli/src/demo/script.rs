@@ -7,19 +7,20 @@ mod kill;
 mod tests;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringhold::{Backend, NodeIncarnation, Observer, SessionId, Timing};
+use ringhold::{Backend, Fleet, NodeIncarnation, Observer, SessionId, Timing};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::audit::{Audit, moved};
-use super::crowd::Crowd;
-use super::lookups;
-use super::node::Node;
+use super::node::{Node, Setting};
+use super::orders::{Ask, Seen};
+use super::players::Players;
 use super::progress::Progress;
 use super::report::{Report, rate, tenths};
-use super::world::{Stage, World, total};
+use super::world::{Stage, Totals};
+use super::{GOODBYE, lookups};
 use crate::exit::Failure;
 use crate::output::{counted, millis};
 use crate::random;
@@ -47,32 +48,39 @@ const NEWCOMERS: usize = 10;
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// The least time that anything gets before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the players, and then the nodes, get for their goodbyes.
-const GOODBYE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A demo on its way.
 #[derive(Debug)]
 pub(crate) struct Script<'a> {
     backend: &'a Backend,
+    setting: Setting,
     plan: Plan,
     progress: &'a Progress,
-    audit: Audit<'a>,
-    world: Arc<World>,
-    crowd: Crowd,
+    audit: Audit,
+    players: Players,
+    /// Players who have been let in.
+    come: usize,
     nodes: Vec<Node>,
+    /// Sees the fleet from here, once there is one.
+    observer: Option<Observer>,
     /// Sessions that a live owner lost, as far as the store was looked at.
     moved: HashSet<SessionId>,
+    /// What the players have counted, as far as they were looked at.
+    totals: Totals,
     report: Report,
 }
 
 impl<'a> Script<'a> {
     /// A demo that has not begun.
-    pub(crate) fn new(backend: &'a Backend, plan: Plan, progress: &'a Progress) -> Result<Self, Failure> {
-        let world = World::new(plan.players);
+    pub(crate) fn new(
+        backend: &'a Backend,
+        setting: Setting,
+        plan: Plan,
+        progress: &'a Progress,
+    ) -> Result<Self, Failure> {
         // Sets the players of this demo apart from any others in the fleet.
         let tag = format!("player-{:08x}-", u32::from_le_bytes(random::bytes()?));
-        let crowd = Crowd::new(Arc::clone(&world), tag.clone())?;
         let report = Report {
             backend: backend.scheme,
             fleet: backend.fleet.to_string(),
@@ -82,17 +90,18 @@ impl<'a> Script<'a> {
             lease_ms: millis(plan.timing.lease()),
             ..Report::default()
         };
-        let audit = Audit::new(backend, tag);
-        let (nodes, moved) = (Vec::new(), HashSet::new());
         Ok(Self {
             backend,
             plan,
             progress,
-            audit,
-            world,
-            crowd,
-            nodes,
-            moved,
+            players: Players::start(&setting, plan.players, &tag)?,
+            setting,
+            audit: Audit::new(backend.clone(), tag),
+            come: 0,
+            nodes: Vec::new(),
+            observer: None,
+            moved: HashSet::new(),
+            totals: Totals::default(),
             report,
         })
     }
@@ -112,24 +121,34 @@ impl<'a> Script<'a> {
     /// Stops everything and takes back what the demo left in the backend. Answers what was measured.
     pub(crate) async fn end(mut self) -> Report {
         self.progress.begin("cleaning up", None);
-        self.world.set_stage(Stage::Stop);
-        // A player who does not stop in time ends with its thread.
-        let _ = timeout(GOODBYE, async { while self.crowd.next().await.is_some() {} }).await;
+        // A player who does not stop in time ends with its thread, or its process.
         let _ = timeout(GOODBYE, async {
-            // What stays behind expires.
-            let _ = self.audit.remove_all().await;
-            for node in &self.nodes {
-                let _ = node.fleet().leave().await;
-            }
+            self.players.tell(Ask::Stage(Stage::Stop)).await?;
+            while !self.players.collect().await?.1 {}
+            self.totals = self.players.look().await?.totals;
+            Ok::<_, Failure>(())
+        })
+        .await;
+        self.report.pids.extend(self.players.pid());
+        // What stays behind expires.
+        let _ = timeout(GOODBYE, self.audit.remove_all()).await;
+        let mut leaving = JoinSet::new();
+        for node in self.nodes {
+            leaving.spawn(node.leave());
+        }
+        leaving.spawn(self.players.end(GOODBYE));
+        // Whoever is not gone by then is killed as its handle is dropped.
+        let _ = timeout(GOODBYE * 3, async {
+            while leaving.join_next().await.is_some() {}
         })
         .await;
         self.progress.end();
-        let tally = &self.world.tally;
-        self.report.saves_acknowledged = total(&tally.saves);
-        self.report.saves_lost = total(&tally.saves_lost);
-        self.report.reconnects = total(&tally.reconnects);
-        self.report.redirects = total(&tally.redirects);
-        self.report.kicked = total(&tally.kicks);
+        let totals = &self.totals;
+        self.report.saves_acknowledged = totals.saves;
+        self.report.saves_lost += totals.saves_lost;
+        self.report.reconnects = totals.reconnects;
+        self.report.redirects = totals.redirects;
+        self.report.kicked = totals.kicks;
         self.report
     }
 
@@ -146,49 +165,79 @@ impl<'a> Script<'a> {
         for number in 1..=self.plan.nodes {
             self.add_node(number).await?;
         }
+        let observing = Fleet::builder(self.backend.clone()).timing(self.plan.timing);
+        self.observer = Some(observing.observe().await?);
         self.all_see(usize::from(self.plan.nodes)).await?;
         let nodes = counted(self.plan.nodes.into(), "node");
         let took = millis(started.elapsed());
-        self.progress.done(format!(
-            "{nodes} started within {took} ms, each a TCP game server"
-        ));
+        let what = match self.setting {
+            Setting::Here => "a TCP game server",
+            Setting::Apart(_) => "a TCP game server and a process",
+        };
+        self.progress
+            .done(format!("{nodes} started within {took} ms, each {what}"));
         Ok(())
     }
 
     async fn add_node(&mut self, number: u16) -> Result<NodeIncarnation, Failure> {
-        let node = Node::start(self.backend, &format!("node-{number}"), self.plan.timing).await?;
-        self.world.add_address(node.address.clone());
-        let incarnation = node.incarnation();
+        let name = format!("node-{number}");
+        let node = Node::start(&self.setting, self.backend, &name, self.plan.timing).await?;
+        self.players.tell(Ask::Node(node.address.clone())).await?;
+        let incarnation = node.incarnation.clone();
+        if let Some(pid) = node.pid() {
+            self.report.processes += 1;
+            self.report.pids.push(pid);
+        }
         self.nodes.push(node);
         Ok(incarnation)
     }
 
-    /// Waits until every node sees so many nodes.
-    async fn all_see(&self, nodes: usize) -> Result<(), Failure> {
+    /// Waits until every node, and the demo itself, sees so many nodes.
+    async fn all_see(&mut self, nodes: usize) -> Result<(), Failure> {
         let what = format!("every node to see {nodes} nodes");
-        self.until(&what, || {
-            let mut fleets = self
+        self.until(&what, |script, _| {
+            let sights = script
                 .nodes
                 .iter()
-                .map(|node| (node, node.fleet().view().nodes().len()));
-            match fleets.find(|(_, seen)| *seen != nodes) {
-                Some((node, seen)) => Err(format!("{} sees {seen}", node.name)),
+                .map(|node| (&*node.name, node.sight().nodes()));
+            let own = script.observer.iter();
+            let own = own.map(|observer| ("the demo", observer.view().nodes().len()));
+            match sights.chain(own).find(|(_, seen)| *seen != nodes) {
+                Some((name, seen)) => Err(format!("{name} sees {seen}")),
                 None => Ok(()),
             }
         })
         .await
+        .map(drop)
     }
 
-    /// Looks until `look` is content, or says what it saw last.
-    async fn until(&self, what: &str, mut look: impl FnMut() -> Result<(), String>) -> Result<(), Failure> {
+    /// Looks until `look` is content, and answers what was seen then, or says what it saw last.
+    async fn until(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&Self, &Seen) -> Result<(), String>,
+    ) -> Result<Seen, Failure> {
         let (started, limit) = (Instant::now(), self.patience());
         loop {
-            match look() {
-                Ok(()) => return Ok(()),
+            let seen = self.look().await?;
+            match look(self, &seen) {
+                Ok(()) => return Ok(seen),
                 Err(seen) if started.elapsed() >= limit => return Err(Failure::timeout(what, limit, seen)),
                 Err(_) => sleep(LOOK).await,
             }
         }
+    }
+
+    /// Looks at the players, and whether all nodes are there that should be.
+    async fn look(&mut self) -> Result<Seen, Failure> {
+        for node in &mut self.nodes {
+            if let Some(failure) = node.fallen().await {
+                return Err(failure);
+            }
+        }
+        let seen = self.players.look().await?;
+        self.totals = seen.totals;
+        Ok(seen)
     }
 
     /// How long a step may take: some seconds, and the time in which a dead node is noticed.
@@ -200,8 +249,7 @@ impl<'a> Script<'a> {
         let early = self.plan.players - self.plan.players / NEWCOMERS;
         self.progress.begin("players log in", Some(early as u64));
         let started = Instant::now();
-        self.crowd.let_in(early)?;
-        self.everyone_in(early).await?;
+        self.let_in(early).await?;
         let took = started.elapsed();
         self.report.logins_per_s = rate(early as u64, took.as_secs_f64());
         let (players, took) = (counted(early as u64, "player"), millis(took));
@@ -210,40 +258,36 @@ impl<'a> Script<'a> {
         Ok(())
     }
 
-    async fn everyone_in(&self, players: usize) -> Result<(), Failure> {
-        self.until(&format!("{players} players to log in"), || {
-            let inside = self.world.seats[..players]
-                .iter()
-                .filter(|seat| seat.address().is_some())
-                .count();
-            self.progress.at(inside as u64);
-            if inside == players {
+    /// Lets players in, and waits until so many have logged in.
+    async fn let_in(&mut self, players: usize) -> Result<(), Failure> {
+        self.players.tell(Ask::LetIn(players)).await?;
+        self.come = players;
+        let what = format!("{players} players to log in");
+        let inside = self.until(&what, |script, Seen { inside, trouble, .. }| {
+            script.progress.at(*inside as u64);
+            if *inside == players {
                 return Ok(());
             }
-            Err(format!(
-                "{inside} are in; the last trouble was: {}",
-                self.world.last_trouble()
-            ))
-        })
-        .await
+            Err(format!("{inside} are in; the last trouble was: {trouble}"))
+        });
+        inside.await.map(drop)
     }
 
     async fn play(&mut self) -> Result<(), Failure> {
         self.progress
             .begin("everybody plays", Some(self.plan.play.as_secs()));
-        if let Some(node) = self.nodes.first() {
-            let observer = Observer::clone(node.fleet());
+        if let Some(observer) = self.observer.clone() {
             let measured = tokio::task::spawn_blocking(move || lookups::median_ns(&observer));
             let median = measured
                 .await
                 .map_err(|error| Failure::failed(error.to_string()))?;
             self.report.owner_ns_p50 = tenths(median);
         }
-        self.report.saves_per_s = self.saves_during(self.plan.play).await;
+        self.report.saves_per_s = self.saves_during(self.plan.play).await?;
         self.progress.begin("everybody plays without pauses", None);
-        self.world.set_stage(Stage::Race);
-        self.report.saves_per_s_racing = self.saves_during(RACE).await;
-        self.world.set_stage(Stage::Play);
+        self.players.tell(Ask::Stage(Stage::Race)).await?;
+        self.report.saves_per_s_racing = self.saves_during(RACE).await?;
+        self.players.tell(Ask::Stage(Stage::Play)).await?;
         let Report {
             saves_per_s: pace,
             saves_per_s_racing: racing,
@@ -256,16 +300,18 @@ impl<'a> Script<'a> {
     }
 
     /// Lets time pass, and answers how many moves were acknowledged in a second.
-    async fn saves_during(&self, period: Duration) -> f64 {
-        let (started, before) = (Instant::now(), total(&self.world.tally.saves));
-        while started.elapsed() < period {
-            sleep(period.saturating_sub(started.elapsed()).min(LOOK * 5)).await;
+    async fn saves_during(&mut self, period: Duration) -> Result<f64, Failure> {
+        let (started, before) = (Instant::now(), self.look().await?.totals.saves);
+        loop {
+            let left = period.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                let saves = self.look().await?.totals.saves - before;
+                return Ok(rate(saves, started.elapsed().as_secs_f64()));
+            }
+            sleep(left.min(LOOK * 5)).await;
+            self.look().await?;
             self.progress.at(started.elapsed().as_secs());
         }
-        rate(
-            total(&self.world.tally.saves) - before,
-            started.elapsed().as_secs_f64(),
-        )
     }
 
     /// A node joins while everybody plays, and newcomers arrive. Answers who joined.
@@ -275,8 +321,7 @@ impl<'a> Script<'a> {
         let before = self.audit.owners().await?;
         let joined = self.add_node(self.plan.nodes + 1).await?;
         self.all_see(self.nodes.len()).await?;
-        self.crowd.let_in(self.plan.players)?;
-        self.everyone_in(self.crowd.len()).await?;
+        self.let_in(self.plan.players).await?;
         sleep(CALM).await;
         let now = self.audit.owners().await?;
         self.moved.extend(moved(&before, &now, &[]));

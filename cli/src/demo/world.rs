@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::Instant;
 
 use ringhold::Address;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
 /// What the players do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
     /// A move now and then, as in a game.
     Play,
@@ -36,14 +38,35 @@ pub(crate) struct Tally {
     pub(crate) kicks: AtomicU64,
 }
 
+/// The counts of a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) logins: u64,
+    pub(crate) redirects: u64,
+    pub(crate) reconnects: u64,
+    pub(crate) saves: u64,
+    pub(crate) saves_lost: u64,
+    pub(crate) kicks: u64,
+}
+
+impl Tally {
+    /// Reads all counts.
+    pub(crate) fn totals(&self) -> Totals {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            logins: total(&self.logins),
+            redirects: total(&self.redirects),
+            reconnects: total(&self.reconnects),
+            saves: total(&self.saves),
+            saves_lost: total(&self.saves_lost),
+            kicks: total(&self.kicks),
+        }
+    }
+}
+
 /// Adds to a count.
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
-}
-
-/// Reads a count.
-pub(crate) fn total(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 /// One player as the script sees it.

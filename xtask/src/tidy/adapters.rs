@@ -1,5 +1,7 @@
 //! Every adapter is registered in all the places that must know it, so that no two lists drift.
 
+use std::collections::BTreeMap;
+
 use super::rust::{Code, words};
 use super::{File, Finding, Repo};
 
@@ -10,6 +12,12 @@ const NO_SCHEME: &[(&str, &str)] = &[(
     "grpc",
     "the transport between peers: it is chosen in the builder, beside a backend",
 )];
+
+/// The feature of every backend.
+const FULL: &str = "full";
+
+/// Features that stand for others and for no backend of their own.
+const COLLECTING: &[&str] = &["default", FULL];
 
 /// The traits of core that have a contract suite.
 const SUITES: &[(&str, &str)] = &[
@@ -29,7 +37,7 @@ pub(super) fn check(repo: &Repo) -> Vec<Finding> {
                 folder: &folder,
             };
             findings.extend(adapter.package_name());
-            findings.extend(adapter.feature(repo));
+            findings.extend(adapter.features(repo));
             findings.extend(adapter.re_export(repo));
             findings.extend(adapter.scheme(repo));
             findings.extend(adapter.contract(repo));
@@ -51,18 +59,49 @@ impl Adapter<'_> {
         (self.package != expected).then(|| self.finding(format!("call the package `{expected}`")))
     }
 
-    fn feature(&self, repo: &Repo) -> Option<Finding> {
+    /// One adapter may serve several features, such as one for each kind of server that it speaks to;
+    /// each of them must be known wherever features are.
+    fn features(&self, repo: &Repo) -> Vec<Finding> {
         let gate = format!("dep:{}", self.package);
-        let root = repo
-            .workspace
-            .packages
-            .iter()
-            .find(|package| package.name == "ringhold");
-        let gated = root.is_some_and(|root| root.features.values().any(|turns_on| turns_on.contains(&gate)));
-        (!gated).then(|| {
+        let none = BTreeMap::new();
+        let of = |name: &str| {
+            let mut packages = repo.workspace.packages.iter();
+            packages
+                .find(|package| package.name == name)
+                .map_or(&none, |package| &package.features)
+        };
+        let (root, cli) = (of("ringhold"), of("ringhold-cli"));
+        let serving: Vec<&str> = serving(root, &gate);
+        if serving.is_empty() {
             let advice = format!("no feature turns {} on; add one with `{gate}`", self.package);
-            Finding::of_file("Cargo.toml", RULE, advice)
-        })
+            return vec![Finding::of_file("Cargo.toml", RULE, advice)];
+        }
+        let mut findings = Vec::new();
+        for feature in serving {
+            if !root
+                .get(FULL)
+                .is_some_and(|full| full.iter().any(|one| one == feature))
+            {
+                let advice = format!("add `{feature}` to the feature `{FULL}`");
+                findings.push(Finding::of_file("Cargo.toml", RULE, advice));
+            }
+            let passed_on = format!("ringhold/{feature}");
+            if !cli.get(feature).is_some_and(|on| on.contains(&passed_on)) {
+                let advice = format!("add the feature `{feature} = [\"{passed_on}\"]`");
+                findings.push(Finding::of_file("cli/Cargo.toml", RULE, advice));
+            }
+            // `scheme` looks for the adapter's own name.
+            if feature != self.name && !self.chosen_in_builder() && !opens_with(repo, feature) {
+                let advice =
+                    format!("no scheme of `open` names the feature `{feature}`; add it to the table");
+                findings.push(Finding::of_file("src/open.rs", RULE, advice));
+            }
+        }
+        findings
+    }
+
+    fn chosen_in_builder(&self) -> bool {
+        NO_SCHEME.iter().any(|(name, _)| *name == self.name)
     }
 
     fn re_export(&self, repo: &Repo) -> Option<Finding> {
@@ -93,13 +132,10 @@ impl Adapter<'_> {
     }
 
     fn scheme(&self, repo: &Repo) -> Option<Finding> {
-        if NO_SCHEME.iter().any(|(name, _)| *name == self.name) {
+        if self.chosen_in_builder() {
             return None;
         }
-        let known = facade(repo).filter(|file| opens(&file.path)).any(|file| {
-            let literals = file.code.iter().flat_map(Code::literals_of_code);
-            literals.into_iter().any(|literal| literal == self.name)
-        });
+        let known = opens_with(repo, self.name);
         (!known).then(|| {
             self.finding(format!(
                 "no URL opens it; add the scheme \"{}\" to `open` in src/open.rs",
@@ -182,6 +218,31 @@ fn facade(repo: &Repo) -> impl Iterator<Item = &File> {
         .filter(|file| file.path.starts_with("src/") && file.code.is_some())
 }
 
+/// Whether a text stands as a literal where schemes and their features do.
+fn opens_with(repo: &Repo, text: &str) -> bool {
+    facade(repo).filter(|file| opens(&file.path)).any(|file| {
+        let literals = file.code.iter().flat_map(Code::literals_of_code);
+        literals.into_iter().any(|literal| literal == text)
+    })
+}
+
+/// The features that turn `gate` on, by themselves or through others, but for those that only collect.
+fn serving<'a>(features: &'a BTreeMap<String, Vec<String>>, gate: &str) -> Vec<&'a str> {
+    let mut on = vec![gate];
+    let mut serving = Vec::new();
+    loop {
+        let more = features.iter().find(|(name, turns_on)| {
+            let name = name.as_str();
+            !COLLECTING.contains(&name)
+                && !serving.contains(&name)
+                && turns_on.iter().any(|one| on.contains(&one.as_str()))
+        });
+        let Some((name, _)) = more else { return serving };
+        on.push(name);
+        serving.push(name);
+    }
+}
+
 fn opens(path: &str) -> bool {
     path == "src/open.rs" || path.starts_with("src/open/")
 }
@@ -222,10 +283,26 @@ mod tests {
     }
 
     fn found(files: &[(&str, &str)], gate: &str) -> Vec<String> {
+        let root = [("default", "memory"), ("full", "memory"), ("memory", gate)];
+        found_with(files, &root, &[("memory", "ringhold/memory")])
+    }
+
+    /// The advice for features, each of which turns one thing on, of the root and of the program.
+    fn found_with(files: &[(&str, &str)], root: &[(&str, &str)], cli: &[(&str, &str)]) -> Vec<String> {
         let mut repo = repo(files);
-        let mut root = package("ringhold", "");
-        root.features.insert("memory".into(), vec![gate.into()]);
-        repo.workspace.packages = vec![root, package("ringhold-memory", "adapters/memory")];
+        let with = |name, folder, features: &[(&str, &str)]| {
+            let mut package = package(name, folder);
+            for (feature, turns_on) in features {
+                let on: &mut Vec<String> = package.features.entry((*feature).into()).or_default();
+                on.push((*turns_on).into());
+            }
+            package
+        };
+        repo.workspace.packages = vec![
+            with("ringhold", "", root),
+            with("ringhold-memory", "adapters/memory", &[]),
+            with("ringhold-cli", "cli", cli),
+        ];
         check(&repo).into_iter().map(|finding| finding.advice).collect()
     }
 
@@ -244,6 +321,36 @@ mod tests {
     #[test]
     fn a_feature_is_needed() {
         one(&found(GOOD, "dep:other"), "no feature turns ringhold-memory on");
+    }
+
+    #[test]
+    fn each_feature_of_an_adapter_is_known_everywhere() {
+        let root = [
+            ("memory", "dep:ringhold-memory"),
+            ("memory-2", "memory"),
+            ("full", "memory"),
+            ("full", "memory-2"),
+        ];
+        let cli = [("memory", "ringhold/memory"), ("memory-2", "ringhold/memory-2")];
+        let mut files = GOOD.to_vec();
+        one(
+            &found_with(&files, &root, &cli),
+            "no scheme of `open` names the feature `memory-2`",
+        );
+        for (path, text) in &mut files {
+            if *path == "src/open.rs" {
+                *text = "table(\"memory\", \"memory-2\")";
+            }
+        }
+        assert_eq!(found_with(&files, &root, &cli), [""; 0]);
+        one(
+            &found_with(&files, &root[..3], &cli),
+            "add `memory-2` to the feature `full`",
+        );
+        one(
+            &found_with(&files, &root, &cli[..1]),
+            "add the feature `memory-2 = [",
+        );
     }
 
     #[test]

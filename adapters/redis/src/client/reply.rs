@@ -24,6 +24,7 @@ pub(crate) struct ServerError {
     pub(crate) detail: String,
 }
 
+#[cfg(test)]
 impl ServerError {
     /// Takes an error line apart.
     pub(crate) fn parse(line: &str) -> Self {
@@ -62,7 +63,9 @@ impl Reply {
     /// Its number, which is not negative.
     pub(crate) fn into_number(self, operation: &'static str) -> Result<u64> {
         match self {
-            Self::Integer(number) => u64::try_from(number).map_err(|_| malformed(operation, "a number below 0")),
+            Self::Integer(number) => {
+                u64::try_from(number).map_err(|_| malformed(operation, "a number below 0"))
+            }
             _ => Err(malformed(operation, "no number")),
         }
     }
@@ -88,7 +91,9 @@ impl Elements {
     }
 
     pub(crate) fn next(&mut self) -> Result<Reply> {
-        self.rest.next().ok_or_else(|| malformed(self.operation, "it is too short"))
+        self.rest
+            .next()
+            .ok_or_else(|| malformed(self.operation, "it is too short"))
     }
 
     pub(crate) fn bytes(&mut self) -> Result<Bytes> {

@@ -1,15 +1,14 @@
 //! In the end everybody stops, and what the players know is compared with what the store has.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ringhold::NodeIncarnation;
-use tokio::time::timeout;
 
 use super::Script;
 use crate::demo::audit::{Owners, by_node, moved};
-use crate::demo::crowd::Stopped;
-use crate::demo::world::{Stage, count};
+use crate::demo::orders::{Ask, Stopped};
+use crate::demo::world::Stage;
 use crate::exit::Failure;
 use crate::output::counted;
 
@@ -24,45 +23,47 @@ impl Script<'_> {
         let stopped = self.stop_players().await?;
         let now = self.audit.owners().await?;
         self.moved.extend(moved(before, &now, killed));
-        for (done, (seat, player, ledger)) in stopped.iter().enumerate() {
-            self.progress.at(done as u64);
-            let missing = self.audit.missing(player, ledger).await?;
-            count(&self.world.tally.saves_lost, missing.saves);
-            let seat = &self.world.seats[*seat];
-            let lost = missing.session || seat.session_lost.load(Ordering::Relaxed);
-            self.report.sessions_lost += u64::from(lost);
-            if seat.moved.load(Ordering::Relaxed) {
-                self.moved.extend(ledger.session);
+        let compared = self.audit.compare(stopped, |done| self.progress.at(done)).await?;
+        for (player, missing) in &compared {
+            self.report.saves_lost += missing.saves;
+            self.report.sessions_lost += u64::from(missing.session || player.session_lost);
+            if player.moved {
+                self.moved.extend(player.ledger.session);
             }
         }
         self.report.moved_needlessly = self.moved.len() as u64;
         self.report.sessions_after = now.len() as u64;
         self.note_nodes(&now);
-        let players = counted(stopped.len() as u64, "player");
+        let players = counted(compared.len() as u64, "player");
         self.progress.done(format!("{players} compared with the store"));
         Ok(())
     }
 
     async fn stop_players(&mut self) -> Result<Vec<Stopped>, Failure> {
-        self.world.set_stage(Stage::Stop);
-        let (limit, all) = (self.patience(), self.crowd.len());
+        self.players.tell(Ask::Stage(Stage::Stop)).await?;
+        let (started, limit, all) = (Instant::now(), self.patience(), self.come);
         let mut stopped = Vec::with_capacity(all);
-        let collecting = async {
-            while let Some(player) = self.crowd.next().await {
-                stopped.push(player?);
+        loop {
+            let (page, last) = self.players.collect().await?;
+            stopped.extend(page);
+            if last {
+                return Ok(stopped);
             }
-            Ok::<_, Failure>(())
-        };
-        let in_time = timeout(limit, collecting).await;
-        let seen = || format!("{} of {all} have", stopped.len());
-        in_time.map_err(|_| Failure::timeout("every player to finish its last move", limit, seen()))??;
-        Ok(stopped)
+            if started.elapsed() >= limit {
+                let seen = format!("{} of {all} have", stopped.len());
+                return Err(Failure::timeout(
+                    "every player to finish its last move",
+                    limit,
+                    seen,
+                ));
+            }
+        }
     }
 
     /// Notes how the nodes stand at the end.
     fn note_nodes(&mut self, owners: &Owners) {
-        let Some(node) = self.nodes.first() else { return };
-        let view = node.fleet().view();
+        let Some(observer) = &self.observer else { return };
+        let view = observer.view();
         let shares: HashMap<&str, f64> = view
             .ring()
             .shares()

@@ -1,15 +1,16 @@
 //! Nodes die without a goodbye; the others notice, and the players go on elsewhere.
 
-use std::collections::HashSet;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use ringhold::{NodeIncarnation, Ring};
+use ringhold::{NodeId, NodeIncarnation, Observer, Ring};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{CALM, Script};
 use crate::demo::audit::{Owners, by_node};
-use crate::demo::node::Node;
+use crate::demo::node::{Node, Sight};
+use crate::demo::orders::{Ask, Seen};
 use crate::demo::report::NodeReport;
 use crate::exit::Failure;
 use crate::output::{counted, grouped, millis};
@@ -21,15 +22,18 @@ impl Script<'_> {
         owners: &Owners,
         joined: &NodeIncarnation,
     ) -> Result<Vec<NodeIncarnation>, Failure> {
-        let ring = self
+        let view = self.observer.as_ref().map(Observer::view);
+        let ring = view.map_or_else(Ring::default, |view| Ring::clone(view.ring()));
+        let pids: HashMap<NodeId, u32> = self
             .nodes
-            .first()
-            .map_or_else(Ring::default, |node| Ring::clone(node.fleet().view().ring()));
+            .iter()
+            .filter_map(|node| Some((node.incarnation.node.clone(), node.pid()?)))
+            .collect();
         let condemned: Vec<Node> = self.nodes.drain(..usize::from(self.plan.kill)).collect();
-        let killed: Vec<NodeIncarnation> = condemned.iter().map(Node::incarnation).collect();
+        let killed: Vec<NodeIncarnation> = condemned.iter().map(|node| node.incarnation.clone()).collect();
         self.report.killed = self.plan.kill;
         self.report.sessions_before = owners.len() as u64;
-        self.report.by_node = node_reports(&ring, owners, joined, &killed);
+        self.report.by_node = node_reports(&ring, owners, joined, &killed, &pids);
         if condemned.is_empty() {
             return Ok(killed);
         }
@@ -38,16 +42,18 @@ impl Script<'_> {
             .map(|node| node.name.as_str())
             .collect::<Vec<_>>()
             .join(", ");
-        self.world
-            .condemn(condemned.iter().map(|node| node.address.clone()));
-        let victims = self.victims();
-        let players = victims.len();
+        let addresses = condemned.iter().map(|node| node.address.clone()).collect();
+        let players = self.players.condemn(addresses).await?;
         let doing = format!("killed {names}: their players look for another node");
         self.progress.begin(&doing, Some(players as u64));
         let at = Instant::now();
-        drop(condemned);
-        let (noticed, recovered) = tokio::join!(self.noticed(&killed, at), self.recovered(victims, at));
-        let (noticed, recovered) = (noticed?, recovered?);
+        let ended = Node::kill(condemned)?;
+        let sights = self.nodes.iter().map(Node::sight).collect();
+        let noticed = noticed(sights, killed.clone(), at, self.patience());
+        let (noticed, recovered) = tokio::try_join!(noticed, self.recovered(players))?;
+        for process in ended {
+            process.gone().await;
+        }
         self.report.detect_ms = Some(noticed);
         self.report.recovered_ms = Some(recovered);
         self.report.players_recovered = players;
@@ -60,88 +66,66 @@ impl Script<'_> {
         Ok(killed)
     }
 
-    /// The seats of players whose node is to be killed.
-    fn victims(&self) -> HashSet<usize> {
-        let seats = self.world.seats.iter().enumerate();
-        let on_killed = seats.filter(|(_, seat)| seat.address().is_some_and(|at| self.world.is_killed(&at)));
-        on_killed.map(|(index, _)| index).collect()
-    }
-
-    /// Waits until every node that is left has seen the killed ones leave.
-    async fn noticed(&self, killed: &[NodeIncarnation], at: Instant) -> Result<u64, Failure> {
-        let mut looking = JoinSet::new();
-        for node in &self.nodes {
-            let (fleet, killed) = (node.fleet().clone(), killed.to_vec());
-            looking.spawn(async move {
-                fleet
-                    .wait_for(|view| killed.iter().all(|node| view.incarnation(node).is_none()))
-                    .await
-            });
-        }
-        let limit = self.patience();
-        let mut seen = 0;
-        while let Ok(Some(_)) = timeout(limit.saturating_sub(at.elapsed()), looking.join_next()).await {
-            seen += 1;
-        }
-        if seen == self.nodes.len() {
-            return Ok(millis(at.elapsed()));
-        }
-        let seen = format!("{seen} of {} nodes have", self.nodes.len());
-        Err(Failure::timeout(
-            "every node to see that the killed ones have left",
-            limit,
-            seen,
-        ))
-    }
-
-    /// Waits until each of the victims had a move acknowledged by a live node.
-    async fn recovered(&self, mut victims: HashSet<usize>, at: Instant) -> Result<u64, Failure> {
-        let (mut last, all) = (at, victims.len());
-        let what = format!("{all} players of killed nodes to play again");
-        self.until(&what, || {
-            victims.retain(|index| {
-                let seat = &self.world.seats[*index];
-                let elsewhere = seat.address().is_some_and(|now| !self.world.is_killed(&now));
-                let settled = seat.settled().filter(|_| elsewhere);
-                last = last.max(settled.unwrap_or(at));
-                settled.is_none()
-            });
-            self.progress.at((all - victims.len()) as u64);
-            if victims.is_empty() {
-                return Ok(());
-            }
-            Err(format!(
-                "{} do not; the last trouble was: {}",
-                victims.len(),
-                self.world.last_trouble()
-            ))
-        })
-        .await?;
-        Ok(millis(last.duration_since(at)))
+    /// Waits until each of the killed nodes' players had a move acknowledged by a live node.
+    async fn recovered(&mut self, players: usize) -> Result<u64, Failure> {
+        let what = format!("{players} players of killed nodes to play again");
+        let recovered = self.until(
+            &what,
+            |script,
+             Seen {
+                 stranded, trouble, ..
+             }| {
+                script.progress.at(players.saturating_sub(*stranded) as u64);
+                if *stranded == 0 {
+                    return Ok(());
+                }
+                Err(format!("{stranded} do not; the last trouble was: {trouble}"))
+            },
+        );
+        Ok(recovered.await?.recovered_ms)
     }
 
     /// Lets everybody play on, and makes sure that everybody does.
     pub(super) async fn play_on(&mut self) -> Result<(), Failure> {
         self.progress.begin("everybody plays on", None);
-        let since = Instant::now();
+        self.players.tell(Ask::Mark).await?;
         sleep(CALM).await;
-        self.until("every player to play on", || {
-            let idle = self
-                .world
-                .seats
-                .iter()
-                .filter(|seat| !seat.played_since(since))
-                .count();
-            if idle == 0 {
+        let playing = self.until("every player to play on", |_, Seen { idle, trouble, .. }| {
+            if *idle == 0 {
                 return Ok(());
             }
-            Err(format!(
-                "{idle} do not; the last trouble was: {}",
-                self.world.last_trouble()
-            ))
-        })
-        .await
+            Err(format!("{idle} do not; the last trouble was: {trouble}"))
+        });
+        playing.await.map(drop)
     }
+}
+
+/// Waits until every node that is left has seen the killed ones leave.
+async fn noticed(
+    sights: Vec<Sight>,
+    killed: Vec<NodeIncarnation>,
+    at: Instant,
+    limit: Duration,
+) -> Result<u64, Failure> {
+    let all = sights.len();
+    let mut looking = JoinSet::new();
+    for mut sight in sights {
+        let killed = killed.clone();
+        looking.spawn(async move { sight.all_gone(&killed).await });
+    }
+    let mut seen = 0;
+    while let Ok(Some(looked)) = timeout(limit.saturating_sub(at.elapsed()), looking.join_next()).await {
+        seen += usize::from(looked.unwrap_or_default());
+    }
+    if seen == all {
+        return Ok(millis(at.elapsed()));
+    }
+    let what = "every node to see that the killed ones have left";
+    Err(Failure::timeout(
+        what,
+        limit,
+        format!("{seen} of {all} nodes have"),
+    ))
 }
 
 /// The nodes as they stand before the kill.
@@ -150,10 +134,12 @@ fn node_reports(
     owners: &Owners,
     joined: &NodeIncarnation,
     killed: &[NodeIncarnation],
+    pids: &HashMap<NodeId, u32>,
 ) -> Vec<NodeReport> {
     let counts = by_node(owners);
     let reports = ring.shares().map(|(node, share)| NodeReport {
         node: node.to_string(),
+        pid: pids.get(node).copied(),
         joined: *node == joined.node,
         killed: killed.iter().any(|killed| killed.node == *node),
         ring_before: share,

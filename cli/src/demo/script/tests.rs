@@ -12,6 +12,7 @@ use ringhold::core::session::{
 use ringhold::{Backend, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore, Timing};
 
 use super::{Plan, Script};
+use crate::demo::node::Setting;
 use crate::demo::progress::Progress;
 use crate::demo::report::Report;
 use crate::exit::{Exit, Failure};
@@ -91,7 +92,7 @@ fn plan() -> Plan {
 
 async fn report_on(backend: &Backend) -> (Result<(), Failure>, Report) {
     let progress = Progress::new();
-    let mut script = Script::new(backend, plan(), &progress).unwrap();
+    let mut script = Script::new(backend, Setting::Here, plan(), &progress).unwrap();
     let outcome = script.run().await;
     (outcome, script.end().await)
 }

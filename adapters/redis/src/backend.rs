@@ -1,0 +1,211 @@
+//! What a URL opens, and what is looked at before it is used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringhold_core::backend::Capabilities;
+use ringhold_core::{Backend, Error, ErrorKind, Result};
+
+use crate::client::Reply;
+use crate::client::redis_rs::RedisConnector;
+use crate::schema::{self, Keys};
+use crate::script;
+use crate::supervisor::{Call, Supervisor};
+use crate::{RedisConfig, RedisDiscovery, RedisSessions};
+
+const OPEN: &str = "open";
+
+/// The oldest server whose scripts say what they need before they run.
+const VERSION_MIN: (u32, u32) = (7, 0);
+
+/// A fleet's sessions and membership on Redis. A clone shares its connections.
+#[derive(Debug, Clone)]
+pub struct RedisBackend {
+    config: RedisConfig,
+    sessions: Arc<RedisSessions>,
+    discovery: Arc<RedisDiscovery>,
+    replicas_max: u8,
+}
+
+impl RedisBackend {
+    /// Connects, and looks whether this server and this schema can be worked with.
+    ///
+    /// It also looks at the settings of the servers, where it may, and warns (`tracing`, target
+    /// `ringhold_redis`) of those that lose sessions: a `maxmemory-policy` that evicts, masters that come
+    /// back empty, and a `cluster-node-timeout` that is not above the deadline of an attempt.
+    ///
+    /// # Errors
+    /// - `Unavailable`: no server answers; the cluster is down.
+    /// - `InvalidArgument`: wrong user or password; a cluster where one server was named, or the other
+    ///   way round.
+    /// - `Unsupported`: a server before 7.0; a fleet of another schema.
+    pub async fn open(config: RedisConfig) -> Result<Self> {
+        let connector = RedisConnector::new(config.user.clone(), config.password.clone(), config.is_tls());
+        let supervisor = Supervisor::connect(config.settings(), Arc::new(connector)).await?;
+        let keys = Keys::new(config.fleet.clone());
+        check_server(&supervisor, &config, &keys).await?;
+        check_schema(&supervisor, &keys).await?;
+        warn_of_settings(&supervisor, &config).await;
+        let replicas_max = supervisor.replicas_min();
+        let sessions = RedisSessions::new(
+            Arc::clone(&supervisor),
+            keys.clone(),
+            config.limits,
+            config.replicas,
+        );
+        let discovery = RedisDiscovery::new(supervisor, keys, config.poll, config.replicas);
+        Ok(Self {
+            config,
+            sessions: Arc::new(sessions),
+            discovery: Arc::new(discovery),
+            replicas_max,
+        })
+    }
+
+    /// Its sessions.
+    pub fn sessions(&self) -> Arc<RedisSessions> {
+        Arc::clone(&self.sessions)
+    }
+
+    /// Its membership.
+    pub fn discovery(&self) -> Arc<RedisDiscovery> {
+        Arc::clone(&self.discovery)
+    }
+
+    /// What it can do. Whether sessions survive a restart of every server is up to the servers' own
+    /// settings, so it is not promised.
+    pub fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::embedded();
+        capabilities.shared = true;
+        capabilities.replicas_max = self.replicas_max;
+        capabilities
+    }
+
+    /// The trait objects, as a URL opens them. It brings no transport between nodes.
+    pub fn backend(&self) -> Backend {
+        let (sessions, discovery) = (self.sessions(), self.discovery());
+        let (fleet, capabilities) = (self.config.fleet.clone(), self.capabilities());
+        Backend::new(self.config.scheme, fleet, capabilities, sessions, discovery)
+    }
+}
+
+impl From<RedisBackend> for Backend {
+    fn from(redis: RedisBackend) -> Self {
+        redis.backend()
+    }
+}
+
+async fn check_server(supervisor: &Supervisor, config: &RedisConfig, keys: &Keys) -> Result<()> {
+    let commands = vec![vec![Bytes::from_static(b"INFO"), Bytes::from_static(b"server")]];
+    let replies = supervisor.ask(keys.home(), commands).await?;
+    let Some(Reply::Bytes(info)) = replies.first() else {
+        tracing::debug!("the server does not tell its version");
+        return Ok(());
+    };
+    let info = String::from_utf8_lossy(info);
+    let field = |name: &str| {
+        let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+        fields
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    if let Some(version) = field("redis_version") {
+        let mut numbers = version
+            .split('.')
+            .map(|number| number.parse::<u32>().unwrap_or(0));
+        let has = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        if has < VERSION_MIN {
+            let (major, minor) = VERSION_MIN;
+            let context = format!(
+                "the server is Redis {}.{}, and {major}.{minor} or newer is needed",
+                has.0, has.1
+            );
+            return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
+        }
+    }
+    if !config.is_cluster() && field("redis_mode").as_deref() == Some("cluster") {
+        let context = "the server belongs to a cluster; write redis-cluster:// instead of redis://";
+        return Err(Error::new(ErrorKind::InvalidArgument, OPEN, context));
+    }
+    Ok(())
+}
+
+async fn check_schema(supervisor: &Supervisor, keys: &Keys) -> Result<()> {
+    let call = Call {
+        operation: OPEN,
+        partition: keys.home(),
+        script: &script::SCHEMA,
+        keys: vec![keys.schema()],
+        arguments: vec![schema::SCHEMA.to_string().into()],
+        replicas: 1,
+    };
+    let found = supervisor.run(call).await?.reply.into_bytes(OPEN)?;
+    if found == schema::SCHEMA.to_string() {
+        return Ok(());
+    }
+    let found: String = String::from_utf8_lossy(&found).chars().take(20).collect();
+    let context = format!(
+        "the fleet's data is of schema {found:?} and this build works with {}; use a build of that schema, or \
+         another fleet name",
+        schema::SCHEMA
+    );
+    Err(Error::new(ErrorKind::Unsupported, OPEN, context))
+}
+
+/// Looks at settings that lose sessions. A server that does not show them is left alone.
+async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
+    for (partition, address) in supervisor.masters() {
+        let get = |name: &'static str| {
+            vec!["CONFIG", "GET", name]
+                .into_iter()
+                .map(|word| Bytes::from_static(word.as_bytes()))
+                .collect()
+        };
+        let names = [
+            "maxmemory",
+            "maxmemory-policy",
+            "save",
+            "appendonly",
+            "cluster-node-timeout",
+        ];
+        let Ok(replies) = supervisor.ask(partition, names.map(get).to_vec()).await else {
+            continue;
+        };
+        let values: Vec<Option<String>> = replies.into_iter().map(value).collect();
+        let is = |index: usize, text: &str| values[index].as_deref() == Some(text);
+        let Some(Some(policy)) = values.get(1) else {
+            tracing::debug!(%address, "the server does not show its settings");
+            continue;
+        };
+        if policy != "noeviction" {
+            tracing::warn!(
+                %address, policy,
+                "the server may evict sessions when memory is short; set maxmemory-policy to noeviction"
+            );
+        }
+        if is(2, "") && is(3, "no") {
+            tracing::warn!(
+                %address,
+                "the server keeps nothing on disk: it must not be restarted by itself while it is a master, or it \
+                 comes back empty and its replicas follow; set appendonly to yes, or restart it only after a failover"
+            );
+        }
+        let node_timeout = values[4]
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_millis);
+        if config.is_cluster() && node_timeout.is_some_and(|timeout| timeout <= config.attempt) {
+            tracing::warn!(
+                %address, ?node_timeout, attempt = ?config.attempt,
+                "a server that was deposed could still acknowledge a write; set attempt_ms below cluster-node-timeout"
+            );
+        }
+    }
+}
+
+fn value(reply: Reply) -> Option<String> {
+    let mut pair = reply.into_array(OPEN).ok()?.into_iter();
+    let value = pair.nth(1)?.into_bytes(OPEN).ok()?;
+    Some(String::from_utf8_lossy(&value).into_owned())
+}

@@ -1,0 +1,285 @@
+//! What can be set, and how a URL says it.
+
+use std::fmt;
+use std::time::Duration;
+
+use ringhold_core::{Error, ErrorKind, FleetName, Limits, Result};
+use url::Url;
+
+use crate::supervisor::{Address, Settings};
+
+/// The schemes of its URLs.
+pub const SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
+
+const CONFIG: &str = "redis url";
+const PARAMETERS: &str =
+    "attempt_ms, client, data_bytes_max, deadline_ms, durability, fleet, in_flight_max, node, poll_ms";
+/// More seeds than this are a mistake.
+const SEEDS_MAX: usize = 64;
+
+/// The settings of a [`RedisBackend`](crate::RedisBackend).
+///
+/// | URL | |
+/// |---|---|
+/// | `redis-cluster://user:password@h1:7000?node=h2:7001&node=h3:7002&fleet=eu` | a Redis Cluster; one of the nodes is enough, more survive its absence |
+/// | `redis://h1:6379?fleet=eu` | one Redis |
+/// | `rediss-cluster://…`, `rediss://…` | the same over TLS; feature `tls` |
+///
+/// | parameter | is | unless given |
+/// |---|---|---|
+/// | `fleet` | the fleet's name | `default` |
+/// | `node` | another server to ask first, `host:port`; as often as wanted, at most 64 | |
+/// | `durability` | `fast`, or `replicated:k`: so many replicas, 1 to 255, acknowledge a write | `fast` |
+/// | `data_bytes_max` | the most bytes of data of one session, at most 1 MiB | 65,536 |
+/// | `attempt_ms` | how long one attempt may take, 50 to 10,000; below cluster-node-timeout | 500 |
+/// | `deadline_ms` | how long an operation may take, retries included, 500 to 60,000 | 20,000 |
+/// | `in_flight_max` | calls under way on one shard, 1 to 1,000,000; more are `Overloaded` | 8,192 |
+/// | `poll_ms` | how often a watch looks, 10 to 60,000 | the fleet's heartbeat |
+/// | `client` | `redis` | `redis` |
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    pub(crate) scheme: &'static str,
+    pub(crate) seeds: Vec<Address>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) fleet: FleetName,
+    pub(crate) limits: Limits,
+    pub(crate) replicas: u8,
+    pub(crate) attempt: Duration,
+    pub(crate) overall: Duration,
+    pub(crate) in_flight_max: usize,
+    pub(crate) poll: Option<Duration>,
+}
+
+impl RedisConfig {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for another scheme, a URL without a host, and a parameter that is unknown,
+    /// stands twice or is out of range; `Unsupported` for a client or TLS that is not compiled in. None
+    /// of them repeats the password.
+    pub fn from_url(url: &Url) -> Result<Self> {
+        let scheme = SCHEMES.into_iter().find(|scheme| *scheme == url.scheme());
+        let scheme = scheme.ok_or_else(|| bad(format!("the scheme is not one of {}", SCHEMES.join(", "))))?;
+        if scheme.starts_with("rediss") && !cfg!(feature = "tls") {
+            let context = format!("{scheme}:// needs the feature \"tls\" of ringhold");
+            return Err(Error::new(ErrorKind::Unsupported, CONFIG, context));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| bad(format!("no host; write {scheme}://host:port?fleet=name")))?;
+        if !matches!(url.path(), "" | "/" | "/0") || url.fragment().is_some() {
+            return Err(bad(
+                "there is no path but /0, since fleets have names, and no fragment".to_owned(),
+            ));
+        }
+        let seed = Address::new(host.trim_matches(['[', ']']), url.port().unwrap_or(6379));
+        let mut config = Self {
+            scheme,
+            seeds: vec![seed],
+            user: decoded(url.username())?,
+            password: url.password().map(decoded).transpose()?.flatten(),
+            fleet: FleetName::new("default")?,
+            limits: Limits::default(),
+            replicas: 0,
+            attempt: Duration::from_millis(500),
+            overall: Duration::from_secs(20),
+            in_flight_max: 8_192,
+            poll: None,
+        };
+        if config.user.is_some() && config.password.is_none() {
+            return Err(bad(
+                "a user without a password; write user:password@host".to_owned()
+            ));
+        }
+        let mut known = Vec::new();
+        for (key, value) in url.query_pairs() {
+            if key != "node" && known.contains(&key) {
+                return Err(bad(format!("the parameter {key:?} stands twice")));
+            }
+            config.set(&key, &value)?;
+            known.push(key);
+        }
+        if config.overall < config.attempt {
+            return Err(bad("deadline_ms is below attempt_ms".to_owned()));
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let millis = |range| number(key, value, range).map(Duration::from_millis);
+        match key {
+            "fleet" => self.fleet = FleetName::new(value)?,
+            "node" => {
+                let address = Address::parse(value, &self.seeds[0]).filter(|_| !value.starts_with(':'));
+                let address = address.ok_or_else(|| bad(format!("node={value:?} is not host:port")))?;
+                if self.seeds.len() == SEEDS_MAX {
+                    return Err(bad(format!("more than {SEEDS_MAX} nodes; a few are enough")));
+                }
+                self.seeds.push(address);
+            }
+            "durability" => self.replicas = durability(value)?,
+            "data_bytes_max" => {
+                let bytes = number(key, value, 0..=Limits::DATA_BYTES_CEILING as u64)?;
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                self.limits = self.limits.with_data_bytes_max(bytes)?;
+            }
+            "attempt_ms" => self.attempt = millis(50..=10_000)?,
+            "deadline_ms" => self.overall = millis(500..=60_000)?,
+            "in_flight_max" => {
+                let calls = number(key, value, 1..=1_000_000)?;
+                self.in_flight_max = usize::try_from(calls).unwrap_or(usize::MAX);
+            }
+            "poll_ms" => self.poll = Some(millis(10..=60_000)?),
+            "client" if value == "redis" => {}
+            "client" => {
+                let context = format!("client={value:?} is not compiled in; there is: redis");
+                return Err(Error::new(ErrorKind::Unsupported, CONFIG, context));
+            }
+            _ => return Err(bad(format!("unknown parameter {key:?}; known are: {PARAMETERS}"))),
+        }
+        Ok(())
+    }
+
+    /// The fleet.
+    pub fn fleet(&self) -> &FleetName {
+        &self.fleet
+    }
+
+    /// Whether the URL names a cluster and not one server.
+    pub fn is_cluster(&self) -> bool {
+        self.scheme.ends_with("-cluster")
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme.starts_with("rediss")
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            cluster: self.is_cluster(),
+            seeds: self.seeds.clone(),
+            attempt: self.attempt,
+            overall: self.overall,
+            probe: (self.attempt * 3 / 5).max(Duration::from_millis(50)),
+            in_flight_max: self.in_flight_max,
+        }
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("scheme", &self.scheme)
+            .field("seeds", &self.seeds)
+            .field("fleet", &self.fleet)
+            .field("replicas", &self.replicas)
+            .field("password", &self.password.as_ref().map(|_| ".."))
+            .finish_non_exhaustive()
+    }
+}
+
+fn bad(context: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, CONFIG, context)
+}
+
+fn number(key: &str, value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
+    let number = value.parse().ok().filter(|number| range.contains(number));
+    let (first, last) = (range.start(), range.end());
+    number.ok_or_else(|| bad(format!("{key}={value:?} is no number from {first} to {last}")))
+}
+
+fn durability(value: &str) -> Result<u8> {
+    let replicas = match value.split_once(':') {
+        None if value == "fast" => return Ok(0),
+        None if value == "replicated" => return Ok(1),
+        Some(("replicated", replicas)) => replicas.parse().ok().filter(|replicas| *replicas > 0),
+        _ => None,
+    };
+    replicas.ok_or_else(|| {
+        bad(format!(
+            "durability={value:?} is neither fast nor replicated:k with k from 1 to 255"
+        ))
+    })
+}
+
+/// A user or a password without its percent signs; `None` for an empty one. It is not repeated.
+fn decoded(text: &str) -> Result<Option<String>> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    let decoded = decoded.map_err(|_| bad("the user or the password is not UTF-8".to_owned()))?;
+    Ok(Some(decoded.into_owned()).filter(|text| !text.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<RedisConfig> {
+        RedisConfig::from_url(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn a_url_says_everything() {
+        let config = read(
+            "redis-cluster://ada:p%40ss@h1:7000?node=h2:7001&node=%5B::1%5D:7002&fleet=eu&durability=replicated:2\
+             &attempt_ms=400&deadline_ms=9000&in_flight_max=10&poll_ms=50&client=redis&data_bytes_max=9",
+        )
+        .unwrap();
+        assert_eq!(
+            (config.user.as_deref(), config.password.as_deref()),
+            (Some("ada"), Some("p@ss"))
+        );
+        let seeds: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
+        assert_eq!(seeds, ["h1:7000", "h2:7001", "[::1]:7002"]);
+        assert_eq!((config.fleet().as_str(), config.replicas), ("eu", 2));
+        assert_eq!(config.settings().attempt, Duration::from_millis(400));
+        assert!(config.is_cluster() && !config.is_tls());
+        let config = read("redis://h").unwrap();
+        assert_eq!(
+            (config.seeds[0].port, config.replicas, config.is_cluster()),
+            (6379, 0, false)
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for bad in [
+            "redis://h?flet=a",
+            "redis://h?fleet=a&fleet=b",
+            "redis://h?fleet=a{b}",
+            "redis://h/1",
+            "redis://h#x",
+            "redis://user@h",
+            "redis://h?node=h2",
+            "redis://h?node=:7",
+            "redis://h?durability=replicated:0",
+            "redis://h?durability=slow",
+            "redis://h?attempt_ms=0",
+            "redis://h?deadline_ms=500&attempt_ms=501",
+            "redis://h?poll_ms=x",
+            "redis://h?data_bytes_max=99999999",
+            "redis:?fleet=a",
+            "http://h",
+        ] {
+            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+        }
+        assert_eq!(
+            read("redis://h?client=fred").unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+    }
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        let config = read("redis://u:hunter2@h").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        for bad in [
+            "redis://u:hunter2@h?x=1",
+            "redis://u:hunter2@h/2",
+            "redis://u:hunter2%ff@h",
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+-- Shared by the scripts of the membership; schema.rs says what lies where.
+-- Every script first reads all four keys, then checks, then writes: it never stops half-way.
+local N, L, E, V = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local call, byte, sub = redis.call, string.byte, string.sub
+local pack, unpack64 = struct.pack, function(text, at) return (struct.unpack('<I8', text, at)) end
+
+local CHANGES_KEPT, CHANGES_TOLD = 256, 64
+local SMALL_FLEET, RENEWALS_PER_TABLE = 128, 8
+local LEAVE, LAPSED, EVICTED, SUPERSEDED = '1', '2', '3', '4'
+local NO_TAG = string.rep('0', 16)
+
+-- The four reads: a key of another type is an error of the server here, before anything is written.
+local clock = call('HGET', N, 'c')
+local has_leases = call('HEXISTS', L, '')
+local has_ends = call('ZSCORE', E, '')
+local last_change = call('LINDEX', V, -1)
+
+local function corrupt(what)
+  error({ err = 'RINGHOLD_CORRUPT ' .. what })
+end
+
+local time, now, lag, cap
+do
+  local parts = call('TIME')
+  time = parts[1] * 1000 + math.floor(parts[2] / 1000)
+  if not clock then
+    now, lag, cap = 0, 0, 1500
+  else
+    if #clock ~= 24 then corrupt('the lease clock') end
+    cap, lag = unpack64(clock, 17), math.max(time - unpack64(clock, 9), 0)
+    now = unpack64(clock, 1) + math.min(lag, cap)
+  end
+end
+
+-- The head: number and tag of the last change.
+local head, head_tag = 0, NO_TAG
+if last_change then
+  if #last_change < 26 then corrupt('the last change of the membership') end
+  head, head_tag = unpack64(last_change, 1), sub(last_change, 9, 24)
+end
+
+-- Moves the lease clock on. Every script that may write does so, also when it refuses: it is what a
+-- later WAIT waits for.
+local function advance()
+  call('HSET', N, 'c', pack('<I8I8I8', now, time, cap))
+  if has_leases == 0 then call('HSET', L, '', '') end
+  if not has_ends then call('ZADD', E, '+inf', '') end
+  if not last_change then call('RPUSH', V, pack('<I8', 0) .. NO_TAG .. '00') end
+end
+
+local function push(kind, reason, rest, seed)
+  head = head + 1
+  head_tag = sub(redis.sha1hex(seed .. head), 1, 16)
+  call('RPUSH', V, pack('<I8', head) .. head_tag .. kind .. reason .. rest)
+  call('LTRIM', V, -(CHANGES_KEPT + 1), -1)
+end
+
+-- A lease: incarnation in 24 bytes, load in 4, renewals in 4.
+local function lease_of(id)
+  local lease = id ~= '' and call('HGET', L, id)
+  if lease and #lease ~= 32 then corrupt('the lease of a node') end
+  return lease
+end
+local function incarnation(lease) return sub(lease, 1, 24) end
+local function load_of(lease) return sub(lease, 25, 28) end
+
+local function prolong(id, lease_ms) call('ZADD', E, now + lease_ms, id) end
+
+-- Takes a member out and tells why.
+local function remove(id, lease, reason, seed)
+  call('HDEL', L, id)
+  call('ZREM', E, id)
+  call('HDEL', N, 'r' .. id)
+  push('L', reason, incarnation(lease) .. id, seed)
+end
+
+-- Those whose leases have lapsed, the longest lapsed first.
+local function lapsed()
+  local list = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', E, '-inf', now)) do
+    local lease = lease_of(id)
+    if not lease then corrupt('a lease without a node') end
+    list[#list + 1] = { id, lease }
+  end
+  return list
+end
+
+local function reap(list, seed)
+  for _, member in ipairs(list) do remove(member[1], member[2], LAPSED, seed) end
+end
+
+local function timing_of()
+  local timing = call('HGET', N, 't')
+  if not timing then return nil, nil end
+  if #timing ~= 16 then corrupt('the timing') end
+  return unpack64(timing, 1), unpack64(timing, 9)
+end
+
+local function fleet_len() return math.max(call('HLEN', L) - 1, 0) end
+
+-- Number and tag of the head, how long nobody moved the clock, and of each member its id, record, load
+-- and whether its lease has lapsed.
+local function membership(lag)
+  local answer = { head, head_tag, lag }
+  for _, id in ipairs(call('HKEYS', L)) do
+    local lease = lease_of(id)
+    if lease then
+      answer[#answer + 1] = id
+      answer[#answer + 1] = call('HGET', N, 'r' .. id) or ''
+      answer[#answer + 1] = load_of(lease)
+      answer[#answer + 1] = tonumber(call('ZSCORE', E, id) or 0) <= now and 1 or 0
+    end
+  end
+  return answer
+end
+
+-- The changes since a resume point, at most `limit`; nil where it is not one of these, or too far behind.
+local function changes_after(number, tag, limit)
+  local behind = head - number
+  if behind < 0 or behind > CHANGES_KEPT then return nil end
+  local entries = call('LRANGE', V, -(behind + 1), -1)
+  -- Before the first write there is no entry yet, not even the base.
+  if #entries == 0 and number == 0 and tag == NO_TAG then return {} end
+  local base = entries[1]
+  if #entries ~= behind + 1 or unpack64(base, 1) ~= number or sub(base, 9, 24) ~= tag then return nil end
+  if behind > limit.reset then return nil end
+  local answer = {}
+  for i = 2, math.min(#entries, limit.page + 1) do answer[i - 1] = entries[i] end
+  return answer
+end
+
+-- What all members carry: id, incarnation, load of each.
+local function load_table()
+  local answer = {}
+  for _, id in ipairs(call('HKEYS', L)) do
+    local lease = lease_of(id)
+    if lease then
+      answer[#answer + 1] = id
+      answer[#answer + 1] = incarnation(lease)
+      answer[#answer + 1] = load_of(lease)
+    end
+  end
+  return answer
+end
+
+-- The state of the load table: its version, when it was last told, whether a change waits.
+local function loads_state()
+  local state = call('HGET', N, 'h')
+  if not state then return 0, nil, false end
+  if #state ~= 17 then corrupt('the state of the load table') end
+  return unpack64(state, 1), unpack64(state, 9), byte(state, 17) == 1
+end

@@ -1,0 +1,117 @@
+//! Writes that replicas are to acknowledge: a connection of their own to each master, and one `WAIT`
+//! for all that were written together.
+//!
+//! On a connection that others share, a `WAIT` for a replica that is gone holds up everything behind
+//! it; as the first command of a connection it waits for nothing and answers that all is well. So it
+//! runs behind its scripts, in one pipeline, where only other such writes can wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::topology::Address;
+use crate::client::{Command, Connector, Link, LinkError, Reply};
+
+/// How many writes share a `WAIT`.
+const BATCH_MAX: usize = 128;
+
+/// One write, with the commands that belong in front of its script.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) commands: Vec<Command>,
+    pub(super) replicas: u8,
+    /// Gets the script's answer and how many replicas have acknowledged it.
+    pub(super) done: oneshot::Sender<Result<(Reply, u8), LinkError>>,
+}
+
+/// The writes to one master that replicas are to acknowledge.
+#[derive(Debug)]
+pub(super) struct Lane {
+    writes: mpsc::Sender<Write>,
+}
+
+impl Lane {
+    /// Starts the lane's task; it ends when the lane is dropped. A pipeline takes no longer than
+    /// `deadline`, of which half at most is spent on waiting for replicas.
+    pub(super) fn start(
+        connector: Arc<dyn Connector>,
+        address: Address,
+        deadline: Duration,
+        room: usize,
+    ) -> Self {
+        let (writes, mut queue) = mpsc::channel::<Write>(room);
+        tokio::spawn(async move {
+            let mut link = None;
+            let mut batch = Vec::new();
+            while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+                // Whoever gave up is not written for: it may have been told another answer meanwhile.
+                batch.retain(|write| !write.done.is_closed());
+                let work = run(&connector, &address, &mut link, &batch, deadline / 2);
+                let outcome = timeout(deadline, work).await;
+                let failure = match outcome {
+                    Ok(Ok(answers)) => {
+                        for (write, answer) in batch.drain(..).zip(answers) {
+                            // A caller that is gone needs no answer.
+                            let _ = write.done.send(Ok(answer));
+                        }
+                        continue;
+                    }
+                    Ok(Err(error)) => error.to_string(),
+                    Err(late) => late.to_string(),
+                };
+                link = None;
+                for write in batch.drain(..) {
+                    let _ = write.done.send(Err(LinkError::Broken(failure.clone().into())));
+                }
+            }
+        });
+        Self { writes }
+    }
+
+    /// Queues a write.
+    ///
+    /// # Errors
+    /// The write itself, when the queue is full.
+    pub(super) fn push(&self, write: Write) -> Result<(), ()> {
+        self.writes.try_send(write).map_err(|_| ())
+    }
+}
+
+async fn run(
+    connector: &Arc<dyn Connector>,
+    address: &Address,
+    link: &mut Option<Arc<dyn Link>>,
+    batch: &[Write],
+    patience: Duration,
+) -> Result<Vec<(Reply, u8)>, LinkError> {
+    let link = match link {
+        Some(link) => Arc::clone(link),
+        None => Arc::clone(link.insert(connector.connect(&address.host, address.port).await?)),
+    };
+    let Some(replicas) = batch.iter().map(|write| write.replicas).max() else {
+        return Ok(Vec::new());
+    };
+    let mut commands: Vec<Command> = batch.iter().flat_map(|write| write.commands.clone()).collect();
+    commands.push(vec![
+        Bytes::from_static(b"WAIT"),
+        replicas.to_string().into(),
+        patience.as_millis().to_string().into(),
+    ]);
+    let mut replies = link.send(commands).await?;
+    let acknowledged = match replies.pop() {
+        Some(Reply::Integer(count)) => u8::try_from(count.max(0)).unwrap_or(u8::MAX),
+        // A server that refuses WAIT, as a replica does, has refused the scripts too; they say why.
+        _ => 0,
+    };
+    let mut replies = replies.into_iter();
+    Ok(batch
+        .iter()
+        .map(|write| {
+            let last = replies.by_ref().take(write.commands.len()).last();
+            (last.unwrap_or(Reply::Nil), acknowledged)
+        })
+        .collect())
+}
