@@ -1,7 +1,7 @@
 //! One server process in its folder.
 
 use std::fs::{self, File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,10 +79,6 @@ impl Node {
         self.folder.join("log")
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Starts the process with this configuration. [`ready`](Self::ready) waits for it.
     pub(crate) fn spawn(&self, config: &str) -> Result<()> {
         installed("redis-server", "redis-server")?;
@@ -106,8 +102,13 @@ impl Node {
             environment.push((preload::VARIABLE.to_owned(), file.clone()));
         }
         let arguments = ["./redis.conf"];
-        *state =
-            State::Running(self.keeper.spawn("redis-server", &arguments, &self.folder, &environment, &log)?);
+        *state = State::Running(self.keeper.spawn(
+            "redis-server",
+            &arguments,
+            &self.folder,
+            &environment,
+            &log,
+        )?);
         Ok(())
     }
 

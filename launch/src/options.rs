@@ -90,7 +90,10 @@ impl RedisOptions {
             ));
         }
         if self.password.as_ref().is_some_and(String::is_empty) {
-            return Err(Error::new(ErrorKind::Invalid, "an empty password lets everybody in"));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "an empty password lets everybody in",
+            ));
         }
         Ok(())
     }

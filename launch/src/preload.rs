@@ -44,7 +44,10 @@ fn own_folder(folder: &Path, user: u32) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Io,
-        format!("{} is not a folder that only this user writes to: remove it", folder.display()),
+        format!(
+            "{} is not a folder that only this user writes to: remove it",
+            folder.display()
+        ),
     ))
 }
 

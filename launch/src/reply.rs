@@ -81,14 +81,17 @@ impl TryFrom<Value> for Reply {
             Value::BulkString(bytes) => Self::Bytes(bytes),
             Value::SimpleString(text) => Self::Status(text),
             Value::Okay => Self::Status("OK".to_owned()),
-            Value::Array(items) => {
-                Self::Array(items.into_iter().map(Self::try_from).collect::<Result<_>>()?)
-            }
+            Value::Array(items) => Self::Array(items.into_iter().map(Self::try_from).collect::<Result<_>>()?),
             Value::ServerError(error) => {
                 let words = error.details().map_or(String::new(), |words| format!(" {words}"));
                 Self::Error(format!("{}{words}", error.code()))
             }
-            _ => return Err(Error::new(ErrorKind::Answer, "an answer that RESP2 does not have")),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Answer,
+                    "an answer that RESP2 does not have",
+                ));
+            }
         })
     }
 }
@@ -99,12 +102,18 @@ mod tests {
 
     #[test]
     fn every_answer_of_resp2_has_its_form() {
-        let array = Value::Array(vec![Value::Nil, Value::Int(7), Value::BulkString(b"a\xff".to_vec())]);
+        let array = Value::Array(vec![
+            Value::Nil,
+            Value::Int(7),
+            Value::BulkString(b"a\xff".to_vec()),
+        ]);
         let reply = Reply::try_from(array).unwrap();
         assert_eq!(format!("{reply:?}"), r#"[Nil, Integer(7), Bytes("a\xff")]"#);
         assert!(Reply::try_from(Value::Okay).unwrap().is_ok());
         assert_eq!(
-            Reply::try_from(Value::SimpleString("PONG".into())).unwrap().text(),
+            Reply::try_from(Value::SimpleString("PONG".into()))
+                .unwrap()
+                .text(),
             Some("PONG".into())
         );
     }

@@ -92,13 +92,13 @@ impl RedisConfig {
                 "a user without a password; write user:password@host".to_owned()
             ));
         }
-        let mut seen = Vec::new();
+        let mut known = Vec::new();
         for (key, value) in url.query_pairs() {
-            if key != "node" && seen.contains(&key) {
+            if key != "node" && known.contains(&key) {
                 return Err(bad(format!("the parameter {key:?} stands twice")));
             }
             config.set(&key, &value)?;
-            seen.push(key);
+            known.push(key);
         }
         if config.overall < config.attempt {
             return Err(bad("deadline_ms is below attempt_ms".to_owned()));

@@ -18,6 +18,8 @@ pub(crate) enum Verdict {
     Again(Error),
     /// It passes once the topology is known anew: try again then.
     Stale(Error),
+    /// The server serves nobody at the moment: wait until it does, or another one has its slots.
+    Down(Error),
     /// No retry helps.
     Final(Error),
 }
@@ -34,6 +36,7 @@ struct Row {
 enum Action {
     Again,
     Stale,
+    Down,
     Final,
 }
 
@@ -56,19 +59,19 @@ const ROWS: &[Row] = &[
     row(
         "CLUSTERDOWN",
         ErrorKind::Unavailable,
-        Action::Stale,
+        Action::Down,
         "the cluster does not serve this slot; look at `CLUSTER INFO`",
     ),
     row(
         "LOADING",
         ErrorKind::Unavailable,
-        Action::Again,
+        Action::Down,
         "the server is loading its data",
     ),
     row(
         "MASTERDOWN",
         ErrorKind::Unavailable,
-        Action::Stale,
+        Action::Down,
         "the server is a replica without its master",
     ),
     row(
@@ -187,6 +190,7 @@ pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Addres
     match row.action {
         Action::Again => Verdict::Again(told),
         Action::Stale => Verdict::Stale(told),
+        Action::Down => Verdict::Down(told),
         Action::Final => Verdict::Final(told),
     }
 }
@@ -236,7 +240,7 @@ mod tests {
         for row in ROWS {
             let line = format!("{} by the server", row.code);
             let (error, retried) = match verdict(&line) {
-                Verdict::Again(error) | Verdict::Stale(error) => (error, true),
+                Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) => (error, true),
                 Verdict::Final(error) => (error, false),
                 other => panic!("{line}: {other:?}"),
             };

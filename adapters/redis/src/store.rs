@@ -326,9 +326,9 @@ impl SessionStore for RedisSessions {
         match failed {
             Some(error) if !answered => Err(error),
             _ => {
-                let mut touched = TouchedMany::new(answers);
-                touched.replicated = if answered { replicated } else { 0 };
-                Ok(touched)
+                let mut outcome = TouchedMany::new(answers);
+                outcome.replicated = if answered { replicated } else { 0 };
+                Ok(outcome)
             }
         }
     }

@@ -7,7 +7,7 @@
 //!   server that hung, and wakes up deposed, acknowledges nothing. What it may have done is harmless,
 //!   because every write is idempotent and is repeated until it is answered.
 //! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
-//!   plain `PING` on a fresh connection. If it answers, that connection takes the old one's place; if not,
+//!   plain `PING` on a fresh connection. If it answers and serves, that connection takes the old one's place; if not,
 //!   its callers wait until it answers or another server has its partitions. Nobody else waits.
 //! - **Topology.** One task asks, up to three servers at a time, and believes the greatest epoch: now and
 //!   then, after a redirect, and ten times a second while a server does not answer.
@@ -18,6 +18,9 @@ mod lane;
 mod node;
 mod topology;
 mod watchdog;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -274,6 +277,10 @@ impl Shared {
                 Verdict::Again(error) => last = Some(error),
                 Verdict::Stale(error) => {
                     self.stale.notify_one();
+                    last = Some(error);
+                }
+                Verdict::Down(error) => {
+                    watchdog::suspect(self, node);
                     last = Some(error);
                 }
                 Verdict::Final(error) => return Err(error),

@@ -128,7 +128,11 @@ mod tests {
             ClusterOptions::new().node_timeout(Duration::ZERO),
             ClusterOptions::new().skewable(true).server(settable),
         ] {
-            assert_eq!(options.check().unwrap_err().kind(), ErrorKind::Invalid, "{options:?}");
+            assert_eq!(
+                options.check().unwrap_err().kind(),
+                ErrorKind::Invalid,
+                "{options:?}"
+            );
         }
     }
 }

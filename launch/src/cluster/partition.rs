@@ -97,7 +97,11 @@ impl Partition {
 
     /// What a node's configuration says of itself as a replica.
     pub(super) fn config(&self, index: usize) -> String {
-        format!("masteruser {}\nmasterauth {}\n", user(index), quoted(&self.shared.wiring.secret))
+        format!(
+            "masteruser {}\nmasterauth {}\n",
+            user(index),
+            quoted(&self.shared.wiring.secret)
+        )
     }
 
     /// What a node's configuration says of its possible replicas, as things stand now.

@@ -123,9 +123,7 @@ impl SlotMove<'_> {
             let message = format!("`{}` is not at node {}", key.escape_ascii(), self.from);
             return Err(Error::new(ErrorKind::Answer, message));
         }
-        let words = ["CLUSTER", "COUNTKEYSINSLOT", &self.slot.to_string()];
-        let left = self.cluster.command(self.from, &words)?.check()?.integer();
-        Ok(left.and_then(|left| left.try_into().ok()).unwrap_or(0))
+        self.left()
     }
 
     /// Last: target, source and then all other masters that run learn the new owner.
@@ -133,6 +131,13 @@ impl SlotMove<'_> {
     /// # Errors
     /// `Answer`, for example while keys are left at the source; `Unreachable`.
     pub fn finish(&self) -> Result<()> {
+        // The source would refuse by itself, unless it hears of the new owner first: then it throws
+        // the keys away.
+        let left = self.left()?;
+        if left > 0 {
+            let message = format!("slot {} still has {left} keys at node {}", self.slot, self.from);
+            return Err(Error::new(ErrorKind::Answer, message));
+        }
         self.set(self.to, "NODE", self.to)?;
         self.set(self.from, "NODE", self.to)?;
         for index in self.cluster.masters()? {
@@ -142,6 +147,13 @@ impl SlotMove<'_> {
             }
         }
         Ok(())
+    }
+
+    fn left(&self) -> Result<u64> {
+        let words = ["CLUSTER", "COUNTKEYSINSLOT", &self.slot.to_string()];
+        let reply = self.cluster.command(self.from, &words)?.check()?;
+        let left = reply.integer().and_then(|left| left.try_into().ok());
+        left.ok_or_else(|| Error::new(ErrorKind::Answer, format!("a count of keys is {reply:?}")))
     }
 
     fn set(&self, at: usize, what: &str, node: usize) -> Result<()> {

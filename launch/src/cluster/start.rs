@@ -143,7 +143,10 @@ fn address(options: &ClusterOptions, index: usize) -> IpAddr {
 
 fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
     let Identity {
-        ip, port, bus: announced, ..
+        ip,
+        port,
+        bus: announced,
+        ..
     } = identity;
     let timeout = match options.server.clock {
         ServerClock::Real => options.node_timeout,

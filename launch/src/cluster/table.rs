@@ -34,7 +34,10 @@ pub(crate) fn nodes_conf(nodes: &[Identity], masters: usize, myself: usize) -> S
             )
         } else {
             let of = &nodes[master].id;
-            writeln!(text, "{id} {ip}:{port}@{bus} {me}slave {of} 0 0 {epoch} connected")
+            writeln!(
+                text,
+                "{id} {ip}:{port}@{bus} {me}slave {of} 0 0 {epoch} connected"
+            )
         };
     }
     let _ = writeln!(text, "vars currentEpoch {masters} lastVoteEpoch 0");

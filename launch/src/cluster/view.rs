@@ -26,7 +26,10 @@ impl RedisCluster {
         let counts = |index: usize| {
             let id = &self.members[index].id;
             let is = |row: &&Row| &row.id == id && row.master && !row.failed;
-            views.iter().filter(|view| view.iter().any(|row| is(&row))).count()
+            views
+                .iter()
+                .filter(|view| view.iter().any(|row| is(&row)))
+                .count()
         };
         Ok((0..self.len()).filter(|index| counts(*index) > half).collect())
     }
@@ -176,7 +179,10 @@ impl RedisCluster {
             .filter_map(|(_, member)| view_of(member).ok())
             .collect();
         if views.is_empty() {
-            return Err(Error::new(ErrorKind::Unreachable, "no node of the cluster answers"));
+            return Err(Error::new(
+                ErrorKind::Unreachable,
+                "no node of the cluster answers",
+            ));
         }
         Ok(views)
     }

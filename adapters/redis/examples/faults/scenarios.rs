@@ -102,6 +102,17 @@ impl Bed {
         let masters = self.with(RedisCluster::masters).await?;
         Ok(masters[round % masters.len()])
     }
+
+    /// A replica of a master.
+    async fn replica(&self, master: usize) -> Result<usize, Failure> {
+        let replicas = self.with(|cluster| {
+            (0..cluster.len())
+                .map(|index| cluster.replica_of(index))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let found = replicas.await?.iter().position(|of| *of == Some(master));
+        found.ok_or_else(|| format!("node {master} has no replica").into())
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -222,8 +233,7 @@ async fn gentle(plan: Plan) -> Outcome {
             let load = bed.load(Durability::Fast).await?;
             // sleep: the load runs for a moment before the fault.
             sleep(Duration::from_secs(1)).await;
-            let replica = bed.with(move |cluster| cluster.replica_of(master)).await?;
-            let replica = replica.ok_or("a master has no replica")?;
+            let replica = bed.replica(master).await?;
             match fault {
                 "planned failover" => bed.with(move |cluster| cluster.fail_over(replica)).await?,
                 "all connections killed" => {

@@ -185,7 +185,7 @@ pub(super) fn page(
             Ok(session) => found.push(session),
             // It has no id under which it could be told of; the next elements are the next session's.
             Err(error) => {
-                tracing::warn!(%error, partition = partition.get(), "something else is among the sessions")
+                tracing::warn!(%error, partition = partition.get(), "something else is among the sessions");
             }
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Retries that may be made at once after a quiet time.
-const BURST: f64 = 500.0;
+const BURST: f64 = 1_000.0;
 /// Retries per second that are always allowed.
-const PER_SECOND: f64 = 200.0;
+const PER_SECOND: f64 = 1_000.0;
 /// Retries that each first attempt allows.
 const PER_CALL: f64 = 0.2;
 

@@ -105,8 +105,8 @@ impl Node {
         self.origin.elapsed().saturating_sub(heard)
     }
 
-    /// Whether it answers a plain `PING` on a fresh connection in time; that connection then takes the
-    /// place of the one that stands.
+    /// Whether it answers a plain `PING` on a fresh connection in time, and serves; that connection then
+    /// takes the place of the one that stands.
     pub(super) async fn probe(
         &self,
         connector: &dyn Connector,
@@ -114,7 +114,7 @@ impl Node {
     ) -> Result<(), LinkError> {
         let probe = async {
             let link = connect(connector, &self.address).await?;
-            ping(&link).await?;
+            serves(&link, settings.cluster).await?;
             Ok(link)
         };
         match timeout(settings.probe, probe).await {
@@ -132,6 +132,24 @@ impl Node {
 /// Whether a link answers a plain `PING`. Any answer of the server will do, also a refusal.
 pub(super) async fn ping(link: &Arc<dyn Link>) -> Result<(), LinkError> {
     link.send(vec![vec![Bytes::from_static(b"PING")]]).await.map(drop)
+}
+
+/// Whether the server at the end of a link serves at all: it may be loading its data, or belong to a
+/// cluster that is down. A server that does not say so is taken to serve.
+async fn serves(link: &Arc<dyn Link>, cluster: bool) -> Result<(), LinkError> {
+    let mut commands: Vec<Command> = vec![vec![Bytes::from_static(b"PING")]];
+    if cluster {
+        commands.push(vec![Bytes::from_static(b"CLUSTER"), Bytes::from_static(b"INFO")]);
+    }
+    for reply in link.send(commands).await? {
+        let why = match reply {
+            Reply::Error(error) if matches!(&error.code[..], "LOADING" | "MASTERDOWN") => error.code,
+            Reply::Bytes(info) if info.starts_with(b"cluster_state:fail") => "the cluster is down".to_owned(),
+            _ => continue,
+        };
+        return Err(LinkError::Broken(why.into()));
+    }
+    Ok(())
 }
 
 /// Connects, and tells the server all scripts, so that it knows them before the first call.

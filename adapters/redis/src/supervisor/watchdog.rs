@@ -95,14 +95,13 @@ fn look_at_the_idle(shared: &Arc<Shared>) {
         }
         let (shared, probe) = (Arc::downgrade(shared), shared.settings.probe);
         tokio::spawn(async move {
-            match timeout(probe, node::ping(&link)).await {
-                Ok(Ok(())) => node.heard(),
-                _ => {
-                    node.forget(&link);
-                    if let Some(shared) = shared.upgrade() {
-                        suspect(&shared, &node);
-                    }
-                }
+            if let Ok(Ok(())) = timeout(probe, node::ping(&link)).await {
+                node.heard();
+                return;
+            }
+            node.forget(&link);
+            if let Some(shared) = shared.upgrade() {
+                suspect(&shared, &node);
             }
         });
     }
@@ -172,7 +171,9 @@ pub(super) async fn ask_topology(shared: &Shared, node: &Arc<Node>) -> Result<Cl
             return Err(Error::new(ErrorKind::InvalidArgument, TOPOLOGY, context));
         }
         Some(Reply::Error(error)) => match judge(TOPOLOGY, &error, &node.address) {
-            Verdict::Again(error) | Verdict::Stale(error) | Verdict::Final(error) => return Err(error),
+            Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) | Verdict::Final(error) => {
+                return Err(error);
+            }
             _ => {
                 return Err(Error::new(
                     ErrorKind::Unavailable,

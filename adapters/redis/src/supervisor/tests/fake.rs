@@ -1,0 +1,285 @@
+//! Servers of paper: they answer, refuse, hang or are late, and count what they were asked.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::client::{Command, Connector, Link, LinkError, Reply, ServerError};
+use crate::supervisor::Address;
+
+/// What a server does with scripts and pings.
+#[derive(Debug, Clone)]
+pub(super) enum Behaviour {
+    Answer,
+    /// Scripts get this error; so do pings where the server says that it serves nobody.
+    Refuse(String),
+    Hang,
+    Late(Duration),
+}
+
+#[derive(Debug)]
+struct Server {
+    behaviour: Behaviour,
+    knows_scripts: bool,
+    /// Links of an earlier generation are broken.
+    generation: usize,
+    old_view: bool,
+    replicas: u8,
+    scripts: usize,
+    sources: usize,
+    topologies: usize,
+    waits: usize,
+    shared_waits: usize,
+    waited_for: usize,
+}
+
+/// Three servers, of which two are masters at the start.
+pub(super) struct Fake {
+    servers: [Mutex<Server>; 3],
+    connections: [AtomicUsize; 3],
+    denies: AtomicBool,
+    /// The server that has the lower half, and since which epoch.
+    low: Mutex<(usize, u64)>,
+}
+
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fake").finish_non_exhaustive()
+    }
+}
+
+impl Fake {
+    pub(super) fn two_masters() -> Arc<Self> {
+        let server = || {
+            Mutex::new(Server {
+                behaviour: Behaviour::Answer,
+                knows_scripts: true,
+                generation: 0,
+                old_view: false,
+                replicas: 1,
+                scripts: 0,
+                sources: 0,
+                topologies: 0,
+                waits: 0,
+                shared_waits: 0,
+                waited_for: 0,
+            })
+        };
+        Arc::new(Self {
+            servers: [server(), server(), server()],
+            connections: Default::default(),
+            denies: AtomicBool::new(false),
+            low: Mutex::new((0, 1)),
+        })
+    }
+
+    #[expect(clippy::unused_self, reason = "addresses belong to the servers")]
+    pub(super) fn address(&self, index: usize) -> Address {
+        Address::new("paper", 7_000 + u16::try_from(index).expect("three servers"))
+    }
+
+    fn server(&self, index: usize) -> MutexGuard<'_, Server> {
+        self.servers[index].lock().expect("no test panics under it")
+    }
+
+    pub(super) fn set(&self, index: usize, behaviour: Behaviour) {
+        self.server(index).behaviour = behaviour;
+    }
+
+    pub(super) fn set_replicas(&self, index: usize, replicas: u8) {
+        self.server(index).replicas = replicas;
+    }
+
+    pub(super) fn forget_scripts(&self, index: usize) {
+        self.server(index).knows_scripts = false;
+    }
+
+    pub(super) fn break_links(&self, index: usize) {
+        self.server(index).generation += 1;
+    }
+
+    pub(super) fn keep_old_view(&self, index: usize) {
+        self.server(index).old_view = true;
+    }
+
+    pub(super) fn deny(&self) {
+        self.denies.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives the lower half to another server.
+    pub(super) fn promote(&self, _old: usize, new: usize) {
+        *self.low.lock().expect("no test panics under it") = (new, 9);
+    }
+
+    pub(super) fn scripts_run(&self, index: usize) -> usize {
+        self.server(index).scripts
+    }
+
+    pub(super) fn sources_run(&self, index: usize) -> usize {
+        self.server(index).sources
+    }
+
+    pub(super) fn topologies(&self, index: usize) -> usize {
+        self.server(index).topologies
+    }
+
+    pub(super) fn waits(&self, index: usize) -> usize {
+        self.server(index).waits
+    }
+
+    pub(super) fn shared_waits(&self, index: usize) -> usize {
+        self.server(index).shared_waits
+    }
+
+    /// How many replicas the last `WAIT` asked for.
+    pub(super) fn waited_for(&self, index: usize) -> usize {
+        self.server(index).waited_for
+    }
+
+    pub(super) fn connections(&self, index: usize) -> usize {
+        self.connections[index].load(Ordering::Relaxed)
+    }
+
+    fn topology(&self, asked: usize) -> String {
+        let (low, epoch) = if self.server(asked).old_view {
+            (0, 1)
+        } else {
+            *self.low.lock().expect("no test panics under it")
+        };
+        let mut text = String::new();
+        for index in 0..3 {
+            let address = self.address(index);
+            let slots = match index {
+                _ if index == low => " 0-8191",
+                1 => " 8192-16383",
+                _ => "",
+            };
+            let epoch = if index == low { epoch } else { 2 };
+            text += &format!("{index:02} {address}@1 master - 0 0 {epoch} connected{slots}\n");
+            for replica in 0..self.server(index).replicas {
+                text += &format!(
+                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected\n",
+                    9_000 + index
+                );
+            }
+        }
+        text
+    }
+}
+
+/// The way to the servers; links hold on to them.
+#[derive(Debug)]
+pub(super) struct Paper(pub(super) Arc<Fake>);
+
+#[async_trait]
+impl Connector for Paper {
+    async fn connect(&self, _host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
+        connect(&self.0, port).await
+    }
+}
+
+async fn connect(fake: &Arc<Fake>, port: u16) -> Result<Arc<dyn Link>, LinkError> {
+    if fake.denies.load(Ordering::Relaxed) {
+        return Err(LinkError::Denied("no".to_owned()));
+    }
+    let Some(index) = usize::from(port).checked_sub(7_000).filter(|index| *index < 3) else {
+        return Err(LinkError::Broken("nobody is there".into()));
+    };
+    if matches!(fake.server(index).behaviour, Behaviour::Hang) {
+        std::future::pending::<()>().await;
+    }
+    fake.connections[index].fetch_add(1, Ordering::Relaxed);
+    let generation = fake.server(index).generation;
+    Ok(Arc::new(FakeLink {
+        fake: Arc::clone(fake),
+        index,
+        generation,
+    }))
+}
+
+struct FakeLink {
+    fake: Arc<Fake>,
+    index: usize,
+    generation: usize,
+}
+
+impl fmt::Debug for FakeLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeLink")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Link for FakeLink {
+    async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
+        // What a round trip takes.
+        tokio::time::sleep(Duration::from_micros(100)).await;
+        let behaviour = self.fake.server(self.index).behaviour.clone();
+        match behaviour {
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::Late(by) => tokio::time::sleep(by).await,
+            Behaviour::Answer | Behaviour::Refuse(_) => {}
+        }
+        if self.fake.server(self.index).generation != self.generation {
+            return Err(LinkError::Broken("the link was cut".into()));
+        }
+        let mut asking = false;
+        let scripted = commands.iter().any(|command| command[0].starts_with(b"EVAL"));
+        Ok(commands
+            .iter()
+            .map(|command| self.answer(command, &mut asking, scripted))
+            .collect())
+    }
+}
+
+impl FakeLink {
+    fn answer(&self, command: &Command, asking: &mut bool, scripted: bool) -> Reply {
+        let ok = || Reply::Status("OK".to_owned());
+        match &command[0][..] {
+            b"CLUSTER" if command[1] == "NODES" => {
+                self.fake.server(self.index).topologies += 1;
+                return Reply::Bytes(self.fake.topology(self.index).into());
+            }
+            b"CLUSTER" => return Reply::Bytes("cluster_state:ok".into()),
+            _ => {}
+        }
+        let mut server = self.fake.server(self.index);
+        match &command[0][..] {
+            b"ASKING" => {
+                *asking = true;
+                ok()
+            }
+            b"WAIT" => {
+                server.waits += 1;
+                server.shared_waits += usize::from(!scripted);
+                server.waited_for = String::from_utf8_lossy(&command[1]).parse().expect("a number");
+                Reply::Integer(i64::from(server.replicas))
+            }
+            b"EVALSHA" | b"EVAL" => {
+                server.scripts += 1;
+                if let Behaviour::Refuse(line) = &server.behaviour {
+                    return Reply::Error(ServerError::parse(line));
+                }
+                if command[0] == "EVAL" {
+                    server.sources += 1;
+                    server.knows_scripts = true;
+                } else if !server.knows_scripts {
+                    return Reply::Error(ServerError::parse("NOSCRIPT unknown"));
+                }
+                Reply::Status(format!("{}{}", self.index, if *asking { " asking" } else { "" }))
+            }
+            b"PING" => match &server.behaviour {
+                Behaviour::Refuse(line) if line.starts_with("LOADING") || line.starts_with("MASTERDOWN") => {
+                    Reply::Error(ServerError::parse(line))
+                }
+                _ => Reply::Status("PONG".to_owned()),
+            },
+            _ => ok(),
+        }
+    }
+}
