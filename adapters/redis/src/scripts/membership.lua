@@ -62,13 +62,13 @@ end
 
 -- A lease: incarnation in 24 bytes, load in 4, renewals in 4. Where it cannot be read it is made anew of
 -- the node's last run, so that it stops nobody and the next renewal mends it.
-local function lease_of(id)
-  local lease = id ~= '' and call('HGET', L, id)
+local function mended(id, lease)
   if not lease or #lease == 32 then return lease end
   local runs = call('HGET', N, 'u' .. id) or ''
   if #runs < 24 then return string.rep('\0', 32) end
   return sub(runs, 1, 8) .. sub(runs, -16) .. string.rep('\0', 8)
 end
+local function lease_of(id) return id ~= '' and mended(id, call('HGET', L, id)) end
 local function incarnation(lease) return sub(lease, 1, 24) end
 local function load_of(lease) return sub(lease, 25, 28) end
 
@@ -120,17 +120,35 @@ end
 
 local function fleet_len() return math.max(call('HLEN', L) - 1, 0) end
 
+-- The ids of all members, and their leases in the same order.
+local function all_leases()
+  local ids, leases = {}, {}
+  local flat = call('HGETALL', L)
+  for i = 1, #flat, 2 do
+    local id = flat[i]
+    if id ~= '' then
+      ids[#ids + 1] = id
+      leases[#leases + 1] = mended(id, flat[i + 1])
+    end
+  end
+  return ids, leases
+end
+
 -- Number and tag of the head, how long nobody moved the clock, and of each member its id, record, load
--- and whether its lease has lapsed.
+-- and whether its lease has lapsed. Few calls for many members: each costs as much as some hundred bytes.
 local function membership(lag)
   local answer = { head, head_tag, lag }
-  for _, id in ipairs(call('HKEYS', L)) do
-    local lease = lease_of(id)
-    if lease then
-      answer[#answer + 1] = id
-      answer[#answer + 1] = call('HGET', N, 'r' .. id) or ''
-      answer[#answer + 1] = load_of(lease)
-      answer[#answer + 1] = tonumber(call('ZSCORE', E, id) or 0) <= now and 1 or 0
+  local ids, leases = all_leases()
+  local has_lapsed = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', E, '-inf', now)) do has_lapsed[id] = true end
+  for first = 1, #ids, 500 do
+    local last, fields = math.min(first + 499, #ids), {}
+    for i = first, last do fields[i - first + 1] = 'r' .. ids[i] end
+    local records = call('HMGET', N, unpack(fields))
+    for i = first, last do
+      local at = #answer
+      answer[at + 1], answer[at + 2] = ids[i], records[i - first + 1] or ''
+      answer[at + 3], answer[at + 4] = load_of(leases[i]), has_lapsed[ids[i]] and 1 or 0
     end
   end
   return answer
@@ -154,13 +172,10 @@ end
 -- What all members carry: id, incarnation, load of each.
 local function load_table()
   local answer = {}
-  for _, id in ipairs(call('HKEYS', L)) do
-    local lease = lease_of(id)
-    if lease then
-      answer[#answer + 1] = id
-      answer[#answer + 1] = incarnation(lease)
-      answer[#answer + 1] = load_of(lease)
-    end
+  local ids, leases = all_leases()
+  for i, id in ipairs(ids) do
+    local at = #answer
+    answer[at + 1], answer[at + 2], answer[at + 3] = id, incarnation(leases[i]), load_of(leases[i])
   end
   return answer
 end
