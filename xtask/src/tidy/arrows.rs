@@ -1,4 +1,5 @@
-//! Who may depend on whom: `core <- {adapters, testkit} <- src <- cli`.
+//! Who may depend on whom: `core <- {adapters, testkit} <- src <- cli`, and
+//! `launch <- {testkit, cli, xtask}`.
 
 use super::{Finding, Repo};
 use crate::workspace::{Dependency, relative};
@@ -30,18 +31,22 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
     let to_adapter = to.starts_with("adapters/");
     let (allowed, only) = match from {
         "core" => (false, "core depends on no other member"),
+        "launch" => (
+            false,
+            "launch depends on no other member, so that the program can ship it",
+        ),
         // What shows that its suites bite needs an implementation to break.
         "testkit" => (
-            to == "core" || dev && to == "adapters/memory",
-            "testkit depends on core alone, and in its tests on the reference implementation",
+            matches!(to, "core" | "launch") || dev && to == "adapters/memory",
+            "testkit depends on core and launch, and in its tests on the reference implementation",
         ),
         "cli" => (
-            to.is_empty() || to == "core" || dev && to == "testkit",
+            matches!(to, "" | "core" | "launch") || dev && to == "testkit",
             "cli reaches adapters through the root",
         ),
         "xtask" => (
-            false,
-            "xtask depends on no member, so that it builds when they do not",
+            to == "launch",
+            "xtask depends on no member but launch, so that it builds when the others do not",
         ),
         "" => (
             to == "core" || to_adapter || dev && to == "testkit",
@@ -88,6 +93,9 @@ mod tests {
             ("", "core"),
             ("", "adapters/redis"),
             ("cli", ""),
+            ("testkit", "launch"),
+            ("cli", "launch"),
+            ("xtask", "launch"),
         ] {
             assert_eq!(found(from, to, None), [], "{from} -> {to}");
         }
@@ -114,6 +122,10 @@ mod tests {
             ("", "testkit"),
             ("cli", "adapters/memory"),
             ("xtask", "core"),
+            ("launch", "core"),
+            ("core", "launch"),
+            ("adapters/redis", "launch"),
+            ("", "launch"),
             ("new", "core"),
         ] {
             assert_eq!(found(from, to, None).len(), 1, "{from} -> {to}");
