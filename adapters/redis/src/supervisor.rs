@@ -23,6 +23,7 @@ mod watchdog;
 mod tests;
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -471,12 +472,21 @@ impl Shared {
                         let context = "not every slot has a master; look at `CLUSTER INFO`";
                         last = Some(Error::new(ErrorKind::Unavailable, OPEN, context));
                     }
-                    Err(error) if error.is_retryable() => last = Some(error),
+                    // What a server says of itself tells more than that another one is silent.
+                    Err(error) if error.is_retryable() => {
+                        if last.is_none() || error.source().is_none() {
+                            last = Some(error);
+                        }
+                    }
                     Err(error) => return Err(error),
                 }
             }
             if Instant::now() + PAUSE_MAX >= deadline {
-                return Err(last.unwrap_or_else(|| self.nobody(OPEN)));
+                return Err(match last {
+                    Some(said) if said.source().is_none() => said,
+                    Some(silent) => self.nobody(OPEN).with_source(silent),
+                    None => self.nobody(OPEN),
+                });
             }
             sleep(random::jittered(PAUSE_MAX)).await;
         }
@@ -498,12 +508,17 @@ impl Shared {
 
     fn gave_up(&self, operation: &'static str, partition: Partition, last: Option<Error>) -> Error {
         let address = self.owner(partition).map(|node| node.address.to_string());
-        let context = format!(
+        let mut context = format!(
             "no answer within {:?}, retries included, for slot {} of {}; a write may have happened",
             self.settings.overall,
             schema::slot(partition),
             address.as_deref().unwrap_or("no server"),
         );
+        // What to do about it stands there.
+        if let Some(last) = &last {
+            context += "; the last attempt: ";
+            context += last.context();
+        }
         let error = Error::new(ErrorKind::Unavailable, operation, context);
         match last {
             Some(last) => error.with_source(last),
