@@ -105,25 +105,20 @@ impl Node {
         self.origin.elapsed().saturating_sub(heard)
     }
 
-    /// Whether it answers a plain `PING` on a fresh connection in time, and serves; that connection then
-    /// takes the place of the one that stands.
+    /// A fresh connection on which it answered a plain `PING` in time, and does not say that it serves
+    /// nobody.
     pub(super) async fn probe(
         &self,
         connector: &dyn Connector,
         settings: &Settings,
-    ) -> Result<(), LinkError> {
+    ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
             let link = connect(connector, &self.address).await?;
             serves(&link, settings.cluster).await?;
             Ok(link)
         };
         match timeout(settings.probe, probe).await {
-            Ok(Ok(link)) => {
-                self.set_link(Some(link));
-                self.heard();
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error),
+            Ok(outcome) => outcome,
             Err(late) => Err(LinkError::Broken(Box::new(late))),
         }
     }

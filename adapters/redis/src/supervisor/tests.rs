@@ -1,6 +1,7 @@
 //! The supervisor against servers of paper, on time that the tests own.
 
 mod fake;
+mod outage;
 
 use std::sync::Arc;
 use std::time::Duration;
