@@ -28,6 +28,8 @@ struct Server {
     generation: usize,
     old_view: bool,
     replicas: u8,
+    /// They acknowledge nothing: `WAIT` takes all the time that it is given.
+    replicas_stick: bool,
     scripts: usize,
     sources: usize,
     topologies: usize,
@@ -60,6 +62,7 @@ impl Fake {
                 generation: 0,
                 old_view: false,
                 replicas: 1,
+                replicas_stick: false,
                 scripts: 0,
                 sources: 0,
                 topologies: 0,
@@ -91,6 +94,11 @@ impl Fake {
 
     pub(super) fn set_replicas(&self, index: usize, replicas: u8) {
         self.server(index).replicas = replicas;
+    }
+
+    /// Its replicas stay connected and acknowledge nothing.
+    pub(super) fn stick_replicas(&self, index: usize) {
+        self.server(index).replicas_stick = true;
     }
 
     pub(super) fn forget_scripts(&self, index: usize) {
@@ -231,6 +239,12 @@ impl Link for FakeLink {
         if self.fake.server(self.index).generation != self.generation {
             return Err(LinkError::Broken("the link was cut".into()));
         }
+        if let Some(wait) = commands.iter().find(|command| command[0] == "WAIT")
+            && self.fake.server(self.index).replicas_stick
+        {
+            let millis = String::from_utf8_lossy(&wait[2]).parse().expect("a number");
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
         let mut asking = false;
         let scripted = commands.iter().any(|command| command[0].starts_with(b"EVAL"));
         Ok(commands
@@ -261,7 +275,11 @@ impl FakeLink {
                 server.waits += 1;
                 server.shared_waits += usize::from(!scripted);
                 server.waited_for = String::from_utf8_lossy(&command[1]).parse().expect("a number");
-                Reply::Integer(i64::from(server.replicas))
+                Reply::Integer(if server.replicas_stick {
+                    0
+                } else {
+                    i64::from(server.replicas)
+                })
             }
             b"EVALSHA" | b"EVAL" => {
                 server.scripts += 1;
