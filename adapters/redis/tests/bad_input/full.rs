@@ -63,7 +63,10 @@ fn a_full_server_refuses_writes_and_lets_go() {
 
         // What takes memory is refused as a whole.
         let save = make.save(first, b"less");
-        assert_eq!(sessions.save(save).await.unwrap_err().kind(), ErrorKind::Overloaded);
+        assert_eq!(
+            sessions.save(save).await.unwrap_err().kind(),
+            ErrorKind::Overloaded
+        );
         let error = discovery.register(register()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Overloaded);
         assert_eq!(sessions.get(&first.id).await.unwrap().unwrap().data, data);

@@ -76,7 +76,11 @@ fn unreadable_sessions_are_shown_and_stop_nobody() {
             let touches = [&session, &standing].map(|it| Touch::new(it.id, it.fence, ttl(3)));
             let answers = sessions.touch_many(&touches).await.unwrap().answers;
             let renews = matches!(how, "a future format" | "no body");
-            let touched = if renews { Touched::Renewed } else { Touched::Unreadable(kind) };
+            let touched = if renews {
+                Touched::Renewed
+            } else {
+                Touched::Unreadable(kind)
+            };
             assert_eq!(answers, [touched, Touched::Renewed], "{how}");
             let saved = sessions.save(make.save(&standing, b"data")).await.unwrap();
             assert_eq!(saved.version.get(), 2);
@@ -93,7 +97,10 @@ fn unreadable_sessions_are_shown_and_stop_nobody() {
             }
             assert!(unreadable.contains(&(session.id, kind)), "{how}: {unreadable:?}");
             assert!(unreadable.iter().all(|it| *it == (session.id, kind)));
-            assert!(!taken.is_empty() && taken.iter().all(|id| *id == standing.id), "{how}: {taken:?}");
+            assert!(
+                !taken.is_empty() && taken.iter().all(|id| *id == standing.id),
+                "{how}: {taken:?}"
+            );
         }
     });
 }
@@ -131,11 +138,18 @@ fn a_member_of_a_future_format_is_shown_and_stops_nobody() {
         assert_eq!(membership.members.len(), 1);
         let unreadable = &membership.unreadable;
         assert_eq!(unreadable.len(), 1);
-        assert_eq!((&unreadable[0].id, unreadable[0].kind), (&future.node, ErrorKind::Unsupported));
+        assert_eq!(
+            (&unreadable[0].id, unreadable[0].kind),
+            (&future.node, ErrorKind::Unsupported)
+        );
 
         let renew = |after| RenewLease::new(node.clone(), after, Load::new(1), make.operation());
         let renewed = discovery.renew(renew(*revision)).await.unwrap();
-        assert_eq!(renewed.changes, Changes::ResetNeeded, "a change that cannot be read");
+        assert_eq!(
+            renewed.changes,
+            Changes::ResetNeeded,
+            "a change that cannot be read"
+        );
         let renewed = discovery.renew(renew(*head)).await.unwrap();
         assert_eq!(renewed.changes, Changes::Updates(Vec::new()));
 

@@ -53,7 +53,12 @@ fn a_wrong_password_is_refused_and_not_repeated() {
     let server = RedisServer::start(&RedisOptions::new().password("p@ss-word-of-it")).unwrap();
     run("a wrong password", async {
         let address = server.address();
-        for login in ["", ":hunter2-of-us@", "nobody:hunter2-of-us@", ":p%2540ss-word-of-it@"] {
+        for login in [
+            "",
+            ":hunter2-of-us@",
+            "nobody:hunter2-of-us@",
+            ":p%2540ss-word-of-it@",
+        ] {
             let url = format!("redis://{login}{address}?deadline_ms=2000");
             let error = within("a refusal", open(&url)).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{login}: {error}");

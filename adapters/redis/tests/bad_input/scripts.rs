@@ -27,7 +27,9 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
     forget();
     sessions.save(make.save(&session, b"data")).await.unwrap();
     forget();
-    let touched = sessions.touch_many(&[Touch::new(id, session.fence, ttl(600))]).await;
+    let touched = sessions
+        .touch_many(&[Touch::new(id, session.fence, ttl(600))])
+        .await;
     assert_eq!(touched.unwrap().answers, [Touched::Renewed]);
     forget();
     let claim = ClaimSession::new(id, session.fence, make.owner(), make.nonce(), ttl(600));
@@ -36,12 +38,21 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
     let listed = sessions.list(ListSessions::all(10)).await.unwrap().sessions;
     assert_eq!((listed.len(), listed[0].fence), (1, claimed.fence));
     forget();
-    sessions.take_expired(make.take(id.partition(), 10)).await.unwrap();
+    sessions
+        .take_expired(make.take(id.partition(), 10))
+        .await
+        .unwrap();
     forget();
-    let error = sessions.ack_expired(AckExpired::new(id, make.nonce())).await.unwrap_err();
+    let error = sessions
+        .ack_expired(AckExpired::new(id, make.nonce()))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "nobody took it");
     forget();
-    sessions.restore(RestoreSession::new(claimed.clone(), make.nonce())).await.unwrap();
+    sessions
+        .restore(RestoreSession::new(claimed.clone(), make.nonce()))
+        .await
+        .unwrap();
     forget();
     let remove = RemoveSession::new(id, claimed.fence, make.operation());
     sessions.remove(remove).await.unwrap();
@@ -50,9 +61,14 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
     for _ in 0..2 {
         let record = make.node();
         forget();
-        let registered = discovery.register(RegisterNode::new(record.clone(), Timing::default())).await;
+        let registered = discovery
+            .register(RegisterNode::new(record.clone(), Timing::default()))
+            .await;
         let registered = registered.unwrap();
-        nodes.push((NodeIncarnation::new(record.id, registered.incarnation), registered.membership));
+        nodes.push((
+            NodeIncarnation::new(record.id, registered.incarnation),
+            registered.membership,
+        ));
     }
     let (node, membership) = &nodes[1];
     forget();
@@ -66,11 +82,17 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
     let mut watch = discovery.watch(None).await.unwrap();
     watch.next().await.unwrap();
     forget();
-    discovery.leave(LeaveFleet::new(node.clone(), make.operation())).await.unwrap();
+    discovery
+        .leave(LeaveFleet::new(node.clone(), make.operation()))
+        .await
+        .unwrap();
     forget();
     watch.next().await.unwrap();
     forget();
-    discovery.evict(EvictNode::new(nodes[0].0.clone(), make.operation())).await.unwrap();
+    discovery
+        .evict(EvictNode::new(nodes[0].0.clone(), make.operation()))
+        .await
+        .unwrap();
 }
 
 #[test]
@@ -86,9 +108,13 @@ fn one_server_may_forget_its_scripts() {
 fn a_cluster_may_forget_its_scripts() {
     let cluster = RedisCluster::start(ClusterOptions::new()).unwrap();
     run("a cluster", async {
-        let forget = || (0..cluster.len()).for_each(|index| drop((&cluster, index).ask(&[b"SCRIPT", b"FLUSH"])));
+        let forget =
+            || (0..cluster.len()).for_each(|index| drop((&cluster, index).ask(&[b"SCRIPT", b"FLUSH"])));
         for durability in ["fast", "replicated:1"] {
-            let url = format!("{}&poll_ms=10&durability={durability}", cluster.url(&durability[..4]));
+            let url = format!(
+                "{}&poll_ms=10&durability={durability}",
+                cluster.url(&durability[..4])
+            );
             everything(&open(&url).await.unwrap(), forget).await;
         }
     });

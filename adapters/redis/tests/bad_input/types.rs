@@ -38,10 +38,17 @@ fn a_key_of_another_type_spoils_its_partition_alone() {
             let session = sessions.create(login).await.unwrap().session;
             let (others, before) = spoil(&server, fleet, &["s", "p", "d"], name);
             assert_eq!(others.len(), 2);
-            let standing = sessions.create(make.login(&other, &owner, ttl(600))).await.unwrap().session;
+            let standing = sessions
+                .create(make.login(&other, &owner, ttl(600)))
+                .await
+                .unwrap()
+                .session;
 
             let id = session.id;
-            corrupt("create", sessions.create(make.login(&player, &owner, ttl(600))).await);
+            corrupt(
+                "create",
+                sessions.create(make.login(&player, &owner, ttl(600))).await,
+            );
             corrupt("get", sessions.get(&id).await);
             corrupt("find", sessions.find(&player).await);
             corrupt("save", sessions.save(make.save(&session, b"data")).await);
@@ -54,13 +61,26 @@ fn a_key_of_another_type_spoils_its_partition_alone() {
             let restore = RestoreSession::new(session.clone(), make.nonce());
             corrupt("restore", sessions.restore(restore).await);
             corrupt("list", sessions.list(ListSessions::all(10)).await);
-            corrupt("take_expired", sessions.take_expired(make.take(id.partition(), 10)).await);
-            corrupt("ack_expired", sessions.ack_expired(AckExpired::new(id, make.nonce())).await);
-            assert_eq!(server.dump(&others), before, "something was written beside {name}");
+            corrupt(
+                "take_expired",
+                sessions.take_expired(make.take(id.partition(), 10)).await,
+            );
+            corrupt(
+                "ack_expired",
+                sessions.ack_expired(AckExpired::new(id, make.nonce())).await,
+            );
+            assert_eq!(
+                server.dump(&others),
+                before,
+                "something was written beside {name}"
+            );
 
             let both = [touch, Touch::new(standing.id, standing.fence, ttl(600))];
             let answers = sessions.touch_many(&both).await.unwrap().answers;
-            assert_eq!(answers, [Touched::Unreadable(ErrorKind::Corrupt), Touched::Renewed]);
+            assert_eq!(
+                answers,
+                [Touched::Unreadable(ErrorKind::Corrupt), Touched::Renewed]
+            );
             let mut take = make.take(id.partition(), 10);
             take.partitions.push(other.partition());
             let taken = sessions.take_expired(take).await.unwrap();
@@ -94,11 +114,18 @@ fn a_membership_key_of_another_type_spoils_the_membership_alone() {
             corrupt("renew", discovery.renew(renew).await);
             let leave = LeaveFleet::new(node.clone(), make.operation());
             corrupt("leave", discovery.leave(leave).await);
-            corrupt("evict", discovery.evict(EvictNode::new(node, make.operation())).await);
+            corrupt(
+                "evict",
+                discovery.evict(EvictNode::new(node, make.operation())).await,
+            );
             corrupt("members", discovery.members().await);
             corrupt("timing", discovery.timing().await);
             corrupt("watch", watch.next().await);
-            assert_eq!(server.dump(&others), before, "something was written beside {name}");
+            assert_eq!(
+                server.dump(&others),
+                before,
+                "something was written beside {name}"
+            );
 
             let login = make.login(&make.player(), &make.owner(), ttl(600));
             backend.sessions.create(login).await.unwrap();
