@@ -2,6 +2,7 @@
 //! are touched live on, and those that are not end in time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,8 +63,8 @@ async fn touch(
         let answers = store.touch_many(&touches).await;
         seen.longest = seen.longest.max(start.elapsed());
         match answers {
-            Ok(touched) => {
-                for answer in touched.answers {
+            Ok(answered) => {
+                for answer in answered.answers {
                     match answer {
                         Touched::Renewed => seen.acknowledged += 1,
                         Touched::Unanswered(_) => seen.errors += 1,
@@ -136,7 +137,7 @@ async fn round(bed: &Bed, kind: &str, row: &mut Row, victim: usize) -> Result<()
         touched.extend(log_in(&*store, ttl).await?);
     }
     let sweeper = sweep(&store, &stop);
-    let toucher = tokio::spawn(touch(bed.store().await?, touched.clone(), Arc::clone(&stop)));
+    let holder = tokio::spawn(touch(bed.store().await?, touched.clone(), Arc::clone(&stop)));
     for ttl in TTLS {
         // Their lives begin between these two.
         let logins = log_in(&*store, ttl).await?;
@@ -149,7 +150,7 @@ async fn round(bed: &Bed, kind: &str, row: &mut Row, victim: usize) -> Result<()
     // sleep: as long as what is not touched may live.
     sleep(longest).await;
     stop.store(true, Ordering::Relaxed);
-    let seen = toucher.await??;
+    let seen = holder.await??;
     let taken = sweeper.await??;
     row.seen.add(&seen);
     row.rounds += 1;
@@ -171,7 +172,8 @@ async fn round(bed: &Bed, kind: &str, row: &mut Row, victim: usize) -> Result<()
             latest <= bound,
             format!("a session of {ttl:?} was taken after {latest:.1?}, bound {bound:.1?}"),
         );
-        row.note += &format!(
+        let _ = write!(
+            row.note,
             "{ttl:?} taken after at most {:.1} s of {:.1} s; ",
             latest.as_secs_f64(),
             bound.as_secs_f64()

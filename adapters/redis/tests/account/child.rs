@@ -187,8 +187,8 @@ impl Client {
         let request = TakeExpired::new(partitions, limit, self.make.nonce())
             .with_visibility(Duration::from_secs(1 + self.make.bits() % 20));
         let token = request.token;
-        let taken = self.store.take_expired(request).await?;
-        let acks = taken
+        let got = self.store.take_expired(request).await?;
+        let acks = got
             .sessions
             .iter()
             .map(|taken| AckExpired::new(taken.session.id, token));

@@ -59,7 +59,7 @@ fn start_and_kill(cluster: &RedisCluster, seed: u64, done: &AtomicUsize) -> usiz
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program starts");
-        let life = 1 + make.below(LIFE_MAX);
+        let most = 1 + make.below(LIFE_MAX);
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let mut operations = 0;
         for line in lines.by_ref() {
@@ -69,11 +69,11 @@ fn start_and_kill(cluster: &RedisCluster, seed: u64, done: &AtomicUsize) -> usiz
             if line == "op" && operations % OPERATIONS_PER_SECOND == 0 {
                 clock.advance(Duration::from_secs(1)).expect("a clock");
             }
-            if operations == life {
+            if operations == most {
                 break;
             }
         }
-        assert_eq!(operations, life, "a client ended by itself");
+        assert_eq!(operations, most, "a client ended by itself");
         child.kill().expect("a client that runs");
         child.wait().expect("a client that was killed");
         let late = lines.map_while(Result::ok).filter(|line| line == "op").count();

@@ -154,6 +154,9 @@ fn player_of(body: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
+    /// What is found, and how it came about.
+    type Plant<'a> = (&'a str, Box<dyn Fn(&mut Stored) + 'a>);
+
     const ID: [u8; 18] = [7; 18];
     const ENDED: [u8; 18] = [8; 18];
 
@@ -163,7 +166,7 @@ mod tests {
 
     /// A player, a session and a tombstone that are in order.
     fn sound() -> (Partition, Stored) {
-        let player = (0..)
+        let player = (0..1_000_000)
             .map(|number: u32| PlayerId::new(number.to_string()).expect("a name"))
             .find(|player| player.partition() == partition())
             .expect("one of 1,024");
@@ -204,7 +207,6 @@ mod tests {
         let body = [&id[..], b"b"].concat();
         let other = id_here([9; 18]);
         let player = sound.players.keys().next_back().expect("a player").clone();
-        type Plant<'a> = (&'a str, Box<dyn Fn(&mut Stored) + 'a>);
         let plants: Vec<Plant<'_>> = vec![
             ("no body", Box::new(|s| drop(s.records.remove(&body)))),
             ("no session", Box::new(|s| drop(s.records.remove(&id)))),
