@@ -12,10 +12,18 @@ struct Need {
 
 /// This program was linked, so some linker is there; the cargo tools below also compile C, and call
 /// the compiler by this name.
-const SYSTEM: &[Need] = &[Need {
-    program: "cc",
-    packages: &["gcc", "libc6-dev"],
-}];
+///
+/// The tests of Redis start servers of their own.
+const SYSTEM: &[Need] = &[
+    Need {
+        program: "cc",
+        packages: &["gcc", "libc6-dev"],
+    },
+    Need {
+        program: "redis-server",
+        packages: &["redis-server"],
+    },
+];
 
 /// A cargo subcommand, built from source at the version that CI uses.
 pub(crate) struct Tool {

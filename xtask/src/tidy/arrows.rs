@@ -1,4 +1,4 @@
-//! Who may depend on whom: `core <- {adapters, testkit} <- src <- cli`.
+//! Who may depend on whom: `core <- {adapters, testkit} <- src <- cli`, and `launch <- {testkit, cli}`.
 
 use super::{Finding, Repo};
 use crate::workspace::{Dependency, relative};
@@ -32,11 +32,13 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
         "core" => (false, "core depends on no other member"),
         // What shows that its suites bite needs an implementation to break.
         "testkit" => (
-            to == "core" || dev && to == "adapters/memory",
-            "testkit depends on core alone, and in its tests on the reference implementation",
+            to == "core" || to == "launch" || dev && to == "adapters/memory",
+            "testkit depends on core and launch, and in its tests on the reference implementation",
         ),
+        // It starts servers, for whoever wants one, and knows nothing of what they are for.
+        "launch" => (false, "launch depends on no other member"),
         "cli" => (
-            to.is_empty() || to == "core" || dev && to == "testkit",
+            to.is_empty() || to == "core" || to == "launch" || dev && to == "testkit",
             "cli reaches adapters through the root",
         ),
         "xtask" => (
@@ -85,6 +87,8 @@ mod tests {
         for (from, to) in [
             ("adapters/redis", "core"),
             ("testkit", "core"),
+            ("testkit", "launch"),
+            ("cli", "launch"),
             ("", "core"),
             ("", "adapters/redis"),
             ("cli", ""),
@@ -113,6 +117,9 @@ mod tests {
             ("", "cli"),
             ("", "testkit"),
             ("cli", "adapters/memory"),
+            ("launch", "core"),
+            ("adapters/redis", "launch"),
+            ("", "launch"),
             ("xtask", "core"),
             ("new", "core"),
         ] {

@@ -1,5 +1,6 @@
 //! Who has which partition, as far as this process knows.
 
+use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -171,12 +172,21 @@ impl Shared {
                         let context = "not every slot has a master; look at `CLUSTER INFO`";
                         last = Some(Error::new(ErrorKind::Unavailable, OPEN, context));
                     }
-                    Err(error) if error.is_retryable() => last = Some(error),
+                    // What a server says of itself tells more than that another one is silent.
+                    Err(error) if error.is_retryable() => {
+                        if last.is_none() || error.source().is_none() {
+                            last = Some(error);
+                        }
+                    }
                     Err(error) => return Err(error),
                 }
             }
             if Instant::now() + PAUSE_MAX >= deadline {
-                return Err(last.unwrap_or_else(|| self.nobody(OPEN)));
+                return Err(match last {
+                    Some(said) if said.source().is_none() => said,
+                    Some(silent) => self.nobody(OPEN).with_source(silent),
+                    None => self.nobody(OPEN),
+                });
             }
             sleep(random::jittered(PAUSE_MAX)).await;
         }

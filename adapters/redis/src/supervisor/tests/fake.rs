@@ -157,7 +157,7 @@ impl Fake {
         } else {
             *self.low.lock().expect("no test panics under it")
         };
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for index in 0..3 {
             let address = self.address(index);
             let slots = match index {
@@ -166,15 +166,17 @@ impl Fake {
                 _ => "",
             };
             let epoch = if index == low { epoch } else { 2 };
-            let line = format!("{index:02} {address}@1 master - 0 0 {epoch} connected{slots}\n");
-            text.push_str(&line);
+            lines.push(format!(
+                "{index:02} {address}@1 master - 0 0 {epoch} connected{slots}"
+            ));
             for replica in 0..self.server(index).replicas {
-                let port = 9_000 + index;
-                let line = format!("9{index}{replica} paper:{port}@1 slave {index:02} 0 0 1 connected\n");
-                text.push_str(&line);
+                lines.push(format!(
+                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected",
+                    9_000 + index
+                ));
             }
         }
-        text
+        lines.join("\n")
     }
 }
 
@@ -225,11 +227,12 @@ impl fmt::Debug for FakeLink {
 #[async_trait]
 impl Link for FakeLink {
     async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
-        // What a round trip takes.
-        tokio::time::sleep(Duration::from_micros(100)).await;
+        // A round trip takes no time, and lets others run.
+        tokio::task::yield_now().await;
         let behaviour = self.fake.server(self.index).behaviour.clone();
         match behaviour {
             Behaviour::Hang => std::future::pending().await,
+            // sleep: this is what being late is; the clock is paused.
             Behaviour::Late(by) => tokio::time::sleep(by).await,
             Behaviour::Answer | Behaviour::Refuse(_) => {}
         }
@@ -240,6 +243,7 @@ impl Link for FakeLink {
             && self.fake.server(self.index).replicas_stick
         {
             let millis = String::from_utf8_lossy(&wait[2]).parse().expect("a number");
+            // sleep: this is what waiting for a replica is; the clock is paused.
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         let mut asking = false;
