@@ -441,17 +441,17 @@ impl Shared {
             (ErrorKind::Unavailable, "nothing was written")
         };
         let mut context = format!(
-            "no answer within {:?}, retries included, for slot {} of {}; {outcome}; is that server running, and has \
-             it a replica that can take its place?",
+            "no answer within {:?}, retries included, for slot {} of {}; {outcome}",
             self.settings.overall,
             schema::slot(call.partition),
             address.as_deref().unwrap_or("no server"),
         );
         // What to do about it stands there.
-        if let Some(last) = &last {
-            context += "; the last attempt: ";
-            context += last.context();
-        }
+        context += "; ";
+        context += match &last {
+            Some(last) => last.context(),
+            None => "is that server running, and has it a replica that can take its place?",
+        };
         let error = Error::new(kind, call.operation, context);
         match last {
             Some(last) => error.with_source(last),

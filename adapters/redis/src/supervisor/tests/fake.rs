@@ -243,6 +243,7 @@ impl Link for FakeLink {
             && self.fake.server(self.index).replicas_stick
         {
             let millis = String::from_utf8_lossy(&wait[2]).parse().expect("a number");
+            // sleep: this is what waiting for a replica is; the clock is paused.
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         let mut asking = false;
