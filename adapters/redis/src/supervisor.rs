@@ -248,6 +248,10 @@ impl Shared {
                 }
                 Err(_) => {
                     watchdog::suspect(self, node);
+                    // One that was cut short says less than the one before it.
+                    if attempt_deadline == deadline && last.is_some() {
+                        return Err(self.gave_up(operation, call.partition, last));
+                    }
                     let context = format!("no answer of {} within {:?}", node.address, self.settings.attempt);
                     Verdict::Again(Error::new(ErrorKind::Timeout, operation, context))
                 }
