@@ -36,7 +36,7 @@ use crate::exit::Failure;
 use crate::output::{Output, counted, grouped};
 use crate::random;
 use crate::target::needs_shared_for_processes;
-use node::Setting;
+use node::{Setting, Source};
 use progress::Progress;
 use script::{Plan, Script};
 
@@ -113,7 +113,12 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         needs_shared_for_processes(backend.scheme, &backend.capabilities)?;
         (Setting::Apart(url), 1)
     } else {
-        (Setting::Here, 2)
+        let source = if backend.capabilities.shared {
+            Source::Own(url)
+        } else {
+            Source::Shared(backend.clone())
+        };
+        (Setting::Here(source), 2)
     };
     let progress = Progress::new();
     let room = crowd::room_for(args.players.into(), args.nodes.into(), files_per_player);

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{demo, loom, setup, test, tidy};
+use crate::{demo, faults, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -45,5 +45,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .run()
     })?;
     steps.run("loom", loom::run)?;
-    steps.run("demo", demo::run)
+    steps.run("demo", demo::run)?;
+    // What takes longest, and is most at the mercy of the machine, comes last.
+    steps.run("faults", || faults::run(&faults::Arguments::quick()))
 }

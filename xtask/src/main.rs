@@ -4,6 +4,7 @@
 
 mod ci;
 mod demo;
+mod faults;
 mod loom;
 mod run;
 mod setup;
@@ -37,6 +38,8 @@ enum Task {
     Ci,
     /// Explore the interleavings of the lock-free code of core.
     Loom,
+    /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
+    Faults(faults::Arguments),
     /// Check the rules of the house: adapters, arrows, guides, lints, tests.
     Tidy,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
         Task::Loom => loom::run(),
+        Task::Faults(arguments) => faults::run(&arguments),
         Task::Tidy => tidy::run(),
     };
     if !steps.is_empty() {

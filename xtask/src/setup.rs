@@ -10,14 +10,15 @@ struct Need {
     packages: &'static [&'static str],
 }
 
+/// This program was linked, so some linker is there; the cargo tools below also compile C, and call
+/// the compiler by this name.
+///
+/// The tests of Redis start servers of their own.
 const SYSTEM: &[Need] = &[
-    // This program was linked, so some linker is there; the cargo tools below also compile C, and so
-    // does launch for the clocks of servers, and both call the compiler by this name.
     Need {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
     },
-    // Launch starts as many as the tests want; the one that the package may start is not used.
     Need {
         program: "redis-server",
         packages: &["redis-server"],

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::crowd::Crowd;
-use super::node::Here;
+use super::node::{Here, Source};
 use super::orders::{self, Ask, LINE_BYTES_MAX, NodeNews, NodeOrder, PlayersOrder};
 use super::world::World;
 use super::{GOODBYE, PLAYERS_MAX};
@@ -42,12 +42,9 @@ pub(crate) async fn node(output: &mut Output<'_>) -> Result<(), Failure> {
         name,
         timing,
     } = orders::parse(&order?)?;
-    let starting = async {
-        let backend = BackendUrl::from(backend).open().await?;
-        Here::start(&backend, &name, timing).await
-    };
+    let source = Source::Own(BackendUrl::from(backend));
     let node = tokio::select! {
-        node = starting => node?,
+        node = Here::start(source, &name, timing) => node?,
         // Nobody waits for it any more.
         _ = lines.recv() => return Ok(()),
     };

@@ -3,10 +3,10 @@
 mod apart;
 mod here;
 
-use ringhold::{Address, Backend, Fleet, NodeIncarnation, Timing};
+use ringhold::{Address, Fleet, NodeIncarnation, Timing};
 use tokio::sync::watch;
 
-pub(crate) use here::Here;
+pub(crate) use here::{Here, Source};
 
 use super::GOODBYE;
 use super::process::Process;
@@ -17,8 +17,8 @@ use apart::{Apart, Told};
 /// Where nodes and players run.
 #[derive(Debug, Clone)]
 pub(crate) enum Setting {
-    /// All in this process.
-    Here,
+    /// All in this process; the nodes get their backend from there.
+    Here(Source),
     /// Each node, and the players together, in a process of its own, which opens this URL.
     Apart(BackendUrl),
 }
@@ -53,15 +53,10 @@ impl Node {
     ///
     /// # Errors
     /// Of the operating system and of joining.
-    pub(crate) async fn start(
-        setting: &Setting,
-        backend: &Backend,
-        name: &str,
-        timing: Timing,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn start(setting: &Setting, name: &str, timing: Timing) -> Result<Self, Failure> {
         let (address, incarnation, kind) = match setting {
-            Setting::Here => {
-                let node = Here::start(backend, name, timing).await?;
+            Setting::Here(source) => {
+                let node = Here::start(source.clone(), name, timing).await?;
                 (node.address.clone(), node.incarnation(), Kind::Here(node))
             }
             Setting::Apart(url) => {

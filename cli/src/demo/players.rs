@@ -34,7 +34,7 @@ impl Players {
     pub(crate) fn start(setting: &Setting, players: usize, tag: &str) -> Result<Self, Failure> {
         let tag = tag.to_owned();
         Ok(match setting {
-            Setting::Here => Self::Here(Crowd::new(World::new(players), tag)?),
+            Setting::Here(_) => Self::Here(Crowd::new(World::new(players), tag)?),
             Setting::Apart(_) => {
                 let order = PlayersOrder { tag, players };
                 let (process, lines) = Process::start("the players", "demo-players", &order)?;

@@ -171,7 +171,7 @@ impl<'a> Script<'a> {
         let nodes = counted(self.plan.nodes.into(), "node");
         let took = millis(started.elapsed());
         let what = match self.setting {
-            Setting::Here => "a TCP game server",
+            Setting::Here(_) => "a TCP game server",
             Setting::Apart(_) => "a TCP game server and a process",
         };
         self.progress
@@ -181,7 +181,7 @@ impl<'a> Script<'a> {
 
     async fn add_node(&mut self, number: u16) -> Result<NodeIncarnation, Failure> {
         let name = format!("node-{number}");
-        let node = Node::start(&self.setting, self.backend, &name, self.plan.timing).await?;
+        let node = Node::start(&self.setting, &name, self.plan.timing).await?;
         self.players.tell(Ask::Node(node.address.clone())).await?;
         let incarnation = node.incarnation.clone();
         if let Some(pid) = node.pid() {

@@ -6,6 +6,18 @@ use ringhold::{Address, Backend, Fleet, NodeIncarnation, Timing};
 use crate::demo::engine::Engine;
 use crate::demo::server::{self, ServerLimits};
 use crate::exit::Failure;
+use crate::target::BackendUrl;
+
+/// Where a node gets its backend from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// From whoever starts it: an embedded one is the same for all only as long as they share it.
+    Shared(Backend),
+    /// It opens the URL for itself, as a process does, and what serves its connections dies with it. A
+    /// borrowed client may start such tasks on the threads of the node that first needs them, as Redis
+    /// does for replicated writes; when that node was killed, the others could not write any more.
+    Own(BackendUrl),
+}
 
 /// A running node. Dropping it ends it as `kill -9` ends a process: its tasks stop where they are,
 /// its sockets close, and nobody is told.
@@ -22,10 +34,14 @@ impl Here {
     ///
     /// # Errors
     /// Of the operating system and of joining.
-    pub(crate) async fn start(backend: &Backend, name: &str, timing: Timing) -> Result<Self, Failure> {
+    pub(crate) async fn start(source: Source, name: &str, timing: Timing) -> Result<Self, Failure> {
         let engine = Engine::start(name, 1)?;
-        let (backend, id) = (backend.clone(), name.to_owned());
+        let id = name.to_owned();
         let starting = engine.handle().spawn(async move {
+            let backend = match source {
+                Source::Shared(backend) => backend,
+                Source::Own(url) => url.open().await?,
+            };
             let listener = server::listen()?;
             let address = Address::new(listener.local_addr()?.to_string())?;
             let builder = Fleet::builder(backend)

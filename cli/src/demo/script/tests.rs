@@ -12,7 +12,7 @@ use ringhold::core::session::{
 use ringhold::{Backend, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore, Timing};
 
 use super::{Plan, Script};
-use crate::demo::node::Setting;
+use crate::demo::node::{Setting, Source};
 use crate::demo::progress::Progress;
 use crate::demo::report::Report;
 use crate::exit::{Exit, Failure};
@@ -92,7 +92,8 @@ fn plan() -> Plan {
 
 async fn report_on(backend: &Backend) -> (Result<(), Failure>, Report) {
     let progress = Progress::new();
-    let mut script = Script::new(backend, Setting::Here, plan(), &progress).unwrap();
+    let setting = Setting::Here(Source::Shared(backend.clone()));
+    let mut script = Script::new(backend, setting, plan(), &progress).unwrap();
     let outcome = script.run().await;
     (outcome, script.end().await)
 }

@@ -1,0 +1,75 @@
+//! `cargo xtask faults`: a real Redis Cluster is broken under load, and what comes of it is counted.
+
+use crate::run::{Call, Result};
+use crate::setup;
+
+/// What is done, and how it is shown.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Arguments {
+    /// A few rounds of each fault.
+    #[arg(long)]
+    quick: bool,
+    /// One fault by its name, such as `kill`.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Lines for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    /// A few rounds of everything, for CI.
+    pub(crate) fn quick() -> Self {
+        Self {
+            quick: true,
+            ..Self::default()
+        }
+    }
+
+    fn passed_on(&self) -> Vec<&str> {
+        let mut words = Vec::new();
+        if self.quick {
+            words.push("--quick");
+        }
+        if let Some(name) = &self.only {
+            words.extend(["--only", name]);
+        }
+        if self.json {
+            words.push("--json");
+        }
+        words
+    }
+}
+
+/// Installs Redis where it is missing, and runs the example that does it.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    setup::run(&[])?;
+    let example = [
+        "run",
+        "--release",
+        "--package",
+        "ringhold-redis",
+        "--example",
+        "faults",
+    ];
+    Call::cargo(example.into_iter().chain(["--"]).chain(arguments.passed_on()))
+        .advice("a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone")
+        .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_was_asked_for_is_passed_on() {
+        assert!(Arguments::default().passed_on().is_empty());
+        assert_eq!(Arguments::quick().passed_on(), ["--quick"]);
+        let arguments = Arguments {
+            quick: true,
+            only: Some("kill".into()),
+            json: true,
+        };
+        assert_eq!(arguments.passed_on(), ["--quick", "--only", "kill", "--json"]);
+    }
+}
