@@ -130,6 +130,7 @@ mod servers {
         let table = folder.words(&["status"], 0);
         assert!(table.starts_with("NODE ") && table.contains("KiB"), "{table}");
 
+        // A replica, so that nobody is promoted.
         let victim = rows[3]["pid"].to_string();
         let killed = Command::new("sh")
             .args(["-c", "kill -9 \"$0\"", &victim])
