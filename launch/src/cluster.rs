@@ -3,12 +3,13 @@
 mod options;
 mod partition;
 mod slots;
-mod start;
+pub(crate) mod start;
 pub(crate) mod table;
 mod view;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub use self::options::ClusterOptions;
 pub use self::slots::SlotMove;
@@ -33,7 +34,7 @@ pub struct RedisCluster {
     clock: Option<SettableClock>,
     /// The last to go: nodes are killed before their bus goes.
     partition: Option<Partition>,
-    options: ClusterOptions,
+    options: Arc<ClusterOptions>,
 }
 
 /// One node.
@@ -54,7 +55,7 @@ impl RedisCluster {
     /// `Missing` without `redis-server`, or without `cc` for clocks; `Invalid` options; `Start` with
     /// a server's last words; `Timeout`; `Io`.
     pub fn start(options: ClusterOptions) -> Result<Self> {
-        start::start(options)
+        start::start(&Arc::new(options))
     }
 
     /// The URL of a fleet on this cluster, with all nodes. Holds the password where there is one.
@@ -62,7 +63,8 @@ impl RedisCluster {
         let login = login(self.options.server.password.as_deref());
         let mut url = format!("redis-cluster://{login}{}?", self.address(0));
         for index in 1..self.len() {
-            url += &format!("node={}&", self.address(index));
+            // Writing to a string cannot fail.
+            let _ = write!(url, "node={}&", self.address(index));
         }
         url + "fleet=" + &url_encoded(fleet)
     }

@@ -32,7 +32,7 @@ rm -rf -- "$1"
 "#;
 
 /// Becomes the server at a word, and nothing when whoever would have said it is gone.
-const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
+pub(crate) const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
 
 pub(crate) struct Keeper {
     shell: Child,
@@ -148,6 +148,7 @@ pub(crate) fn installed(program: &str, package: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     fn folder_of(child: &Child) -> PathBuf {
         PathBuf::from(format!("/proc/{}", child.id()))
@@ -170,7 +171,6 @@ mod tests {
         keeper.end(&mut ended);
         assert!(folder_of(&kept).exists() && !folder_of(&ended).exists());
         drop(keeper);
-        use std::os::unix::process::ExitStatusExt;
         assert_eq!(kept.wait().unwrap().signal(), Some(9));
         assert!(!folder.exists());
     }

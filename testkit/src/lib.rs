@@ -6,6 +6,7 @@
 //! | [`session_store_contract!`], [`discovery_contract!`], [`transport_contract!`] | one test per rule |
 //! | [`StoreHarness`], [`DiscoveryHarness`], [`TransportHarness`], [`TestTime`] | what an adapter brings |
 //! | [`SimulatedClock`] | time that stands still until a test moves it |
+//! | [`launch`], [`RedisTime`] | real Redis servers and clusters, and their time |
 //! | [`wait_for`] | waiting for a condition, with a deadline that prints what was seen |
 //! | [`Make`] | ids, owners, players and records from a seed |
 //!
@@ -72,6 +73,7 @@ pub mod discovery;
 mod expect;
 mod harness;
 mod make;
+mod redis_time;
 pub mod session_store;
 pub mod transport;
 mod wait;
@@ -83,4 +85,5 @@ pub use clock::SimulatedClock;
 pub use contract::run;
 pub use harness::{DiscoveryHarness, StoreHarness, TestTime, TransportHarness};
 pub use make::Make;
+pub use redis_time::RedisTime;
 pub use wait::{WAIT_MAX, poll_once, wait_for, within};

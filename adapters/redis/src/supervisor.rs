@@ -9,13 +9,17 @@
 //! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
 //!   plain `PING` on a fresh connection. If it answers and serves, that connection takes the old one's place; if not,
 //!   its callers wait until it answers or another server has its partitions. Nobody else waits.
-//! - **Topology.** One task asks, up to three servers at a time, and believes the greatest epoch: now and
-//!   then, after a redirect, and ten times a second while a server does not answer.
+//!   A server that was away for longer is given back once the others have been asked for the topology:
+//!   it may have been deposed, and not know it.
+//! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
+//!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
+//!   once a second when no failover came of it.
 //! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
 
 mod budget;
 mod lane;
 mod node;
+mod owners;
 mod topology;
 mod watchdog;
 
@@ -24,11 +28,12 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -36,8 +41,8 @@ use tokio_util::task::AbortOnDropHandle;
 use self::budget::Budget;
 use self::lane::Write;
 use self::node::Node;
+use self::owners::{Epochs, Owners};
 pub(crate) use self::topology::Address;
-use self::topology::ClusterView;
 use crate::client::{Command, Connector, LinkError, Reply};
 use crate::error::{Verdict, judge};
 use crate::random;
@@ -88,6 +93,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// How many redirects in a row are followed without a pause.
 const REDIRECTS_AT_ONCE: u32 = 5;
+/// One under way, its own, and one for a script that was not known.
+const LANE_TURNS: u32 = 3;
 /// Callers that waited for a server do not all come back in the same millisecond.
 const SPREAD_MS: u64 = 20;
 
@@ -104,14 +111,17 @@ struct Shared {
     connector: Arc<dyn Connector>,
     /// Who has each partition.
     owners: watch::Sender<Owners>,
+    /// Since when, in the cluster's count.
+    epochs: Mutex<Epochs>,
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// Held by whoever asks for the topology.
+    refreshing: tokio::sync::Mutex<()>,
     /// Rung when the topology is to be asked for.
     stale: Notify,
     budget: Budget,
+    /// Where its tasks run, whoever calls.
+    runtime: Handle,
 }
-
-/// Who has each partition; empty until the first answer.
-type Owners = Arc<[Option<Arc<Node>>]>;
 
 impl Supervisor {
     /// Asks the seeds for the topology, and watches it from then on.
@@ -125,9 +135,12 @@ impl Supervisor {
             settings,
             connector,
             owners: watch::Sender::new(none),
+            epochs: Mutex::default(),
             nodes: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
             stale: Notify::new(),
             budget: Budget::new(),
+            runtime: Handle::current(),
         });
         shared.first_topology().await?;
         let task = tokio::spawn(watchdog::follow_topology(Arc::downgrade(&shared)));
@@ -141,8 +154,8 @@ impl Supervisor {
     /// passed.
     ///
     /// # Errors
-    /// `Overloaded` at once when too many calls are under way on this shard; `Unavailable` at the
-    /// overall deadline, and the write may have happened; what `error.rs` makes of a refusal.
+    /// `Overloaded` at once when too many calls are under way on this shard; at the overall deadline
+    /// `Timeout` where the write may have happened, else `Unavailable`; what `error.rs` makes of a refusal.
     ///
     /// # Cancel safety
     /// Dropping the future gives everything back; the script may run nevertheless.
@@ -218,38 +231,18 @@ impl Shared {
         let mut pause = PAUSE_MIN;
         let mut redirects = 0;
         let mut redirected: Option<Target> = None;
+        let mut unanswered = false;
         loop {
             let target = match redirected.take() {
                 Some(target) => target,
                 None => match timeout_at(deadline, self.answering(call.partition)).await {
                     Ok(node) => Target { node, asking: false },
-                    Err(_) => return Err(self.gave_up(operation, call.partition, last)),
+                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
                 },
             };
-            let node = &target.node;
-            let attempt_deadline = deadline.min(Instant::now() + self.settings.attempt);
-            let verdict = match timeout_at(attempt_deadline, self.attempt(&target, &call)).await {
-                Ok(Ok((Reply::Error(error), _))) => {
-                    node.heard();
-                    judge(operation, &error, &node.address)
-                }
-                Ok(Ok((reply, replicated))) => {
-                    node.heard();
-                    return Ok(Answer { reply, replicated });
-                }
-                Ok(Err(LinkError::Denied(why))) => {
-                    let error = link_error(operation, &node.address, LinkError::Denied(why));
-                    return Err(error);
-                }
-                Ok(Err(error)) => {
-                    watchdog::suspect(self, node);
-                    Verdict::Again(link_error(operation, &node.address, error))
-                }
-                Err(_) => {
-                    watchdog::suspect(self, node);
-                    let context = format!("no answer of {} within {:?}", node.address, self.settings.attempt);
-                    Verdict::Again(Error::new(ErrorKind::Timeout, operation, context))
-                }
+            let verdict = match self.judged(&target, &call, deadline, &mut unanswered).await {
+                Ok(answer) => return Ok(answer),
+                Err(verdict) => verdict,
             };
             match verdict {
                 Verdict::Moved(address) => {
@@ -280,7 +273,7 @@ impl Shared {
                     last = Some(error);
                 }
                 Verdict::Down(error) => {
-                    watchdog::suspect(self, node);
+                    watchdog::suspect(self, &target.node);
                     last = Some(error);
                 }
                 Verdict::Final(error) => return Err(error),
@@ -290,19 +283,64 @@ impl Shared {
                 self.budget.spend().await;
             };
             if timeout_at(deadline, wait).await.is_err() {
-                return Err(self.gave_up(operation, call.partition, last));
+                return Err(self.gave_up(&call, unanswered, last));
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// One attempt at one server. A script that it does not know is sent whole.
-    async fn attempt(&self, target: &Target, call: &Call) -> Result<(Reply, u8), LinkError> {
-        let Target { node, asking } = target;
+    /// One attempt within its deadline, and what to do when it brought no answer.
+    async fn judged(
+        self: &Arc<Self>,
+        target: &Target,
+        call: &Call,
+        deadline: Instant,
+        unanswered: &mut bool,
+    ) -> Result<Answer, Verdict> {
+        let (operation, node) = (call.operation, &target.node);
         let replicas = match call.script.kind {
             Kind::Read => 0,
             Kind::Write | Kind::Tidy => call.replicas.min(node.replicas.load(Ordering::Relaxed)),
         };
+        // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.
+        let turns = if replicas > 0 { LANE_TURNS } else { 1 };
+        let attempt_deadline = deadline.min(Instant::now() + self.settings.attempt * turns);
+        let mut sent = false;
+        let attempt = self.attempt(target, call, replicas, &mut sent);
+        let outcome = timeout_at(attempt_deadline, attempt).await;
+        if matches!(outcome, Ok(Ok(_))) {
+            node.heard();
+        } else {
+            *unanswered |= sent;
+        }
+        Err(match outcome {
+            Ok(Ok((Reply::Error(error), _))) => judge(operation, &error, &node.address),
+            Ok(Ok((reply, replicated))) => return Ok(Answer { reply, replicated }),
+            Ok(Err(error @ LinkError::Denied(_))) => {
+                Verdict::Final(link_error(operation, &node.address, error))
+            }
+            Ok(Err(error)) => {
+                watchdog::suspect(self, node);
+                Verdict::Again(link_error(operation, &node.address, error))
+            }
+            Err(_) => {
+                watchdog::suspect(self, node);
+                let context = format!("no answer of {} within {:?}", node.address, self.settings.attempt);
+                Verdict::Again(Error::new(ErrorKind::Timeout, operation, context))
+            }
+        })
+    }
+
+    /// One attempt at one server. A script that it does not know is sent whole.
+    /// `sent` says afterwards whether anything may have reached the server.
+    async fn attempt(
+        &self,
+        target: &Target,
+        call: &Call,
+        replicas: u8,
+        sent: &mut bool,
+    ) -> Result<(Reply, u8), LinkError> {
+        let Target { node, asking } = target;
         let mut by_source = false;
         loop {
             let mut commands = Vec::with_capacity(2);
@@ -311,9 +349,11 @@ impl Shared {
             }
             commands.push(command(call, by_source));
             let (reply, replicated) = if replicas > 0 {
+                *sent = true;
                 self.send_in_lane(node, commands, replicas).await?
             } else {
                 let link = node.connected(&*self.connector).await?;
+                *sent = true;
                 let replies = match link.send(commands).await {
                     Ok(replies) => replies,
                     Err(error) => {
@@ -343,7 +383,7 @@ impl Shared {
             done,
         };
         let full = || LinkError::Broken("too many writes wait for replicas".into());
-        node.lane(&self.connector, &self.settings)
+        node.lane(&self.runtime, &self.connector, &self.settings)
             .push(write)
             .map_err(|()| full())?;
         answer
@@ -379,109 +419,6 @@ impl Shared {
         }
     }
 
-    fn owner(&self, partition: Partition) -> Option<Arc<Node>> {
-        self.owners.borrow()[usize::from(partition.get())].clone()
-    }
-
-    /// The node of an address, which is remembered until a topology does without it.
-    fn node(&self, address: Address) -> Arc<Node> {
-        // Nothing panics under this lock.
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = nodes
-            .entry(address)
-            .or_insert_with_key(|address| Arc::new(Node::new(address.clone(), self.settings.in_flight_max)));
-        Arc::clone(node)
-    }
-
-    /// All nodes that are remembered.
-    fn all_nodes(&self) -> Vec<Arc<Node>> {
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.values().cloned().collect()
-    }
-
-    /// Takes in that a partition has moved.
-    fn learn(&self, partition: Partition, node: &Arc<Node>) {
-        self.owners.send_if_modified(|owners| {
-            let index = usize::from(partition.get());
-            if owners[index]
-                .as_ref()
-                .is_some_and(|known| Arc::ptr_eq(known, node))
-            {
-                return false;
-            }
-            let mut moved = owners.to_vec();
-            moved[index] = Some(Arc::clone(node));
-            *owners = moved.into();
-            true
-        });
-    }
-
-    /// Takes a topology in.
-    fn install(&self, view: &ClusterView) {
-        for address in view.known() {
-            let node = self.node(address.clone());
-            node.replicas.store(view.replicas(address), Ordering::Relaxed);
-        }
-        self.owners.send_if_modified(|owners| {
-            // A slot that nobody claims keeps its last owner: its callers hear from it why.
-            let new: Vec<Option<Arc<Node>>> = Partition::all()
-                .zip(owners.iter())
-                .map(|(partition, old)| {
-                    let address = view.owner(partition);
-                    address.map_or_else(|| old.clone(), |address| Some(self.node(address.clone())))
-                })
-                .collect();
-            let same = |(a, b): (&Option<Arc<Node>>, &Option<Arc<Node>>)| match (a, b) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-                (None, None) => true,
-                _ => false,
-            };
-            if new.iter().zip(owners.iter()).all(same) {
-                return false;
-            }
-            *owners = new.into();
-            true
-        });
-        let owners = self.owners.borrow().clone();
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|address, node| {
-            view.known().contains(address) || owners.iter().flatten().any(|owner| Arc::ptr_eq(owner, node))
-        });
-    }
-
-    /// The topology before anything is asked for, or why there is none.
-    async fn first_topology(&self) -> Result<()> {
-        const OPEN: &str = "open";
-        let deadline = Instant::now() + self.settings.overall.min(Duration::from_secs(5));
-        loop {
-            let mut last = None;
-            let seeds: Vec<Arc<Node>> = self
-                .settings
-                .seeds
-                .iter()
-                .map(|seed| self.node(seed.clone()))
-                .collect();
-            for node in seeds {
-                match watchdog::ask_topology(self, &node).await {
-                    Ok(view) => {
-                        self.install(&view);
-                        if self.owners.borrow().iter().all(Option::is_some) {
-                            return Ok(());
-                        }
-                        let context = "not every slot has a master; look at `CLUSTER INFO`";
-                        last = Some(Error::new(ErrorKind::Unavailable, OPEN, context));
-                    }
-                    Err(error) if error.is_retryable() => last = Some(error),
-                    Err(error) => return Err(error),
-                }
-            }
-            if Instant::now() + PAUSE_MAX >= deadline {
-                return Err(last.unwrap_or_else(|| self.nobody(OPEN)));
-            }
-            sleep(random::jittered(PAUSE_MAX)).await;
-        }
-    }
-
     fn nobody(&self, operation: &'static str) -> Error {
         let seeds = self
             .settings
@@ -496,15 +433,26 @@ impl Shared {
         Error::new(ErrorKind::Unavailable, operation, context)
     }
 
-    fn gave_up(&self, operation: &'static str, partition: Partition, last: Option<Error>) -> Error {
-        let address = self.owner(partition).map(|node| node.address.to_string());
-        let context = format!(
-            "no answer within {:?}, retries included, for slot {} of {}; a write may have happened",
+    fn gave_up(&self, call: &Call, unanswered: bool, last: Option<Error>) -> Error {
+        let address = self.owner(call.partition).map(|node| node.address.to_string());
+        let (kind, outcome) = if unanswered {
+            (ErrorKind::Timeout, "what was sent may have been written")
+        } else {
+            (ErrorKind::Unavailable, "nothing was written")
+        };
+        let mut context = format!(
+            "no answer within {:?}, retries included, for slot {} of {}; {outcome}",
             self.settings.overall,
-            schema::slot(partition),
+            schema::slot(call.partition),
             address.as_deref().unwrap_or("no server"),
         );
-        let error = Error::new(ErrorKind::Unavailable, operation, context);
+        // What to do about it stands there.
+        context += "; ";
+        context += match &last {
+            Some(last) => last.context(),
+            None => "is that server running, and has it a replica that can take its place?",
+        };
+        let error = Error::new(kind, call.operation, context);
         match last {
             Some(last) => error.with_source(last),
             None => error,

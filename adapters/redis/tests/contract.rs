@@ -3,30 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
 use ringhold_core::{Backend, Discovery, SessionStore, Timing};
 use ringhold_redis::{RedisBackend, RedisConfig};
-use ringhold_testkit::launch::{
-    ClusterOptions, RedisCluster, RedisOptions, RedisServer, ServerClock, SettableClock,
-};
-use ringhold_testkit::{DiscoveryHarness, StoreHarness, TestTime, async_trait};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, RedisServer, ServerClock};
+use ringhold_testkit::{DiscoveryHarness, RedisTime, StoreHarness, TestTime, async_trait};
 use url::Url;
-
-/// Server time that a rule moves. Nothing passes beside that.
-struct Time(SettableClock);
-
-#[async_trait]
-impl TestTime for Time {
-    async fn pass(&self, duration: Duration) {
-        // The servers count in whole microseconds, and at least this much is to pass.
-        let micros = u64::try_from(duration.as_nanos().div_ceil(1_000)).expect("a rule of some years");
-        self.0
-            .advance(Duration::from_micros(micros))
-            .expect("a clock that can be set");
-    }
-}
 
 fn settable() -> RedisOptions {
     RedisOptions::new().clock(ServerClock::Settable)
@@ -43,7 +26,7 @@ async fn open(url: &str) -> Backend {
 
 /// What both harnesses have in common.
 macro_rules! harness {
-    ($name:ident, $servers:ident) => {
+    ($name:ident, $servers:ident, $time:path) => {
         #[async_trait]
         impl StoreHarness for $name {
             async fn store(&self) -> Arc<dyn SessionStore> {
@@ -83,10 +66,9 @@ macro_rules! harness {
                 let servers = tokio::task::spawn_blocking(Self::start)
                     .await
                     .expect("no panic");
-                let clock = servers.clock().expect("it is settable").clone();
                 let capabilities = open(&servers.url("capabilities")).await.capabilities;
                 Self {
-                    time: Time(clock),
+                    time: $time(&servers),
                     capabilities,
                     servers,
                 }
@@ -101,15 +83,15 @@ macro_rules! harness {
         }
 
         struct $name {
-            time: Time,
+            time: RedisTime,
             capabilities: Capabilities,
             servers: $servers,
         }
     };
 }
 
-harness!(Cluster, RedisCluster);
-harness!(Single, RedisServer);
+harness!(Cluster, RedisCluster, RedisTime::of_cluster);
+harness!(Single, RedisServer, RedisTime::of_server);
 
 impl Cluster {
     fn start() -> RedisCluster {

@@ -4,6 +4,7 @@
 //! real one, and calls from an address of its own, so that both ends of each link are known here.
 //! Replicas log in to masters as a user of their own, whom a cut switches off.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,18 +109,15 @@ impl Partition {
     /// What a node's configuration says of its possible replicas, as things stand now.
     pub(super) fn users(&self, index: usize) -> String {
         let state = self.shared.state();
-        (0..state.cut.len())
-            .filter(|other| *other != index)
-            .map(|other| {
-                let on = if state.cut[index] || state.cut[other] {
-                    "off"
-                } else {
-                    "on"
-                };
-                let secret = &self.shared.wiring.secret;
-                format!("user {} {on} >{secret} +psync +replconf +ping\n", user(other))
-            })
-            .collect()
+        let secret = &self.shared.wiring.secret;
+        let mut users = String::new();
+        for other in (0..state.cut.len()).filter(|other| *other != index) {
+            let off = state.cut[index] || state.cut[other];
+            let (name, on) = (user(other), if off { "off" } else { "on" });
+            // Writing to a string cannot fail.
+            let _ = writeln!(users, "user {name} {on} >{secret} +psync +replconf +ping");
+        }
+        users
     }
 
     pub(super) fn cut_off(&self, members: &[Member], index: usize) -> Result<()> {

@@ -22,12 +22,12 @@ const OK_MAX: Duration = Duration::from_secs(60);
 /// The node timeout where time jumps: 30 days.
 const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-pub(super) fn start(options: ClusterOptions) -> Result<RedisCluster> {
+pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     options.check()?;
     let keeper = Arc::new(Keeper::new()?);
     let mut taken = None;
     for attempt in 0..STARTS_MAX {
-        match launch(&options, &keeper, attempt) {
+        match launch(options, &keeper, attempt) {
             Ok(cluster) => {
                 cluster.wait_until_ok(OK_MAX)?;
                 cluster.wait_until_in_sync(OK_MAX)?;
@@ -42,7 +42,7 @@ pub(super) fn start(options: ClusterOptions) -> Result<RedisCluster> {
 
 /// Starts all servers at once; they know each other from their files.
 fn launch(
-    options: &ClusterOptions,
+    options: &Arc<ClusterOptions>,
     keeper: &Arc<Keeper>,
     attempt: usize,
 ) -> Result<RedisCluster, StartError> {
@@ -117,7 +117,7 @@ fn launch(
         members,
         clock,
         partition,
-        options: options.clone(),
+        options: Arc::clone(options),
     };
     for (index, member) in cluster.members.iter().enumerate() {
         let users = cluster.partition.as_ref().map(|partition| partition.users(index));
@@ -141,7 +141,7 @@ fn address(options: &ClusterOptions, index: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
+pub(crate) fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
     let Identity {
         ip,
         port,
@@ -166,7 +166,7 @@ fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
 }
 
 /// So many random bytes in hexadecimal digits.
-fn random_hex(bytes: usize) -> Result<String> {
+pub(crate) fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorKind::Io, format!("no random bytes: {error}")))?;

@@ -180,7 +180,8 @@ fn source_of(error: &Error) -> String {
     let mut text = String::new();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text += &format!("; {cause}");
+        text.push_str("; ");
+        text.push_str(&cause.to_string());
         source = cause.source();
     }
     text

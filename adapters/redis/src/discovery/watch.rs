@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ringhold_core::discovery::{Changes, Watch};
 use ringhold_core::{Membership, Result, Revision, Timing, Update};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Way, answer, decimal, resume_point};
 use crate::client::malformed;
@@ -30,8 +30,11 @@ pub(super) struct RedisWatch {
     /// The version of the load table that it has fetched.
     loads: Option<u64>,
     fetched: VecDeque<Update>,
-    /// When it looks again.
+    /// When it looks again. Kept here, like the pause, so that a caller who drops a future at every error
+    /// does not make it look without a pause.
     next_look: Instant,
+    /// How long it waits after the next look that fails.
+    pause: Duration,
 }
 
 impl RedisWatch {
@@ -43,6 +46,7 @@ impl RedisWatch {
             loads: None,
             fetched: VecDeque::new(),
             next_look: Instant::now(),
+            pause: PAUSE_MIN,
         }
     }
 
@@ -112,18 +116,17 @@ impl RedisWatch {
 #[async_trait]
 impl Watch for RedisWatch {
     async fn next(&mut self) -> Result<Update> {
-        let mut pause = PAUSE_MIN;
         loop {
             if let Some(update) = self.fetched.pop_front() {
                 return Ok(update);
             }
             sleep_until(self.next_look).await;
             match self.look().await {
-                Ok(()) => pause = PAUSE_MIN,
+                Ok(()) => self.pause = PAUSE_MIN,
                 Err(error) if error.is_retryable() => {
                     tracing::debug!(%error, "the watch looks again");
-                    sleep(random::jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    self.next_look = Instant::now() + random::jittered(self.pause);
+                    self.pause = (self.pause * 2).min(PAUSE_MAX);
                 }
                 Err(error) => return Err(error),
             }

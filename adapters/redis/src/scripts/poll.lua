@@ -1,7 +1,8 @@
 -- What is new for a watcher. ARGV: number and tag of its resume point, or nothing; the version of the
 -- load table that it was told, or nothing. Moves the lease clock on and reaps nothing. Answers the
 -- heartbeat, the version of the load table, and either the whole membership, or changes and loads.
-local heartbeat = timing_of()
+-- Who only looks needs no timing.
+local heartbeat = look_at_timing()
 local version = loads_state()
 local changes
 if ARGV[1] ~= '' then

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply};
 
-/// How many writes share a `WAIT`.
-const BATCH_MAX: usize = 128;
+/// How many writes share a `WAIT`: what comes while a replica that is gone is waited for must fit.
+const BATCH_MAX: usize = 1_024;
+/// With so many bytes no further write joins, so that a pipeline is sent well within its deadline.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// One write, with the commands that belong in front of its script.
 #[derive(Debug)]
@@ -25,6 +28,12 @@ pub(super) struct Write {
     pub(super) replicas: u8,
     /// Gets the script's answer and how many replicas have acknowledged it.
     pub(super) done: oneshot::Sender<Result<(Reply, u8), LinkError>>,
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        self.commands.iter().flatten().map(Bytes::len).sum()
+    }
 }
 
 /// The writes to one master that replicas are to acknowledge.
@@ -37,16 +46,26 @@ impl Lane {
     /// Starts the lane's task; it ends when the lane is dropped. A pipeline takes no longer than
     /// `deadline`, of which half at most is spent on waiting for replicas.
     pub(super) fn start(
+        runtime: &Handle,
         connector: Arc<dyn Connector>,
         address: Address,
         deadline: Duration,
         room: usize,
     ) -> Self {
         let (writes, mut queue) = mpsc::channel::<Write>(room);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let mut link = None;
             let mut batch = Vec::new();
-            while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            while let Some(first) = queue.recv().await {
+                let mut bytes = first.bytes();
+                batch.push(first);
+                while batch.len() < BATCH_MAX
+                    && bytes < BATCH_BYTES
+                    && let Ok(next) = queue.try_recv()
+                {
+                    bytes += next.bytes();
+                    batch.push(next);
+                }
                 // Whoever gave up is not written for: it may have been told another answer meanwhile.
                 batch.retain(|write| !write.done.is_closed());
                 let work = run(&connector, &address, &mut link, &batch, deadline / 2);
@@ -63,6 +82,10 @@ impl Lane {
                     Err(late) => late.to_string(),
                 };
                 link = None;
+                // Whoever queues behind it would only be late as well: sent back, it goes where an answer is.
+                while let Ok(write) = queue.try_recv() {
+                    batch.push(write);
+                }
                 for write in batch.drain(..) {
                     let _ = write.done.send(Err(LinkError::Broken(failure.clone().into())));
                 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
@@ -87,10 +88,17 @@ impl Node {
         }
     }
 
-    pub(super) fn lane(&self, connector: &Arc<dyn Connector>, settings: &Settings) -> &Lane {
+    /// The lane, whose task runs where the supervisor's do and not where its first caller does.
+    pub(super) fn lane(
+        &self,
+        runtime: &Handle,
+        connector: &Arc<dyn Connector>,
+        settings: &Settings,
+    ) -> &Lane {
         self.lane.get_or_init(|| {
             let (connector, address) = (Arc::clone(connector), self.address.clone());
-            Lane::start(connector, address, settings.attempt, settings.in_flight_max)
+            let (attempt, room) = (settings.attempt, settings.in_flight_max);
+            Lane::start(runtime, connector, address, attempt, room)
         })
     }
 
@@ -105,25 +113,20 @@ impl Node {
         self.origin.elapsed().saturating_sub(heard)
     }
 
-    /// Whether it answers a plain `PING` on a fresh connection in time, and serves; that connection then
-    /// takes the place of the one that stands.
+    /// A fresh connection on which it answered a plain `PING` in time, and does not say that it serves
+    /// nobody.
     pub(super) async fn probe(
         &self,
         connector: &dyn Connector,
         settings: &Settings,
-    ) -> Result<(), LinkError> {
+    ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
             let link = connect(connector, &self.address).await?;
             serves(&link, settings.cluster).await?;
             Ok(link)
         };
         match timeout(settings.probe, probe).await {
-            Ok(Ok(link)) => {
-                self.set_link(Some(link));
-                self.heard();
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error),
+            Ok(outcome) => outcome,
             Err(late) => Err(LinkError::Broken(Box::new(late))),
         }
     }

@@ -134,9 +134,10 @@ impl ClusterView {
         }
     }
 
-    /// Who has a partition.
-    pub(crate) fn owner(&self, partition: Partition) -> Option<&Address> {
-        self.owners.get(&partition.get()).map(|(address, _)| address)
+    /// Who has a partition, and since which epoch.
+    pub(crate) fn owner(&self, partition: Partition) -> Option<(&Address, u64)> {
+        let (address, epoch) = self.owners.get(&partition.get())?;
+        Some((address, *epoch))
     }
 
     /// How many replicas of a master are online.
@@ -191,18 +192,21 @@ nonsense
         let view = ClusterView::parse(NODES, &asked);
         assert_eq!(
             view.owner(partition(0)),
-            Some(&asked),
+            Some((&asked, 1)),
             "an empty host is the one that was asked"
         );
-        assert_eq!(view.owner(partition(400)).unwrap().to_string(), "127.0.0.1:7002");
         assert_eq!(
-            view.owner(partition(1_023)).unwrap().port,
+            view.owner(partition(400)).unwrap().0.to_string(),
+            "127.0.0.1:7002"
+        );
+        assert_eq!(
+            view.owner(partition(1_023)).unwrap().0.port,
             7003,
             "failed, and not replaced yet"
         );
         assert_eq!(view.replicas(&asked), 1);
         assert_eq!(
-            view.replicas(view.owner(partition(1_023)).unwrap()),
+            view.replicas(view.owner(partition(1_023)).unwrap().0),
             0,
             "its replica is failing"
         );
@@ -220,7 +224,7 @@ nonsense
         for (first, second) in [(NODES, &after[..]), (&after[..], NODES)] {
             let mut view = ClusterView::parse(first, &asked);
             view.merge(ClusterView::parse(second, &asked));
-            assert_eq!(view.owner(partition(1_023)).unwrap().port, 7006);
+            assert_eq!(view.owner(partition(1_023)).unwrap().0.port, 7006);
         }
     }
 

@@ -12,18 +12,25 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::node::{self, Node};
 use super::topology::{Address, ClusterView};
 use super::{Shared, link_error};
-use crate::client::{LinkError, Reply};
+use crate::client::{Link, LinkError, Reply};
 use crate::error::{Verdict, judge};
 use crate::random;
 
 /// How often the topology is asked for when nothing suggests it.
 const PERIOD: Duration = Duration::from_secs(5);
-/// How often while a server does not answer.
+/// How often while a server that has partitions does not answer, and a failover is to be expected.
 const PERIOD_IN_TROUBLE: Duration = Duration::from_millis(100);
+/// Where there was no failover for so long, none is under way: every client of a large cluster would
+/// go on asking ten times a second.
+const FAILOVER_MAX: Duration = Duration::from_secs(30);
+/// How often from then on.
+const PERIOD_IN_LONG_TROUBLE: Duration = Duration::from_secs(1);
 /// Never more often.
 const PERIOD_MIN: Duration = Duration::from_millis(50);
 /// How long after one `PING` of a watchdog the next one comes.
 const BETWEEN_PROBES: Duration = Duration::from_millis(150);
+/// The same for a server that has no partitions, so that nobody waits for it.
+const BETWEEN_PROBES_OF_IDLE: Duration = Duration::from_secs(2);
 /// How many servers are asked for the topology at once.
 const ASKED: usize = 3;
 /// A server that has not answered for so long, with nobody asking, is asked whether it is there.
@@ -36,40 +43,74 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
     if node.watched.swap(true, Ordering::AcqRel) {
         return;
     }
-    tokio::spawn(watch(Arc::downgrade(shared), Arc::downgrade(node)));
+    shared
+        .runtime
+        .spawn(watch(Arc::downgrade(shared), Arc::downgrade(node)));
 }
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
+    let began = Instant::now();
     loop {
-        let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
-            return;
-        };
-        match node.probe(&*shared.connector, &shared.settings).await {
-            Ok(()) => {
-                node.watched.store(false, Ordering::Release);
-                if !node.answers.send_replace(true) {
-                    tracing::info!(address = %node.address, "the server answers again");
-                    shared.stale.notify_one();
-                }
+        let (pause, mut owners) = {
+            let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
                 return;
-            }
-            Err(error) => {
-                // Callers go on waiting for answers that they have asked for; nobody asks anew.
-                node.set_link(None);
-                if node.answers.send_replace(false) {
-                    tracing::warn!(address = %node.address, %error, "the server does not answer");
+            };
+            let silent = node.silent();
+            match node.probe(&*shared.connector, &shared.settings).await {
+                Ok(link) => return resume(&shared, &node, link, silent).await,
+                // It answers, and whoever asks is to hear what: waiting would not help.
+                Err(LinkError::Denied(_)) => return answers(&node, None),
+                Err(error) => {
+                    // Callers go on waiting for answers that they have asked for; nobody asks anew.
+                    node.set_link(None);
+                    if node.answers.send_replace(false) {
+                        tracing::warn!(address = %node.address, %error, "the server does not answer");
+                        shared.stale.notify_one();
+                    }
                 }
-                shared.stale.notify_one();
             }
+            (probe_pause(&shared, &node, began), shared.owners.subscribe())
+        };
+        // Whoever gets partitions is looked at at once.
+        if timeout(random::jittered(pause), owners.changed()).await.is_ok() {
+            sleep(random::jittered(BETWEEN_PROBES)).await;
         }
-        drop((shared, node));
-        sleep(random::jittered(BETWEEN_PROBES)).await;
     }
+}
+
+/// How long until the next probe: callers wait for a server that has partitions.
+fn probe_pause(shared: &Shared, node: &Arc<Node>, began: Instant) -> Duration {
+    if !shared.owners_now().any(|owner| Arc::ptr_eq(&owner, node)) {
+        BETWEEN_PROBES_OF_IDLE
+    } else if began.elapsed() < FAILOVER_MAX {
+        BETWEEN_PROBES
+    } else {
+        PERIOD_IN_LONG_TROUBLE
+    }
+}
+
+/// Gives a server that answers back to its callers. One that was silent for long may have been deposed
+/// meanwhile, and acknowledge writes until it hears of it: the others are asked first.
+async fn resume(shared: &Arc<Shared>, node: &Arc<Node>, link: Arc<dyn Link>, silent: Duration) {
+    if shared.settings.cluster && (silent >= IDLE || !*node.answers.borrow()) {
+        node.answers.send_replace(false);
+        refresh(shared).await;
+        tracing::info!(address = %node.address, "the server answers again");
+    }
+    node.heard();
+    answers(node, Some(link));
+}
+
+fn answers(node: &Node, link: Option<Arc<dyn Link>>) {
+    node.set_link(link);
+    node.watched.store(false, Ordering::Release);
+    node.answers.send_replace(true);
 }
 
 /// Asks for the topology now and then, at once when somebody wants it, often while there is trouble.
 pub(super) async fn follow_topology(shared: Weak<Shared>) {
     let mut due = Instant::now() + random::jittered(PERIOD);
+    let mut trouble: Option<Instant> = None;
     loop {
         {
             let Some(shared) = shared.upgrade() else { return };
@@ -78,8 +119,15 @@ pub(super) async fn follow_topology(shared: Weak<Shared>) {
             look_at_the_idle(&shared);
             if wanted || Instant::now() >= due {
                 refresh(&shared).await;
-                let trouble = shared.all_nodes().iter().any(|node| !*node.answers.borrow());
-                due = Instant::now() + random::jittered(if trouble { PERIOD_IN_TROUBLE } else { PERIOD });
+                let troubled = shared.owners_now().any(|owner| !*owner.answers.borrow());
+                let now = Instant::now();
+                trouble = troubled.then(|| trouble.unwrap_or(now));
+                let period = match trouble {
+                    None => PERIOD,
+                    Some(since) if since.elapsed() < FAILOVER_MAX => PERIOD_IN_TROUBLE,
+                    Some(_) => PERIOD_IN_LONG_TROUBLE,
+                };
+                due = now + random::jittered(period);
             }
         }
         sleep(PERIOD_MIN).await;
@@ -107,7 +155,10 @@ fn look_at_the_idle(shared: &Arc<Shared>) {
     }
 }
 
+/// Asks some servers for the topology, and takes it in. One at a time: what was asked first is not taken
+/// in last.
 async fn refresh(shared: &Arc<Shared>) {
+    let _one = shared.refreshing.lock().await;
     let mut nodes = shared.all_nodes();
     nodes.retain(|node| *node.answers.borrow());
     if nodes.is_empty() {

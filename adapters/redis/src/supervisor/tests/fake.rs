@@ -28,6 +28,8 @@ struct Server {
     generation: usize,
     old_view: bool,
     replicas: u8,
+    /// They acknowledge nothing: `WAIT` takes all the time that it is given.
+    replicas_stick: bool,
     scripts: usize,
     sources: usize,
     topologies: usize,
@@ -60,6 +62,7 @@ impl Fake {
                 generation: 0,
                 old_view: false,
                 replicas: 1,
+                replicas_stick: false,
                 scripts: 0,
                 sources: 0,
                 topologies: 0,
@@ -91,6 +94,11 @@ impl Fake {
 
     pub(super) fn set_replicas(&self, index: usize, replicas: u8) {
         self.server(index).replicas = replicas;
+    }
+
+    /// Its replicas stay connected and acknowledge nothing.
+    pub(super) fn stick_replicas(&self, index: usize) {
+        self.server(index).replicas_stick = true;
     }
 
     pub(super) fn forget_scripts(&self, index: usize) {
@@ -149,7 +157,7 @@ impl Fake {
         } else {
             *self.low.lock().expect("no test panics under it")
         };
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for index in 0..3 {
             let address = self.address(index);
             let slots = match index {
@@ -158,15 +166,17 @@ impl Fake {
                 _ => "",
             };
             let epoch = if index == low { epoch } else { 2 };
-            text += &format!("{index:02} {address}@1 master - 0 0 {epoch} connected{slots}\n");
+            lines.push(format!(
+                "{index:02} {address}@1 master - 0 0 {epoch} connected{slots}"
+            ));
             for replica in 0..self.server(index).replicas {
-                text += &format!(
-                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected\n",
+                lines.push(format!(
+                    "9{index}{replica} paper:{}@1 slave {index:02} 0 0 1 connected",
                     9_000 + index
-                );
+                ));
             }
         }
-        text
+        lines.join("\n")
     }
 }
 
@@ -217,16 +227,24 @@ impl fmt::Debug for FakeLink {
 #[async_trait]
 impl Link for FakeLink {
     async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
-        // What a round trip takes.
-        tokio::time::sleep(Duration::from_micros(100)).await;
+        // A round trip takes no time, and lets others run.
+        tokio::task::yield_now().await;
         let behaviour = self.fake.server(self.index).behaviour.clone();
         match behaviour {
             Behaviour::Hang => std::future::pending().await,
+            // sleep: this is what being late is; the clock is paused.
             Behaviour::Late(by) => tokio::time::sleep(by).await,
             Behaviour::Answer | Behaviour::Refuse(_) => {}
         }
         if self.fake.server(self.index).generation != self.generation {
             return Err(LinkError::Broken("the link was cut".into()));
+        }
+        if let Some(wait) = commands.iter().find(|command| command[0] == "WAIT")
+            && self.fake.server(self.index).replicas_stick
+        {
+            let millis = String::from_utf8_lossy(&wait[2]).parse().expect("a number");
+            // sleep: this is what waiting for a replica is; the clock is paused.
+            tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         let mut asking = false;
         let scripted = commands.iter().any(|command| command[0].starts_with(b"EVAL"));
@@ -258,7 +276,11 @@ impl FakeLink {
                 server.waits += 1;
                 server.shared_waits += usize::from(!scripted);
                 server.waited_for = String::from_utf8_lossy(&command[1]).parse().expect("a number");
-                Reply::Integer(i64::from(server.replicas))
+                Reply::Integer(if server.replicas_stick {
+                    0
+                } else {
+                    i64::from(server.replicas)
+                })
             }
             b"EVALSHA" | b"EVAL" => {
                 server.scripts += 1;
