@@ -10,6 +10,7 @@ use ringhold::{
 };
 use ringhold_testkit::launch::{self, ClusterOptions, RedisCluster, Reply};
 use ringhold_testkit::{poll_once, wait_for};
+use tokio::time::Instant;
 
 /// Above everything that is waited for: a failover with both cores busy takes a third of it.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -125,14 +126,21 @@ pub(crate) async fn login(node: &Fleet, name: impl AsRef<str>) -> Result<Login<u
 
 /// Logs in again and again until the player is here, as a client that reconnects does.
 pub(crate) async fn login_until_here(node: &Fleet, name: &str) -> Session<u64> {
-    wait_for("the player to be taken", LONG, async || {
-        match login(node, name).await {
-            Ok(Login::Here(session)) => Ok(session),
-            Ok(Login::Elsewhere(to)) => Err(format!("{name} is on {}", to.node)),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await
+    let end = Instant::now() + LONG;
+    loop {
+        let seen = match login(node, name).await {
+            Ok(Login::Here(session)) => return session,
+            Ok(Login::Elsewhere(to)) => format!("{name} is on {}", to.node),
+            Err(error) => error.to_string(),
+        };
+        assert!(
+            Instant::now() < end,
+            "{name} was never taken by {}: {seen}",
+            node.node()
+        );
+        // sleep: the pause of a client between two attempts
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[track_caller]
