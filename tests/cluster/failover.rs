@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ringhold::{Backend, Fleet, Session};
+use ringhold_testkit::launch::RedisCluster;
 use ringhold_testkit::wait_for;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -134,7 +135,7 @@ async fn lose_masters(fault: Fault) {
         let victim = if round == 0 {
             home
         } else {
-            let masters = bed.with(ringhold_testkit::launch::RedisCluster::masters).await;
+            let masters = bed.with(RedisCluster::masters).await;
             masters.into_iter().find(|master| *master != home).unwrap()
         };
         bed.with(move |cluster| match fault {
@@ -219,6 +220,15 @@ async fn slow_planned_failovers_and_moved_slots_are_not_noticed() {
             })
             .await;
         bed.with(move |cluster| cluster.fail_over(replica)).await;
+        wait_for("the old master to count as a replica", LONG, async || {
+            let masters = bed.with(RedisCluster::masters).await;
+            if masters.len() == 3 {
+                Ok(())
+            } else {
+                Err(format!("masters are {masters:?}"))
+            }
+        })
+        .await;
         game.goes_on().await;
         bed.with(|cluster| cluster.wait_until_in_sync(LONG)).await;
         bed.with(move |cluster| {
