@@ -144,7 +144,8 @@ impl<'c> Bed<'c> {
         for (name, result) in refused {
             match result {
                 Err(error) => assert!(
-                    error.kind() == ErrorKind::Unavailable && error.is_retryable(),
+                    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+                        && error.is_retryable(),
                     "{name} {at}: {error:?}"
                 ),
                 Ok(()) => panic!("{name} {at}: it ran, and its keys are on two servers"),
