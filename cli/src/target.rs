@@ -74,8 +74,8 @@ impl BackendUrl {
 }
 
 /// Backends that several processes share, and what builds have them.
-const SHARED: &str = "redis-cluster:// and rediss-cluster:// (feature redis-cluster), redis:// and rediss:// \
-                      (feature redis)";
+const SHARED: &str = "redis-cluster:// (feature redis-cluster) and redis:// (feature redis), over TLS \
+                      rediss-cluster:// and rediss:// (feature tls besides)";
 
 /// Whether a command that looks at other processes can serve on a backend with these capabilities.
 ///

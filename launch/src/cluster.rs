@@ -3,7 +3,7 @@
 mod options;
 mod partition;
 mod slots;
-mod start;
+pub(crate) mod start;
 pub(crate) mod table;
 mod view;
 

@@ -32,7 +32,7 @@ rm -rf -- "$1"
 "#;
 
 /// Becomes the server at a word, and nothing when whoever would have said it is gone.
-const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
+pub(crate) const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
 
 pub(crate) struct Keeper {
     shell: Child,

@@ -5,10 +5,11 @@
 //! | [`RedisServer`] | one server |
 //! | [`RedisCluster`] | masters and replicas, with everything that can happen to them |
 //! | [`SlotMove`] | a slot that moves, step by step |
+//! | [`DevCluster`] | a cluster that outlives the program which starts it |
 //! | [`SettableClock`] | server time that stands still until a test moves it |
 //!
 //! Each server has a folder of its own below the temporary folder and listens on 127.0.0.0/8 alone.
-//! A value owns its processes: dropping it kills exactly those and removes the folder, and a process
+//! Other than a [`DevCluster`], a value owns its processes: dropping it kills exactly those and removes the folder, and a process
 //! that dies without dropping, even by SIGKILL, leaves no server behind.
 //!
 //! All calls block, so an asynchronous test makes them in `spawn_blocking`. All may be made from
@@ -34,18 +35,21 @@
 mod client;
 mod clock;
 mod cluster;
+mod dev;
 mod error;
 mod keeper;
 mod node;
 mod options;
 mod ports;
 mod preload;
+mod process;
 mod reply;
 mod server;
 mod wait;
 
 pub use clock::SettableClock;
 pub use cluster::{ClusterOptions, RedisCluster, SlotMove};
+pub use dev::{DevCluster, DevNode, DevRole};
 pub use error::{Error, ErrorKind};
 pub use options::{RedisOptions, ServerClock};
 pub use reply::Reply;

@@ -1,7 +1,8 @@
 //! One server process in its folder.
 
 use std::fs::{self, File, OpenOptions};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::keeper::{Keeper, installed};
 use crate::{Error, ErrorKind, Result, preload, wait};
 
 /// How long a server may take to start, a large append-only file included.
-const START_MAX: Duration = Duration::from_secs(30);
+pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
 /// How often a start is tried anew because somebody else took a port between its choice and its use.
 /// Nothing but that is tried again.
@@ -131,18 +132,8 @@ impl Node {
         if ended.is_none() {
             return Ok(());
         }
-        let said = fs::read_to_string(self.log_path()).unwrap_or_default();
         self.kill();
-        let taken = said.contains("Address already in use");
-        let last: Vec<&str> = said.lines().rev().take(5).collect();
-        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n  ");
-        let message = format!("redis-server did not start at {address}; it said:\n  {last}");
-        let error = Error::new(ErrorKind::Start, message);
-        Err(if taken {
-            StartError::Taken(error)
-        } else {
-            StartError::Other(error)
-        })
+        Err(last_words(&self.log_path(), address))
     }
 
     /// `Err(None)` when the process has ended, `Err(Some(seen))` when it is not ready yet.
@@ -154,18 +145,7 @@ impl Node {
             },
             _ => return Err(None),
         };
-        let info = self
-            .access
-            .text(&["INFO"])
-            .map_err(|error| Some(error.to_string()))?;
-        // Somebody else's server may sit on the port; ours is about to notice, and to end.
-        if field_of(&info, "process_id") != Some(&pid.to_string()) {
-            return Err(Some("another process answers".to_owned()));
-        }
-        match field_of(&info, "loading") {
-            Some("0") => Ok(()),
-            _ => Err(Some("it reads its data".to_owned())),
-        }
+        answers(&self.access, pid).map_err(Some)
     }
 
     /// Starts it on its old port. The port is its own by right: only for as long as somebody's
@@ -244,6 +224,34 @@ impl Node {
     /// Whether it was started and neither killed nor stopped by us.
     pub(crate) fn is_running(&self) -> bool {
         matches!(*self.state(), State::Running(_))
+    }
+}
+
+/// Whether the process answers and has read its data; if not, what is seen instead.
+pub(crate) fn answers(access: &Access, pid: u32) -> Result<(), String> {
+    let info = access.text(&["INFO"]).map_err(|error| error.to_string())?;
+    // Somebody else's server may sit on the port; ours is about to notice, and to end.
+    if field_of(&info, "process_id") != Some(&pid.to_string()) {
+        return Err("another process answers".to_owned());
+    }
+    match field_of(&info, "loading") {
+        Some("0") => Ok(()),
+        _ => Err("it reads its data".to_owned()),
+    }
+}
+
+/// Why a server that has ended did not start.
+pub(crate) fn last_words(log: &Path, address: SocketAddr) -> StartError {
+    let said = fs::read_to_string(log).unwrap_or_default();
+    let mut last: Vec<&str> = said.lines().rev().take(5).collect();
+    last.reverse();
+    let last = last.join("\n  ");
+    let message = format!("redis-server did not start at {address}; it said:\n  {last}");
+    let error = Error::new(ErrorKind::Start, message);
+    if said.contains("Address already in use") {
+        StartError::Taken(error)
+    } else {
+        StartError::Other(error)
     }
 }
 

@@ -22,7 +22,10 @@ fn key_of(cluster: &RedisCluster, master: usize) -> String {
             .unwrap()
             == master
     };
-    (0..).map(|number| format!("key {number}")).find(owned).unwrap()
+    (0..1_000)
+        .map(|number| format!("key {number}"))
+        .find(owned)
+        .unwrap()
 }
 
 #[test]

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -118,6 +119,8 @@ struct Shared {
     /// Rung when the topology is to be asked for.
     stale: Notify,
     budget: Budget,
+    /// Where its tasks run, whoever calls.
+    runtime: Handle,
 }
 
 impl Supervisor {
@@ -137,6 +140,7 @@ impl Supervisor {
             refreshing: tokio::sync::Mutex::default(),
             stale: Notify::new(),
             budget: Budget::new(),
+            runtime: Handle::current(),
         });
         shared.first_topology().await?;
         let task = tokio::spawn(watchdog::follow_topology(Arc::downgrade(&shared)));
@@ -379,7 +383,7 @@ impl Shared {
             done,
         };
         let full = || LinkError::Broken("too many writes wait for replicas".into());
-        node.lane(&self.connector, &self.settings)
+        node.lane(&self.runtime, &self.connector, &self.settings)
             .push(write)
             .map_err(|()| full())?;
         answer

@@ -141,7 +141,7 @@ fn address(options: &ClusterOptions, index: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
+pub(crate) fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
     let Identity {
         ip,
         port,
@@ -166,7 +166,7 @@ fn config(options: &ClusterOptions, identity: &Identity, bus: u16) -> String {
 }
 
 /// So many random bytes in hexadecimal digits.
-fn random_hex(bytes: usize) -> Result<String> {
+pub(crate) fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorKind::Io, format!("no random bytes: {error}")))?;

@@ -52,19 +52,25 @@ fn share(index: usize, masters: usize) -> (usize, usize) {
 
 /// One line of `CLUSTER NODES`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) id: String,
-    pub(super) myself: bool,
-    pub(super) master: bool,
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) myself: bool,
+    pub(crate) master: bool,
     /// Failed by agreement.
-    pub(super) failed: bool,
+    pub(crate) failed: bool,
     /// The id of its master.
-    pub(super) replica_of: Option<String>,
+    pub(crate) replica_of: Option<String>,
     /// First and last slots of its ranges.
-    pub(super) slots: Vec<(u16, u16)>,
+    pub(crate) slots: Vec<(u16, u16)>,
 }
 
 impl Row {
+    /// How many slots it owns.
+    pub(crate) fn count(&self) -> u16 {
+        let each = |(first, last): &(u16, u16)| last.saturating_sub(*first).saturating_add(1);
+        self.slots.iter().map(each).fold(0, u16::saturating_add)
+    }
+
     pub(super) fn owns(&self, slot: u16) -> bool {
         self.slots
             .iter()
@@ -73,7 +79,7 @@ impl Row {
 }
 
 /// Reads `CLUSTER NODES`. Lines of another form are left out.
-pub(super) fn rows(text: &str) -> Vec<Row> {
+pub(crate) fn rows(text: &str) -> Vec<Row> {
     text.lines().filter_map(row).collect()
 }
 
@@ -140,7 +146,10 @@ mod tests {
     fn slots_on_their_way_and_single_ones_are_told_apart() {
         let line = "ab 127.0.0.1:1@2 myself,master,fail? - 0 0 3 connected 5 7-9 [93->-cd]\n";
         let read = rows(line);
-        assert_eq!(read[0].slots, [(5, 5), (7, 9)]);
+        assert_eq!(
+            (read[0].slots.as_slice(), read[0].count()),
+            (&[(5, 5), (7, 9)][..], 4)
+        );
         assert!(!read[0].failed && read[0].replica_of.is_none());
         assert_eq!(rows("\nvars currentEpoch 3 lastVoteEpoch 0\nshort line"), []);
     }

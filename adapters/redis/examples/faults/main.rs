@@ -4,9 +4,11 @@
 //! `cargo xtask faults` runs all of them and prints the table; `--only NAME` runs one, `--quick` a few
 //! rounds of each, `--json` prints lines for programs. It ends with 1 when a row breaks its bound.
 
+mod leases;
 mod load;
 mod report;
 mod scenarios;
+mod skew;
 
 use std::process::ExitCode;
 

@@ -15,10 +15,11 @@ use url::Url;
 
 use crate::load::Load;
 use crate::report::Row;
+use crate::{leases, skew};
 
 /// What may go wrong outside of what is measured.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Outcome = Result<Vec<Row>, Failure>;
+pub(crate) type Outcome = Result<Vec<Row>, Failure>;
 
 /// How much is done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,7 +28,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn rounds(self, all: usize) -> usize {
+    pub(crate) fn rounds(self, all: usize) -> usize {
         if self.quick { all.min(2) } else { all }
     }
 }
@@ -59,18 +60,26 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "cut-off",
         run: |plan| Box::pin(cut_off(plan)),
     },
+    Scenario {
+        name: "skew",
+        run: |plan| Box::pin(skew::run(plan)),
+    },
+    Scenario {
+        name: "leases",
+        run: |plan| Box::pin(leases::run(plan)),
+    },
 ];
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
-const LIMIT: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 /// A cluster and a way to it.
-struct Bed {
-    cluster: Arc<RedisCluster>,
+pub(crate) struct Bed {
+    pub(crate) cluster: Arc<RedisCluster>,
 }
 
 impl Bed {
-    async fn new(options: ClusterOptions) -> Result<Self, Failure> {
+    pub(crate) async fn new(options: ClusterOptions) -> Result<Self, Failure> {
         let cluster = blocking(move || RedisCluster::start(options.node_timeout(NODE_TIMEOUT))).await?;
         Ok(Self {
             cluster: Arc::new(cluster),
@@ -78,7 +87,7 @@ impl Bed {
     }
 
     /// A client of its own.
-    async fn store(&self) -> Result<Arc<dyn SessionStore>, Failure> {
+    pub(crate) async fn store(&self) -> Result<Arc<dyn SessionStore>, Failure> {
         let url = Url::parse(&self.cluster.url("faults"))?;
         let backend = RedisBackend::open(RedisConfig::from_url(&url)?).await?;
         Ok(backend.sessions())
@@ -89,7 +98,7 @@ impl Bed {
         Ok(Load::start(store, judge, durability).await?)
     }
 
-    async fn with<T: Send + 'static>(
+    pub(crate) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&RedisCluster) -> Result<T, ringhold_testkit::launch::Error> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -98,7 +107,7 @@ impl Bed {
     }
 
     /// The master whose turn it is.
-    async fn master(&self, round: usize) -> Result<usize, Failure> {
+    pub(crate) async fn master(&self, round: usize) -> Result<usize, Failure> {
         let masters = self.with(RedisCluster::masters).await?;
         Ok(masters[round % masters.len()])
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -45,13 +46,14 @@ impl Lane {
     /// Starts the lane's task; it ends when the lane is dropped. A pipeline takes no longer than
     /// `deadline`, of which half at most is spent on waiting for replicas.
     pub(super) fn start(
+        runtime: &Handle,
         connector: Arc<dyn Connector>,
         address: Address,
         deadline: Duration,
         room: usize,
     ) -> Self {
         let (writes, mut queue) = mpsc::channel::<Write>(room);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let mut link = None;
             let mut batch = Vec::new();
             while let Some(first) = queue.recv().await {

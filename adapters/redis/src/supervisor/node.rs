@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
@@ -87,10 +88,17 @@ impl Node {
         }
     }
 
-    pub(super) fn lane(&self, connector: &Arc<dyn Connector>, settings: &Settings) -> &Lane {
+    /// The lane, whose task runs where the supervisor's do and not where its first caller does.
+    pub(super) fn lane(
+        &self,
+        runtime: &Handle,
+        connector: &Arc<dyn Connector>,
+        settings: &Settings,
+    ) -> &Lane {
         self.lane.get_or_init(|| {
             let (connector, address) = (Arc::clone(connector), self.address.clone());
-            Lane::start(connector, address, settings.attempt, settings.in_flight_max)
+            let (attempt, room) = (settings.attempt, settings.in_flight_max);
+            Lane::start(runtime, connector, address, attempt, room)
         })
     }
 

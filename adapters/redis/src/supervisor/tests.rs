@@ -398,3 +398,19 @@ async fn it_ends_with_its_last_handle() {
         "a task goes on without its supervisor"
     );
 }
+
+#[test]
+fn its_tasks_outlive_the_runtime_of_a_caller() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().expect("a thread")
+    };
+    let (own, callers) = (runtime(), runtime());
+    let fake = Fake::two_masters();
+    let supervisor = own.block_on(connect(&fake));
+    let answer = callers.block_on(supervisor.run(durable(LOW, 1)));
+    assert_eq!(answer.expect("an answer").replicated, 1);
+    callers.shutdown_background();
+    let answer = own.block_on(supervisor.run(durable(LOW, 1)));
+    assert_eq!(answer.expect("an answer").replicated, 1);
+}

@@ -43,7 +43,9 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
     if node.watched.swap(true, Ordering::AcqRel) {
         return;
     }
-    tokio::spawn(watch(Arc::downgrade(shared), Arc::downgrade(node)));
+    shared
+        .runtime
+        .spawn(watch(Arc::downgrade(shared), Arc::downgrade(node)));
 }
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {

@@ -42,7 +42,7 @@ fn shown(error: &Error) -> String {
     let mut shown = format!("{error} {error:?} {error:#?}");
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        shown += &format!(" {error} {error:?}");
+        shown.extend([error.to_string(), format!("{error:?}")]);
         source = error.source();
     }
     shown

@@ -57,21 +57,24 @@ fn operations(
     let renew = RenewLease::new(stage.renews.clone(), Revision::default(), load, make.operation());
     let leave = LeaveFleet::new(stage.leaves.clone(), make.operation());
     let evict = EvictNode::new(stage.evicted.clone(), make.operation());
-    let get = || Arc::clone(discovery);
-    let [a, b, c, d, e, f, g] = [get(), get(), get(), get(), get(), get(), get()];
+    let all: [Arc<dyn Discovery>; 7] = std::array::from_fn(|_| Arc::clone(discovery));
+    let [members, timing, watch, registry, renewal, exit, eviction] = all;
     vec![
-        ("members", Box::pin(async move { a.members().await.map(drop) })),
+        (
+            "members",
+            Box::pin(async move { members.members().await.map(drop) }),
+        ),
         (
             "timing",
             Box::pin(async move {
-                assert_eq!(b.timing().await?, Some(Timing::default()));
+                assert_eq!(timing.timing().await?, Some(Timing::default()));
                 Ok(())
             }),
         ),
         (
             "watch",
             Box::pin(async move {
-                let mut watch = c.watch(None).await?;
+                let mut watch = watch.watch(None).await?;
                 match timeout(patience, watch.next()).await {
                     Ok(update) => {
                         assert!(
@@ -86,14 +89,20 @@ fn operations(
         ),
         (
             "register",
-            Box::pin(async move { d.register(register).await.map(drop) }),
+            Box::pin(async move { registry.register(register).await.map(drop) }),
         ),
-        ("renew", Box::pin(async move { e.renew(renew).await.map(drop) })),
-        ("leave", Box::pin(async move { f.leave(leave).await.map(drop) })),
+        (
+            "renew",
+            Box::pin(async move { renewal.renew(renew).await.map(drop) }),
+        ),
+        (
+            "leave",
+            Box::pin(async move { exit.leave(leave).await.map(drop) }),
+        ),
         (
             "evict",
             Box::pin(async move {
-                assert!(g.evict(evict).await?.was_member);
+                assert!(eviction.evict(evict).await?.was_member);
                 Ok(())
             }),
         ),

@@ -104,7 +104,8 @@ impl<'c> Bed<'c> {
             let mut raw = Raw::open(self.cluster.address(node));
             let keys: Vec<Vec<u8>> = raw.run(&[b"CLUSTER", b"GETKEYSINSLOT", slot.as_bytes(), b"100"]);
             for key in keys {
-                let value = raw.run_asking(&[b"DUMP", &key]);
+                raw.run::<Value>(&[b"ASKING"]);
+                let value = raw.run(&[b"DUMP", &key]);
                 values.insert((node, key), value);
             }
         }

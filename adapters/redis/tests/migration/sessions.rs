@@ -67,11 +67,11 @@ async fn prepare(
     stages: usize,
 ) -> Vec<Stage> {
     let (owner, token) = (make.owner(), make.nonce());
-    let taken = log_in(store, make, partition, &owner, Ttl::MIN, 2 * stages).await;
+    let hidden = log_in(store, make, partition, &owner, Ttl::MIN, 2 * stages).await;
     pass(cluster, store, make, partition).await;
     let take = TakeExpired::new(vec![partition], 1_000, token).with_visibility(TakeExpired::VISIBILITY_MAX);
     let got = store.take_expired(take).await.expect("a take").sessions.len();
-    assert_eq!(got, taken.len(), "all have expired");
+    assert_eq!(got, hidden.len(), "all have expired");
     let expired = log_in(store, make, partition, &owner, Ttl::MIN, 5 * stages).await;
     pass(cluster, store, make, partition).await;
     let live = log_in(store, make, partition, &owner, long(), 12 * stages).await;
@@ -88,7 +88,7 @@ async fn prepare(
         owner: owner.clone(),
         live: part(&live, index),
         expired: part(&expired, index),
-        taken: part(&taken, index),
+        taken: part(&hidden, index),
         token,
         removed: part(&removed, index),
     };

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use redis::{Connection, FromRedisValue, Value};
+use redis::{Connection, FromRedisValue};
 
 /// One connection to one server; redirects are not followed.
 pub(crate) struct Raw(Connection);
@@ -26,11 +26,5 @@ impl Raw {
                 panic!("{}: {error}", words.join(" "))
             }
         }
-    }
-
-    /// The same for a key in a slot that is on its way here.
-    pub(crate) fn run_asking<T: FromRedisValue>(&mut self, words: &[&[u8]]) -> T {
-        self.run::<Value>(&[b"ASKING"]);
-        self.run(words)
     }
 }

@@ -13,8 +13,9 @@ use crate::target::BackendUrl;
 pub(crate) enum Source {
     /// From whoever starts it: an embedded one is the same for all only as long as they share it.
     Shared(Backend),
-    /// It opens the URL for itself, as a process does. Its connections are served by its own threads
-    /// and die with it; borrowed ones would take those of the other nodes with them.
+    /// It opens the URL for itself, as a process does, and what serves its connections dies with it. A
+    /// borrowed client may start such tasks on the threads of the node that first needs them, as Redis
+    /// does for replicated writes; when that node was killed, the others could not write any more.
     Own(BackendUrl),
 }
 

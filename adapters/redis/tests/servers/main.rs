@@ -1,0 +1,11 @@
+//! What real servers see of the adapter: how many commands, which keys, how many replicas; and what
+//! it does when they forget.
+
+mod durability;
+mod fleets;
+mod keys;
+mod rollback;
+mod round_trips;
+
+#[path = "../real/mod.rs"]
+mod real;
