@@ -11,7 +11,7 @@ use ringhold_testkit::{Make, run};
 
 use crate::real::{Stored, open, ttl};
 
-/// How often each operation is made.
+/// How often each operation is sessions_made.
 const N: u64 = 5;
 
 /// What the count leaves out. The scripts' own commands: a server counts what a script calls as
@@ -113,31 +113,25 @@ async fn count(cluster: &RedisCluster, url: &str, waits: impl Fn(&str) -> bool) 
         &owner,
         ttl(600)
     )));
-    let made: Vec<_> = created.into_iter().map(|created| created.session).collect();
-    each!("get", &made, |session| sessions.get(&session.id));
+    let sessions_made: Vec<_> = created.into_iter().map(|created| created.session).collect();
+    each!("get", &sessions_made, |session| sessions.get(&session.id));
     each!("find", &players, |player| sessions.find(player));
-    each!("save", &made, |session| sessions
+    each!("save", &sessions_made, |session| sessions
         .save(make.save(session, b"data")));
-    each!("touch", &made, |session| {
+    each!("touch", &sessions_made, |session| {
         let touches = [Touch::new(session.id, session.fence, ttl(600)); 3];
         let sessions = &sessions;
         async move { sessions.touch_many(&touches).await }
     });
-    let claimed = each!("claim", &made, |session| sessions.claim(ClaimSession::new(
-        session.id,
-        session.fence,
-        owner.clone(),
-        make.nonce(),
-        ttl(600)
-    )));
-    let made: Vec<_> = claimed.into_iter().map(|claimed| claimed.session).collect();
-    each!("restore", &made, |session| sessions
+    let claimed = each!("claim", &sessions_made, |session| sessions.claim(
+        ClaimSession::new(session.id, session.fence, owner.clone(), make.nonce(), ttl(600))
+    ));
+    let sessions_made: Vec<_> = claimed.into_iter().map(|claimed| claimed.session).collect();
+    each!("restore", &sessions_made, |session| sessions
         .restore(RestoreSession::new(session.clone(), make.nonce())));
-    each!("remove", &made, |session| sessions.remove(RemoveSession::new(
-        session.id,
-        session.fence,
-        make.operation()
-    )));
+    each!("remove", &sessions_made, |session| sessions.remove(
+        RemoveSession::new(session.id, session.fence, make.operation())
+    ));
 
     let players: Vec<_> = (0..N).map(|_| make.player()).collect();
     each!("create", &players, |player| sessions.create(make.login(
