@@ -119,13 +119,14 @@ impl Node {
         &self,
         connector: &dyn Connector,
         settings: &Settings,
+        patience: Duration,
     ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
             let link = connect(connector, &self.address).await?;
             serves(&link, settings.cluster).await?;
             Ok(link)
         };
-        match timeout(settings.probe, probe).await {
+        match timeout(patience, probe).await {
             Ok(outcome) => outcome,
             Err(late) => Err(LinkError::Broken(Box::new(late))),
         }

@@ -5,13 +5,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use ringhold_core::{Error, ErrorKind, Partition, Result};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::node::Node;
 use super::topology::{Address, ClusterView};
 use super::{PAUSE_MAX, Shared, watchdog};
 use crate::random;
+
+/// How many seeds are asked side by side.
+const SEEDS_AT_ONCE: usize = 16;
 
 /// Who has each partition; empty until the first answer.
 pub(super) type Owners = Arc<[Option<Arc<Node>>]>;
@@ -154,16 +158,21 @@ impl Shared {
     pub(super) async fn first_topology(&self) -> Result<()> {
         const OPEN: &str = "open";
         let deadline = Instant::now() + self.settings.overall.min(Duration::from_secs(5));
+        let mut patience = Duration::ZERO;
         loop {
-            let mut last = None;
-            let seeds: Vec<Arc<Node>> = self
-                .settings
-                .seeds
-                .iter()
-                .map(|seed| self.node(seed.clone()))
-                .collect();
-            for node in seeds {
-                match watchdog::ask_topology(self, &node).await {
+            // A connection that is slow to make gets more time in each round.
+            patience =
+                (patience + self.settings.attempt).min(deadline.saturating_duration_since(Instant::now()));
+            let (mut last, mut refused) = (None, None);
+            let seeds = self.settings.seeds.clone();
+            let asked = seeds.into_iter().map(|seed| async move {
+                let node = self.node(seed);
+                watchdog::ask_topology(self, &node, patience).await
+            });
+            let asked: Vec<_> = asked.collect();
+            let mut answers = stream::iter(asked).buffer_unordered(SEEDS_AT_ONCE);
+            while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
+                match answer {
                     Ok(view) => {
                         self.install(&view);
                         if self.owners.borrow().iter().all(Option::is_some) {
@@ -178,8 +187,11 @@ impl Shared {
                             last = Some(error);
                         }
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => refused = Some(error),
                 }
+            }
+            if let Some(error) = refused {
+                return Err(error);
             }
             if Instant::now() + PAUSE_MAX >= deadline {
                 return Err(match last {

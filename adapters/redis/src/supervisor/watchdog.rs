@@ -31,6 +31,8 @@ const PERIOD_MIN: Duration = Duration::from_millis(50);
 const BETWEEN_PROBES: Duration = Duration::from_millis(150);
 /// The same for a server that has no partitions, so that nobody waits for it.
 const BETWEEN_PROBES_OF_IDLE: Duration = Duration::from_secs(2);
+/// How many times as long as the first one a later probe may take.
+const PROBES_LONGEST: u32 = 4;
 /// How many servers are asked for the topology at once.
 const ASKED: usize = 3;
 /// A server that has not answered for so long, with nobody asking, is asked whether it is there.
@@ -50,13 +52,17 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
     let began = Instant::now();
+    let mut probes = 0;
     loop {
         let (pause, mut owners) = {
             let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
                 return;
             };
             let silent = node.silent();
-            match node.probe(&*shared.connector, &shared.settings).await {
+            // Whoever gives up a slow connection each time at the same point never has one.
+            probes = (probes + 1).min(PROBES_LONGEST);
+            let patience = shared.settings.probe * probes;
+            match node.probe(&*shared.connector, &shared.settings, patience).await {
                 Ok(link) => return resume(&shared, &node, link, silent).await,
                 // It answers, and whoever asks is to hear what: waiting would not help.
                 Err(LinkError::Denied(_)) => return answers(&node, None),
@@ -171,7 +177,12 @@ async fn refresh(shared: &Arc<Shared>) {
     }
     random::shuffle(&mut nodes);
     nodes.truncate(ASKED);
-    let answers = join_all(nodes.iter().map(|node| ask_topology(shared, node))).await;
+    let answers = join_all(
+        nodes
+            .iter()
+            .map(|node| ask_topology(shared, node, shared.settings.attempt)),
+    )
+    .await;
     let mut merged: Option<ClusterView> = None;
     for (node, answer) in nodes.iter().zip(answers) {
         match (answer, &mut merged) {
@@ -190,8 +201,12 @@ async fn refresh(shared: &Arc<Shared>) {
     }
 }
 
-/// Asks one server for the topology.
-pub(super) async fn ask_topology(shared: &Shared, node: &Arc<Node>) -> Result<ClusterView> {
+/// Asks one server for the topology, for as long as `patience`.
+pub(super) async fn ask_topology(
+    shared: &Shared,
+    node: &Arc<Node>,
+    patience: Duration,
+) -> Result<ClusterView> {
     const TOPOLOGY: &str = "topology";
     let command = if shared.settings.cluster {
         vec![Bytes::from_static(b"CLUSTER"), Bytes::from_static(b"NODES")]
@@ -199,12 +214,14 @@ pub(super) async fn ask_topology(shared: &Shared, node: &Arc<Node>) -> Result<Cl
         vec![Bytes::from_static(b"INFO"), Bytes::from_static(b"replication")]
     };
     let ask = async {
-        node.connected(&*shared.connector)
-            .await?
-            .send(vec![command])
-            .await
+        let link = node.connected(&*shared.connector).await?;
+        let replies = link.send(vec![command]).await;
+        if replies.is_err() {
+            node.forget(&link);
+        }
+        replies
     };
-    let replies = match timeout(shared.settings.attempt, ask).await {
+    let replies = match timeout(patience, ask).await {
         Ok(Ok(replies)) => replies,
         Ok(Err(error)) => return Err(link_error(TOPOLOGY, &node.address, error)),
         Err(late) => {

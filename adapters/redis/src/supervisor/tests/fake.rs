@@ -43,6 +43,8 @@ pub(super) struct Fake {
     servers: [Mutex<Server>; 3],
     connections: [AtomicUsize; 3],
     denies: AtomicBool,
+    /// How long it takes to connect.
+    connect_in: Mutex<Duration>,
     /// The server that has the lower half, and since which epoch.
     low: Mutex<(usize, u64)>,
 }
@@ -75,6 +77,7 @@ impl Fake {
             servers: [server(), server(), server()],
             connections: Default::default(),
             denies: AtomicBool::new(false),
+            connect_in: Mutex::default(),
             low: Mutex::new((0, 1)),
         })
     }
@@ -115,6 +118,10 @@ impl Fake {
 
     pub(super) fn deny(&self) {
         self.denies.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn connect_in(&self, time: Duration) {
+        *self.connect_in.lock().expect("no test panics under it") = time;
     }
 
     /// Gives the lower half to another server.
@@ -200,6 +207,11 @@ async fn connect(fake: &Arc<Fake>, port: u16) -> Result<Arc<dyn Link>, LinkError
     };
     if matches!(fake.server(index).behaviour, Behaviour::Hang) {
         std::future::pending::<()>().await;
+    }
+    let takes = *fake.connect_in.lock().expect("no test panics under it");
+    if !takes.is_zero() {
+        // sleep: this is what a slow way is; the clock is paused.
+        tokio::time::sleep(takes).await;
     }
     fake.connections[index].fetch_add(1, Ordering::Relaxed);
     let generation = fake.server(index).generation;
