@@ -1,5 +1,6 @@
 //! Two backends whose clocks go together.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,20 +84,48 @@ pub(crate) fn kinds<T>(result: Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|error| error.kind())
 }
 
-/// What was asked and answered, so that a difference can be understood.
+/// What was asked and answered: told where the two differ, and counted over all sequences.
 #[derive(Default)]
-pub(crate) struct Story(Vec<String>);
+pub(crate) struct Story {
+    told: Vec<String>,
+    met: BTreeSet<String>,
+}
 
 impl Story {
+    /// How many steps are told where the two differ.
+    const TOLD: usize = 60;
+
+    /// Begins with an empty fleet.
+    pub(crate) fn begin(&mut self) {
+        self.told.clear();
+    }
+
     /// Adds one step, in which both answered the same.
-    pub(crate) fn same<A: PartialEq + Debug>(&mut self, asked: &impl Debug, memory: &A, redis: &A) {
+    pub(crate) fn same<A: PartialEq + Debug>(
+        &mut self,
+        asked: &impl Debug,
+        memory: &Result<A, ErrorKind>,
+        redis: &Result<A, ErrorKind>,
+    ) {
+        let asked = format!("{asked:?}");
         if memory != redis {
-            let told = self.0[self.0.len().saturating_sub(60)..].join("\n");
+            let told = self.told[self.told.len().saturating_sub(Self::TOLD)..].join("\n");
             panic!(
-                "step {}: the two differ\n{told}\nasked: {asked:?}\nmemory: {memory:#?}\nredis: {redis:#?}",
-                self.0.len()
+                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\nmemory: \
+                 {memory:#?}\nredis: {redis:#?}",
+                self.told.len()
             );
         }
-        self.0.push(format!("{asked:?} => {memory:?}"));
+        let request = asked.split('(').next().unwrap_or_default();
+        let came_to = memory.as_ref().map_or_else(|kind| kind.as_str(), |_| "ok");
+        self.met.insert(format!("{request} {came_to}"));
+        self.told.push(format!("{asked} => {memory:?}"));
+    }
+
+    /// Whether the random requests came to everything that they can come to: a model that meets only
+    /// refusals shows little.
+    pub(crate) fn met(&self, outcomes: &[&str]) {
+        let met: Vec<&str> = self.met.iter().map(String::as_str).collect();
+        assert_eq!(met, outcomes);
     }
 }

@@ -348,10 +348,12 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_stores_answer_the_same() {
     let (server, seeds) = (server().await, Make::new("model of sessions"));
+    let mut story = Story::default();
     for _ in 0..SEQUENCES {
         let make = Make::with_seed("a sequence of sessions", seeds.bits());
         let pair = Pair::new(&server, &make).await;
-        let (mut scene, mut story) = (Scene::new(make), Story::default());
+        let mut scene = Scene::new(make);
+        story.begin();
         for _ in 0..STEPS {
             pass(&pair, &scene).await;
             let request = scene.next();
@@ -361,6 +363,35 @@ async fn both_stores_answer_the_same() {
             scene.learn(request, &memory);
         }
     }
+    story.met(&[
+        "Ack fenced",
+        "Ack not_found",
+        "Ack ok",
+        "Claim fenced",
+        "Claim not_found",
+        "Claim ok",
+        "Claim version_conflict",
+        "Create already_exists",
+        "Create fenced",
+        "Create invalid_argument",
+        "Create ok",
+        "Find ok",
+        "Get ok",
+        "List ok",
+        "Remove fenced",
+        "Remove not_found",
+        "Remove ok",
+        "Restore already_exists",
+        "Restore fenced",
+        "Restore invalid_argument",
+        "Restore ok",
+        "Save fenced",
+        "Save not_found",
+        "Save ok",
+        "Save version_conflict",
+        "Take ok",
+        "Touch ok",
+    ]);
 }
 
 /// Lets some time pass; sometimes so much, with partitions that are looked at, that tombstones go.
