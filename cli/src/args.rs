@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use ringhold::{FleetName, PlayerId};
 
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::dev_cluster::DevClusterCommand;
 use crate::commands::sessions::SessionsCommand;
 use crate::demo::DemoArgs;
 use crate::target::BackendUrl;
@@ -65,6 +66,9 @@ pub enum Command {
     },
     /// Tell what happens in the fleet, until ctrl-c
     Watch,
+    /// A Redis Cluster on this machine, for development: it runs until it is told to end
+    #[command(subcommand)]
+    DevCluster(DevClusterCommand),
     /// One node of a demo, for `ringhold demo --processes` alone
     #[command(hide = true)]
     DemoNode,
@@ -87,6 +91,7 @@ impl Command {
             Self::Locate { .. } => "locate",
             Self::Owner { .. } => "owner",
             Self::Watch => "watch",
+            Self::DevCluster(command) => command.name(),
             Self::Completions(_) => "completions",
         }
     }

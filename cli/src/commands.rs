@@ -1,6 +1,7 @@
 //! The commands over a running fleet. Each reads through an [`Observer`] and its backend.
 
 pub mod completions;
+pub mod dev_cluster;
 pub mod locate;
 pub mod nodes;
 pub mod owner;
@@ -36,9 +37,14 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         Command::Locate { player } => locate::run(observer, player, output).await,
         Command::Owner { key } => owner::run(observer, key, output),
         Command::Watch => watch::run(observer, output, ctrl_c()).await,
-        Command::Demo(_) | Command::DemoNode | Command::DemoPlayers | Command::Completions(_) => Err(
-            Failure::usage(format!("`{}` is not about a running fleet", command.name())),
-        ),
+        Command::Demo(_)
+        | Command::DemoNode
+        | Command::DemoPlayers
+        | Command::DevCluster(_)
+        | Command::Completions(_) => Err(Failure::usage(format!(
+            "`{}` is not about a running fleet",
+            command.name()
+        ))),
     }
 }
 

@@ -102,6 +102,11 @@ impl Failure {
         Self::new(Exit::Unsupported, "unsupported", message)
     }
 
+    /// Something does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, "unavailable", message)
+    }
+
     /// Something was waited for in vain: what, how long, and what was seen last.
     pub fn timeout(what: &str, limit: Duration, seen: impl fmt::Display) -> Self {
         let message = format!("waited {limit:?} for {what}; last seen: {seen}");

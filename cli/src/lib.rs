@@ -8,6 +8,7 @@
 //! ringhold locate PLAYER              who holds this player now
 //! ringhold owner KEY                  what the ring says of a key
 //! ringhold watch                      what happens, until ctrl-c
+//! ringhold dev-cluster up|down|status a Redis Cluster on this machine
 //! ringhold completions SHELL
 //! ```
 //!
@@ -72,8 +73,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     let mut stdout = io::stdout();
     let mut output = Output::new(global.json, &mut stdout);
-    if let Command::Completions(shell) = &command {
-        return commands::completions::run(shell, &mut output);
+    match &command {
+        Command::Completions(shell) => return commands::completions::run(shell, &mut output),
+        Command::DevCluster(command) => return commands::dev_cluster::run(command, &mut output),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

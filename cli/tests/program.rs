@@ -159,6 +159,7 @@ fn help_tells_the_exit_codes_and_version_the_version() {
         "locate",
         "owner",
         "watch",
+        "dev-cluster",
         "completions",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");

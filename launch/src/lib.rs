@@ -15,7 +15,7 @@
 //! All calls block, so an asynchronous test makes them in `spawn_blocking`. All may be made from
 //! several threads at once.
 //!
-//! `redis-server` 7.0 or newer has to be installed; the settable clock needs a C compiler too.
+//! For Linux. `redis-server` 7.0 or newer has to be installed; the settable clock needs a C compiler too.
 //!
 //! ```no_run
 //! use std::time::Duration;

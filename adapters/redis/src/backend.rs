@@ -173,7 +173,7 @@ async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
             continue;
         };
         let values: Vec<Option<String>> = replies.into_iter().map(value).collect();
-        let is = |index: usize, text: &str| values[index].as_deref() == Some(text);
+        let is = |index: usize, text: &str| values.get(index).and_then(Option::as_deref) == Some(text);
         let Some(Some(policy)) = values.get(1) else {
             tracing::debug!(%address, "the server does not show its settings");
             continue;
@@ -191,8 +191,9 @@ async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
                  comes back empty and its replicas follow; set appendonly to yes, or restart it only after a failover"
             );
         }
-        let node_timeout = values[4]
-            .as_deref()
+        let node_timeout = values
+            .get(4)
+            .and_then(Option::as_deref)
             .and_then(|text| text.parse().ok())
             .map(Duration::from_millis);
         if config.is_cluster() && node_timeout.is_some_and(|timeout| timeout <= config.attempt) {

@@ -265,9 +265,10 @@ impl Shared {
                     }
                     redirects = 0;
                 }
-                // `attempt` has sent the source already.
-                Verdict::NoScript => {}
-                Verdict::Again(error) => last = Some(error),
+                // One that the overall deadline cut short says less than the one before it.
+                Verdict::Again(error) if last.is_none() || Instant::now() < deadline => last = Some(error),
+                // And of a script that is not known, `attempt` has sent the source already.
+                Verdict::Again(_) | Verdict::NoScript => {}
                 Verdict::Stale(error) => {
                     self.stale.notify_one();
                     last = Some(error);

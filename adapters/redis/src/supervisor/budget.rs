@@ -43,7 +43,53 @@ impl Budget {
             (-state.0 / PER_SECOND).max(0.0)
         };
         if wait > 0.0 {
+            let mut place = Place(Some(self));
             sleep(Duration::from_secs_f64(wait)).await;
+            place.0 = None;
         }
+    }
+}
+
+/// A place in the queue, which whoever leaves gives back: debts of those who have gone would hold up
+/// the retries of everybody after them.
+struct Place<'a>(Option<&'a Budget>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0 {
+            budget.state.lock().unwrap_or_else(PoisonError::into_inner).0 += 1.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_the_queue_owes_nothing() {
+        let budget = Budget::new();
+        for _ in 0..10 {
+            let gone = join_all((0..9_000).map(|_| budget.spend()));
+            let _ = timeout(Duration::from_millis(100), gone).await;
+        }
+        let start = Instant::now();
+        budget.spend().await;
+        assert!(
+            start.elapsed() < Duration::from_millis(50),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_a_burst_and_then_a_trickle() {
+        let budget = Budget::new();
+        let start = Instant::now();
+        join_all((0..3_000).map(|_| budget.spend())).await;
+        assert_eq!(start.elapsed().as_millis().div_ceil(100), 20);
     }
 }

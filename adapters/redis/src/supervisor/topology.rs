@@ -31,7 +31,9 @@ impl Address {
         } else {
             host
         };
-        (host.len() <= 255).then_some(())?;
+        // It stands in errors and logs, and is looked up.
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+        (host.len() <= 255 && host.bytes().all(known)).then_some(())?;
         Some(Self::new(host, port.parse().ok().filter(|port| *port > 0)?))
     }
 }
@@ -64,6 +66,7 @@ impl ClusterView {
         let mut view = Self::default();
         let mut masters: HashMap<&str, Address> = HashMap::new();
         let mut following: Vec<&str> = Vec::new();
+        let mut ranges = 0;
         for line in text.lines().take(LINES_MAX) {
             let mut words = line.split(' ');
             let mut word = || words.next().unwrap_or_default();
@@ -86,6 +89,10 @@ impl ClusterView {
             }
             let epoch = epoch.parse().unwrap_or(0);
             for range in words {
+                ranges += 1;
+                if ranges > RANGES_MAX {
+                    break;
+                }
                 for partition in partitions(range) {
                     view.owners.insert(partition, (address.clone(), epoch));
                 }
@@ -152,7 +159,10 @@ impl ClusterView {
 }
 
 /// A cluster has at most 1,000 masters; more lines than this are something else.
-const LINES_MAX: usize = 16_384;
+const LINES_MAX: usize = 4_096;
+
+/// There are no more slots than this, so no more ranges of them and marks of migrations.
+const RANGES_MAX: usize = 2 * 16_384;
 
 /// The partitions in a range such as `0-5460` or `7`; none in the mark of a slot that migrates.
 fn partitions(range: &str) -> Vec<u16> {
@@ -236,6 +246,8 @@ nonsense
             "a b c",
             "1 h:99999 master - 0 0 1 c 0-1",
             "1 h:1 master - 0 0 1 c 9-99999999 -1 5-3",
+            "1 h\u{1b}[2J:1 master - 0 0 1 c 0-16383",
+            "1 h\r:1 master - 0 0 1 c 0-16383",
         ] {
             let view = ClusterView::parse(text, &asked);
             assert!(
@@ -248,5 +260,9 @@ nonsense
             "[::1]:7000"
         );
         assert_eq!(Address::parse("7000", &asked), None);
+        let crowd: String = (0..100_000)
+            .map(|n| format!("{n} h{n}:1 master - 0 0 1 c\n"))
+            .collect();
+        assert!(ClusterView::parse(&crowd, &asked).known().len() <= LINES_MAX);
     }
 }

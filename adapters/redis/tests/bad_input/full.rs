@@ -82,18 +82,18 @@ fn a_full_server_refuses_writes_and_lets_go() {
         assert_eq!(discovery.members().await.unwrap().members.len(), 3);
         let (id, clock) = (expires.session.id, server.clock().expect("it is settable"));
         let mut taken = Vec::new();
-        let mut mark = make.nonce();
+        let mut proof = make.nonce();
         for _ in 0..3 {
             clock.advance(Duration::from_secs(1)).unwrap();
             let take = make.take(id.partition(), 10);
-            mark = take.token;
+            proof = take.token;
             taken = sessions.take_expired(take).await.unwrap().sessions;
             if !taken.is_empty() {
                 break;
             }
         }
         assert_eq!(taken[0].session.id, id);
-        sessions.ack_expired(AckExpired::new(id, mark)).await.unwrap();
+        sessions.ack_expired(AckExpired::new(id, proof)).await.unwrap();
         let leave = LeaveFleet::new(nodes[0].0.clone(), make.operation());
         discovery.leave(leave).await.unwrap();
         let evict = EvictNode::new(nodes[1].0.clone(), make.operation());

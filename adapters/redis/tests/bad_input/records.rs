@@ -76,12 +76,12 @@ fn unreadable_sessions_are_shown_and_stop_nobody() {
             let touches = [&session, &standing].map(|it| Touch::new(it.id, it.fence, ttl(3)));
             let answers = sessions.touch_many(&touches).await.unwrap().answers;
             let renews = matches!(how, "a future format" | "no body");
-            let expected = if renews {
+            let answer = if renews {
                 Touched::Renewed
             } else {
                 Touched::Unreadable(kind)
             };
-            assert_eq!(answers, [expected, Touched::Renewed], "{how}");
+            assert_eq!(answers, [answer, Touched::Renewed], "{how}");
             let saved = sessions.save(make.save(&standing, b"data")).await.unwrap();
             assert_eq!(saved.version.get(), 2);
             assert_eq!(sessions.find(&other).await.unwrap().len(), 1);

@@ -14,19 +14,14 @@ fn each_partition_is_three_keys_in_its_slot() {
     run("the keys of all partitions", async {
         let make = Make::new("the keys of all partitions");
         let (sessions, owner) = (open(&cluster.url("keys")).await.unwrap().sessions, make.owner());
-        let mut sessions_made = Vec::new();
+        let mut ids = Vec::new();
         // The first players of a maker are all in partitions of their own.
         for _ in 0..Partition::COUNT {
             let login = make.login(&make.player(), &owner, ttl(600));
-            sessions_made.push(sessions.create(login).await.unwrap().session.id);
+            ids.push(sessions.create(login).await.unwrap().session.id);
         }
-        sessions_made.sort();
-        assert!(
-            sessions_made
-                .iter()
-                .map(SessionId::partition)
-                .eq(Partition::all())
-        );
+        ids.sort();
+        assert!(ids.iter().map(SessionId::partition).eq(Partition::all()));
 
         let mut by_tag: BTreeMap<Vec<u8>, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
         for index in 0..cluster.len() {
