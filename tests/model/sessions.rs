@@ -422,7 +422,10 @@ async fn an_id_of_two_players_harms_neither() {
         let operation = *removal.get_or_insert_with(|| make.operation());
         let remove = RemoveSession::new(taken.id, taken.fence, operation);
         store.remove(remove).await.expect("the end of the first");
-        assert_eq!(store.find(bob).await.expect("find"), [stands.clone()]);
+        assert_eq!(
+            store.find(bob).await.expect("find"),
+            std::slice::from_ref(&stands)
+        );
         let again = store.create(same_id.clone()).await.expect("a repetition");
         assert_eq!(again.session, stands);
     }
