@@ -394,12 +394,49 @@ async fn both_stores_answer_the_same() {
     ]);
 }
 
+/// One id names a login of one player, which took a session over, and a session of another player: what
+/// ends the login leaves that session alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_of_two_players_harms_neither() {
+    let (server, make) = (server().await, Make::new("an id of two players"));
+    let (pair, scene) = (
+        Pair::new(&server, &make).await,
+        Scene::new(Make::new("players of one partition")),
+    );
+    let (ttl, owner) = (Ttl::from_millis(30_000).expect("a time"), scene.owner());
+    let [ada, bob, _] = &scene.players[..] else {
+        panic!("three players")
+    };
+    let first = make.login(ada, &owner, ttl);
+    let over = make.login(ada, &owner, ttl);
+    let (mut same_id, mut removal) = (over.clone(), None);
+    same_id.player = bob.clone();
+    for store in [&pair.memory.sessions, &pair.redis.sessions] {
+        store.create(first.clone()).await.expect("a first login");
+        let taken = store.create(over.clone()).await.expect("a takeover").session;
+        let stands = store
+            .create(same_id.clone())
+            .await
+            .expect("a login of another")
+            .session;
+        let operation = *removal.get_or_insert_with(|| make.operation());
+        let remove = RemoveSession::new(taken.id, taken.fence, operation);
+        store.remove(remove).await.expect("the end of the first");
+        assert_eq!(
+            store.find(bob).await.expect("find"),
+            std::slice::from_ref(&stands)
+        );
+        let again = store.create(same_id.clone()).await.expect("a repetition");
+        assert_eq!(again.session, stands);
+    }
+}
+
 /// Lets some time pass; sometimes so much, with partitions that are looked at, that tombstones go.
 async fn pass(pair: &Pair, scene: &Scene) {
     if !scene.chance(60) {
         return pair.pass(pause(&scene.make)).await;
     }
-    for _ in 0..1 + scene.make.below(24) {
+    for _ in 0..=scene.make.below(24) {
         pair.pass(3_000).await;
         let partitions = scene.players.iter().map(PlayerId::partition).collect();
         let tick = TakeExpired::new(partitions, 0, scene.make.nonce());

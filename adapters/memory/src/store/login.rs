@@ -15,8 +15,8 @@ const CREATE: &str = "create";
 impl SessionPartition {
     /// Logs a player in. O(sessions of the player).
     ///
-    /// The request's id names the login. It is looked for first, in this order: among the
-    /// tombstones, as a session's id, and as the login that holds one of the player's sessions.
+    /// The request's id names the login. It is looked for first, in this order: as a session's id,
+    /// among the tombstones, and as the login that holds one of the player's sessions.
     pub(crate) fn create(&mut self, time: Duration, request: CreateSession) -> Result<Created> {
         let now = self.clock.advance(time);
         if let Some(created) = self.repeated(&request, now)? {
@@ -42,10 +42,13 @@ impl SessionPartition {
     /// The id alone proves nothing: the fence goes to nobody but the caller who made its nonce.
     fn repeated(&mut self, request: &CreateSession, now: Duration) -> Result<Option<Created>> {
         let CreateSession { id, player, .. } = request;
-        if let Some(ending) = self.tombstones.get(id) {
+        // What stands counts before what has ended: the tombstone may be of another player's login, which
+        // had the same id and took a session over.
+        let standing = self.sessions.get(id);
+        if let Some(ending) = self.tombstones.get(id).filter(|_| standing.is_none()) {
             return Err(ended(CREATE, id, ending.reason()));
         }
-        let held = match self.sessions.get(id) {
+        let held = match standing {
             Some(entry) if entry.record.player != *player => {
                 return Err(exists(
                     request,

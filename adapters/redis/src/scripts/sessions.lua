@@ -184,16 +184,22 @@ local function write_linked(player, list)
   end
 end
 
--- Ends the login that holds a session which itself goes on: a repetition of it is refused from now on.
-local function end_login(id, header)
-  if has(header, LOGIN) and login(header) ~= id then bury(login(header), DISPLACED, NO_PROOF) end
+-- Leaves a tombstone of the login that holds the session `id`. Where a session stands under the login's
+-- own id, of another player or restored, it stays: its player's list names it.
+local function bury_login(id, header, reason, proof)
+  local named = has(header, LOGIN) and login(header)
+  if not named or named == id or sub(call('HGET', S, named) or '', 1, 4) == SESSION then return end
+  bury(named, reason, proof)
 end
+
+-- Ends the login that holds a session which itself goes on: a repetition of it is refused from now on.
+local function end_login(id, header) bury_login(id, header, DISPLACED, NO_PROOF) end
 
 -- Takes a session out for good and leaves tombstones of it and of the login that held it.
 local function end_session(id, header, reason, proof)
   call('HDEL', S, id .. 'b')
   bury(id, reason, proof)
-  if has(header, LOGIN) and login(header) ~= id then bury(login(header), reason, proof) end
+  bury_login(id, header, reason, proof)
 end
 
 -- What it takes to unlink an expired session: without its login it has no displaced holds either.
