@@ -158,6 +158,7 @@ impl RedisConfig {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             cluster: self.is_cluster(),
+            by_name: self.is_tls(),
             seeds: self.seeds.clone(),
             attempt: self.attempt,
             overall: self.overall,

@@ -76,6 +76,8 @@ pub(crate) struct Answer {
 pub(crate) struct Settings {
     /// Whether the servers are a Redis Cluster, or one server.
     pub(crate) cluster: bool,
+    /// Whether servers are known by the names that they announce: certificates are for names.
+    pub(crate) by_name: bool,
     /// Who is asked first.
     pub(crate) seeds: Vec<Address>,
     /// An attempt takes no longer.

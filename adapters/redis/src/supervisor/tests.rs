@@ -31,6 +31,7 @@ async fn connect_with(fake: &Arc<Fake>, change: impl FnOnce(&mut Settings)) -> A
 async fn open(fake: &Arc<Fake>, change: impl FnOnce(&mut Settings)) -> Result<Arc<Supervisor>> {
     let mut settings = Settings {
         cluster: true,
+        by_name: false,
         seeds: vec![fake.address(0), fake.address(1)],
         attempt: Duration::from_millis(500),
         overall: Duration::from_secs(20),
@@ -361,6 +362,7 @@ async fn a_wrong_password_is_told_without_a_retry() {
     fake.deny();
     let settings = Settings {
         cluster: true,
+        by_name: false,
         seeds: vec![fake.address(0)],
         attempt: Duration::from_millis(500),
         overall: Duration::from_secs(20),

@@ -61,8 +61,9 @@ pub(crate) struct ClusterView {
 
 impl ClusterView {
     /// Reads an answer to `CLUSTER NODES` that `asked` gave. Lines that are not understood are left
-    /// out: they are of another version, or of something else.
-    pub(crate) fn parse(text: &str, asked: &Address) -> Self {
+    /// out: they are of another version, or of something else. With `by_name`, a server that announces a
+    /// host name is known by it and not by its IP address.
+    pub(crate) fn parse(text: &str, asked: &Address, by_name: bool) -> Self {
         let mut view = Self::default();
         let mut masters: HashMap<&str, Address> = HashMap::new();
         let mut following: Vec<&str> = Vec::new();
@@ -72,10 +73,16 @@ impl ClusterView {
             let mut word = || words.next().unwrap_or_default();
             let (id, address, flags, master) = (word(), word(), word(), word());
             let (_ping, _pong, epoch, link) = (word(), word(), word(), word());
-            let address = address.split(['@', ',']).next().unwrap_or_default();
-            let Some(address) = Address::parse(address, asked) else {
+            let mut parts = address.split(',');
+            let address = parts.next().unwrap_or_default();
+            let address = address.split('@').next().unwrap_or_default();
+            let Some(mut address) = Address::parse(address, asked) else {
                 continue;
             };
+            let name = parts.next().filter(|name| by_name && !name.is_empty());
+            let named = name.and_then(|name| Address::parse(&format!("{name}:{}", address.port), asked));
+            // What is behind the next comma has the form `key=value`, which is no host.
+            address = named.unwrap_or(address);
             let has = |flag| flags.split(',').any(|has| has == flag);
             if has("noaddr") || has("handshake") {
                 continue;
@@ -199,7 +206,7 @@ nonsense
     #[test]
     fn an_answer_is_read() {
         let asked = Address::new("10.0.0.1", 7001);
-        let view = ClusterView::parse(NODES, &asked);
+        let view = ClusterView::parse(NODES, &asked, false);
         assert_eq!(
             view.owner(partition(0)),
             Some((&asked, 1)),
@@ -224,6 +231,29 @@ nonsense
     }
 
     #[test]
+    fn servers_that_announce_a_name_can_be_known_by_it() {
+        let asked = Address::new("seed", 7001);
+        let text = "\
+01 10.0.0.1:7001@17001,one.example,shard-id=a myself,master - 0 0 1 connected 0-8191
+02 10.0.0.2:7002@17002,,shard-id=b master - 0 0 2 connected 8192-16383
+03 10.0.0.3:7003@17003,shard-id=c slave 01 0 0 1 connected
+";
+        let view = ClusterView::parse(text, &asked, true);
+        let (one, _) = view.owner(partition(0)).unwrap();
+        assert_eq!(
+            (one.to_string().as_str(), view.replicas(one)),
+            ("one.example:7001", 1)
+        );
+        assert_eq!(
+            view.owner(partition(1_023)).unwrap().0.to_string(),
+            "10.0.0.2:7002"
+        );
+        assert_eq!(view.known()[2].to_string(), "10.0.0.3:7003");
+        let view = ClusterView::parse(text, &asked, false);
+        assert_eq!(view.owner(partition(0)).unwrap().0.to_string(), "10.0.0.1:7001");
+    }
+
+    #[test]
     fn the_greater_epoch_counts() {
         let asked = Address::new("127.0.0.1", 7001);
         let after = NODES.replace(
@@ -232,8 +262,8 @@ nonsense
         );
         let after = after.replace("3 disconnected 10923-16383", "3 disconnected");
         for (first, second) in [(NODES, &after[..]), (&after[..], NODES)] {
-            let mut view = ClusterView::parse(first, &asked);
-            view.merge(ClusterView::parse(second, &asked));
+            let mut view = ClusterView::parse(first, &asked, false);
+            view.merge(ClusterView::parse(second, &asked, false));
             assert_eq!(view.owner(partition(1_023)).unwrap().0.port, 7006);
         }
     }
@@ -249,7 +279,7 @@ nonsense
             "1 h\u{1b}[2J:1 master - 0 0 1 c 0-16383",
             "1 h\r:1 master - 0 0 1 c 0-16383",
         ] {
-            let view = ClusterView::parse(text, &asked);
+            let view = ClusterView::parse(text, &asked, false);
             assert!(
                 Partition::all().all(|partition| view.owner(partition).is_none()),
                 "{text}"
@@ -263,6 +293,6 @@ nonsense
         let crowd: Vec<String> = (0..100_000)
             .map(|n| format!("{n} h{n}:1 master - 0 0 1 c"))
             .collect();
-        assert!(ClusterView::parse(&crowd.join("\n"), &asked).known().len() <= LINES_MAX);
+        assert!(ClusterView::parse(&crowd.join("\n"), &asked, false).known().len() <= LINES_MAX);
     }
 }

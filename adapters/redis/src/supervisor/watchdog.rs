@@ -258,7 +258,7 @@ pub(super) async fn ask_topology(
     node.heard();
     let text = String::from_utf8_lossy(&text);
     Ok(if shared.settings.cluster {
-        ClusterView::parse(&text, &node.address)
+        ClusterView::parse(&text, &node.address, shared.settings.by_name)
     } else {
         one_server(&text, &node.address)
     })
