@@ -1,7 +1,7 @@
 //! What the nodes say about the cluster, and waiting until they say what is waited for.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::table::{Row, rows};
 use super::{Member, RedisCluster};
@@ -13,6 +13,9 @@ const LEAP: Duration = Duration::from_secs(3);
 
 /// How long a planned failover may take.
 const FAIL_OVER_MAX: Duration = Duration::from_secs(20);
+
+/// When Redis has given a planned failover up for certain: its own limit is 5 s.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(6);
 
 impl RedisCluster {
     /// The indexes of the masters, as most live nodes see them; those that hold no slot included,
@@ -130,16 +133,27 @@ impl RedisCluster {
     /// Makes a replica the master in a planned failover, in which nothing is lost; returns when all
     /// running nodes know.
     ///
-    /// With a settable clock a master can be replaced once only: nodes vote about the same one again
-    /// after twice the node timeout, which then is 30 days.
+    /// Nodes vote about the same master again only after twice the node timeout, and Redis gives a
+    /// planned failover up after 5 s; it is then asked for again. With a settable clock, where the
+    /// node timeout is 30 days, a master can be replaced once only.
     ///
     /// # Errors
     /// `Answer` for a node that is no replica; `Timeout`; `Unreachable`.
     pub fn fail_over(&self, replica: usize) -> Result<()> {
-        self.members[replica].node.access.run(&["CLUSTER", "FAILOVER"])?;
+        let access = &self.members[replica].node.access;
+        access.run(&["CLUSTER", "FAILOVER"])?;
+        let mut asked = Instant::now();
         let id = self.id(replica);
         let what = format!("node {replica} to become the master");
         wait::until(&what, FAIL_OVER_MAX, || {
+            if asked.elapsed() > GIVEN_UP_AFTER {
+                asked = Instant::now();
+                if !self.myself(replica).map_err(|error| error.to_string())?.master {
+                    access
+                        .run(&["CLUSTER", "FAILOVER"])
+                        .map_err(|error| error.to_string())?;
+                }
+            }
             for (index, member) in self.running() {
                 let view = view_of(member).map_err(|error| error.to_string())?;
                 let row = view.iter().find(|row| row.id == id);
