@@ -19,16 +19,31 @@ pub struct Capabilities {
     pub replicas_max: u8,
     /// Deadlines are kept to this precision.
     pub ttl_resolution: Duration,
+    /// What stands still together where nobody writes.
+    pub session_clocks: ClockScope,
+}
+
+/// How many clocks a fleet's sessions run on. Each stands still while nobody writes to what it belongs to
+/// or takes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClockScope {
+    /// Each partition has its own: where partitions are reached, or not, one by one.
+    Partition,
+    /// One for all: where the store is reached as a whole or not at all.
+    Fleet,
 }
 
 impl Capabilities {
-    /// A store inside one process that keeps nothing: not shared, not durable, no replicas, 1 ms.
+    /// A store inside one process that keeps nothing: not shared, not durable, no replicas, 1 ms, a clock
+    /// for each partition.
     pub const fn embedded() -> Self {
         Self {
             shared: false,
             durable: false,
             replicas_max: 0,
             ttl_resolution: Duration::from_millis(1),
+            session_clocks: ClockScope::Partition,
         }
     }
 }

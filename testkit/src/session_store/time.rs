@@ -3,6 +3,7 @@
 use std::slice;
 use std::time::Duration;
 
+use ringhold_core::backend::ClockScope;
 use ringhold_core::clock::StoreClock;
 use ringhold_core::session::{OnExisting, RemoveSession, RestoreSession, TOMBSTONE_TTL, Touched};
 use ringhold_core::{ErrorKind, Version};
@@ -67,7 +68,8 @@ pub async fn tombstones_go<H: StoreHarness + ?Sized>(harness: &H) {
     );
 }
 
-/// `time_stands_still`, whatever passes outside and in other partitions.
+/// `time_stands_still`, whatever passes outside and, where partitions have clocks of their own, in other
+/// partitions.
 pub async fn time_stands_still<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("time_stands_still", harness).await;
     let session = bed.session().await;
@@ -86,6 +88,13 @@ pub async fn time_stands_still<H: StoreHarness + ?Sized>(harness: &H) {
         long()
     );
 
+    if bed.capabilities.session_clocks == ClockScope::Fleet {
+        let elsewhere = [quiet.id.partition()];
+        let_pass(&*bed.store, bed.time, &elsewhere, Duration::from_secs(2)).await;
+        let passed = left.saturating_sub(bed.get(session.id).await.remaining);
+        bed.is_about("time that passed elsewhere", passed, Duration::from_secs(2));
+        return;
+    }
     // Time that passes elsewhere does not pass here.
     let_pass(
         &*bed.store,

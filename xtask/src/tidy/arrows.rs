@@ -1,4 +1,5 @@
-//! Who may depend on whom: `core <- {adapters, testkit} <- src <- cli`, and `launch <- {testkit, cli}`.
+//! Who may depend on whom: `core <- {kv, adapters, testkit} <- src <- cli`, `kv <- adapters`, and
+//! `launch <- {testkit, cli}`.
 
 use super::{Finding, Repo};
 use crate::workspace::{Dependency, relative};
@@ -30,6 +31,10 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
     let to_adapter = to.starts_with("adapters/");
     let (allowed, only) = match from {
         "core" => (false, "core depends on no other member"),
+        "kv" => (
+            to == "core" || dev && to == "testkit",
+            "kv knows core, and testkit in its tests",
+        ),
         // What shows that its suites bite needs an implementation to break.
         "testkit" => (
             to == "core" || to == "launch" || dev && to == "adapters/memory",
@@ -50,8 +55,8 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
             "the root knows core and the adapters",
         ),
         _ if from.starts_with("adapters/") => (
-            to == "core" || dev && to == "testkit",
-            "an adapter knows core, and testkit in its tests",
+            to == "core" || to == "kv" || dev && to == "testkit",
+            "an adapter knows core and kv, and testkit in its tests",
         ),
         _ => (
             false,
@@ -86,6 +91,8 @@ mod tests {
     fn the_arrows_of_the_design_pass() {
         for (from, to) in [
             ("adapters/redis", "core"),
+            ("adapters/redb", "kv"),
+            ("kv", "core"),
             ("testkit", "core"),
             ("testkit", "launch"),
             ("cli", "launch"),
@@ -110,6 +117,9 @@ mod tests {
         for (from, to) in [
             ("core", "testkit"),
             ("core", "adapters/memory"),
+            ("core", "kv"),
+            ("kv", "adapters/memory"),
+            ("", "kv"),
             ("adapters/redis", "adapters/memory"),
             ("adapters/redis", ""),
             ("adapters/redis", "testkit"),

@@ -1,0 +1,146 @@
+//! The store clock over a stored number.
+//!
+//! The store holds a reading. Each process remembers when, on its own monotonic clock, it first saw the
+//! reading that is stored now; the time since then, at most the cap, has passed on the store clock too.
+//! Whoever writes may store that as the next reading, by comparing and setting. So
+//!
+//! - the clock never runs faster than real time: a reading was stored before it was seen;
+//! - an outage, a suspended process or a jump costs at most one cap, since what was missed is not
+//!   added up;
+//! - no server's or machine's wall clock takes part.
+//!
+//! Processes may differ by as long as the last reading has stood, since the one that stored it counts
+//! from then and another from when it saw it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ringhold_core::clock::StoreClock;
+
+use crate::transaction::{Transaction, corrupt};
+use crate::{discovery, schema};
+
+/// Which of a fleet's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockKind {
+    /// The one that sessions run on; its cap is [`StoreClock::PARTITION_CAP`].
+    Sessions,
+    /// The one that leases run on; its cap is 1.5 heartbeats of the fleet.
+    Leases,
+}
+
+/// One process's sight of one of a fleet's clocks.
+#[derive(Debug)]
+pub struct ObservedClock {
+    kind: ClockKind,
+    /// How far it moves before it is worth a write.
+    step_ms: u64,
+    sights: Mutex<Sights>,
+}
+
+/// A stored reading, and when it held by this process's monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    /// `None` where nothing is stored yet, which reads zero.
+    stored: Option<u64>,
+    at: Duration,
+}
+
+impl Sight {
+    fn reading(&self, time: Duration, cap: Duration) -> u64 {
+        let passed = time.saturating_sub(self.at).min(cap);
+        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        self.stored.unwrap_or(0).saturating_add(passed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sights {
+    seen: Option<Sight>,
+    /// The reading that this process wanted to store last: it becomes the one that was seen if it was.
+    proposed: Option<Sight>,
+}
+
+impl ObservedClock {
+    /// A clock that nothing was seen of yet, and that is moved on in steps of at least `step`.
+    pub fn new(kind: ClockKind, step: Duration) -> Self {
+        Self {
+            kind,
+            step_ms: u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1),
+            sights: Mutex::default(),
+        }
+    }
+
+    const fn key(&self) -> &'static [u8] {
+        match self.kind {
+            ClockKind::Sessions => schema::SESSION_CLOCK,
+            ClockKind::Leases => schema::LEASE_CLOCK,
+        }
+    }
+
+    fn cap<T: Transaction>(&self, tx: &mut T) -> Result<Duration, T::Stop> {
+        match self.kind {
+            ClockKind::Sessions => Ok(StoreClock::PARTITION_CAP),
+            ClockKind::Leases => Ok(discovery::timing(tx)?.unwrap_or_default().clock_cap()),
+        }
+    }
+
+    /// What it reads, in milliseconds, when this process's monotonic clock reads `time`.
+    ///
+    /// # Errors
+    /// `Corrupt` where what is stored is no reading.
+    pub fn read<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
+        tx.expect(&[self.key(), schema::FLEET])?;
+        let cap = self.cap(tx)?;
+        let stored = self.stored(tx)?;
+        Ok(self.look(stored, time).reading(time, cap))
+    }
+
+    /// What it reads, and moves it on to there where it is a step or more behind.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn advance<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
+        let now = self.read(tx, time)?;
+        let stored = self.stored(tx)?;
+        if stored.is_none() || now.saturating_sub(stored.unwrap_or(0)) >= self.step_ms {
+            let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+            sights.proposed = Some(Sight {
+                stored: Some(now),
+                at: time,
+            });
+            drop(sights);
+            tx.tick(self.key(), stored, now);
+        }
+        Ok(now)
+    }
+
+    /// How long the reading that was seen last has stood, as far as this process knows.
+    pub fn lag(&self, time: Duration) -> Duration {
+        let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        sights
+            .seen
+            .map_or(Duration::ZERO, |sight| time.saturating_sub(sight.at))
+    }
+
+    fn stored<T: Transaction>(&self, tx: &mut T) -> Result<Option<u64>, T::Stop> {
+        let Some(bytes) = tx.peek(self.key())? else {
+            return Ok(None);
+        };
+        let bytes =
+            <[u8; 8]>::try_from(&bytes[..]).map_err(|_| corrupt("clock", "the reading of a clock"))?;
+        Ok(Some(u64::from_le_bytes(bytes)))
+    }
+
+    fn look(&self, stored: Option<u64>, time: Duration) -> Sight {
+        let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = |sight: &Option<Sight>| sight.filter(|sight| sight.stored == stored);
+        // What was seen stands until the store shows something else, so that a proposal that came to
+        // nothing takes none of the time that has passed.
+        let sight = is(&sights.seen)
+            .or_else(|| is(&sights.proposed))
+            .unwrap_or(Sight { stored, at: time });
+        sights.seen = Some(sight);
+        sight
+    }
+}
