@@ -75,7 +75,7 @@ pub(crate) fn grave(ms: u64, id: Option<&SessionId>) -> Vec<u8> {
     timed(GRAVES, ms, id)
 }
 
-fn timed(prefix: &[u8], ms: u64, id: Option<&SessionId>) -> Vec<u8> {
+pub(crate) fn timed(prefix: &[u8], ms: u64, id: Option<&SessionId>) -> Vec<u8> {
     let id = id.map(SessionId::to_string).unwrap_or_default();
     key(prefix, &format!("{ms:016x}/{id}"))
 }
