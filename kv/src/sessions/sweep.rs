@@ -171,7 +171,7 @@ impl Sweep {
                     _ => self.steps.push(step(What::Rearm)),
                 }
             }
-            due.sort_unstable();
+            due.sort_unstable_by_key(|(due_ms, _, id, _)| (*due_ms, *id));
             if due.len() > limit {
                 due.truncate(limit);
                 more.insert(partition);
