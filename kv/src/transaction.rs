@@ -21,6 +21,12 @@ pub trait Transaction {
     /// Says that these keys will be read, so that they are fetched together. Changes no answer.
     fn expect(&mut self, keys: &[&[u8]]) -> Result<(), Self::Stop>;
 
+    /// Says that this range will be asked for, with the same limit, so that it is fetched together with
+    /// the keys of the next [`expect`](Self::expect). Changes no answer.
+    fn expect_range(&mut self, from: &[u8], to: &[u8], limit: usize) {
+        let _ = (from, to, limit);
+    }
+
     /// The value of a key; nobody else writes it before this transaction has ended.
     fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>, Self::Stop>;
 
