@@ -111,7 +111,7 @@ fn entries<T: Transaction>(tx: &mut T, ids: &[SessionId]) -> Result<Vec<Entry>, 
 ///
 /// `Fenced` where it has ended or can no longer be revived, `NotFound` where nothing is known of it.
 fn writable<T: Transaction>(tx: &mut T, operation: &'static str, id: &SessionId) -> Result<Entry, T::Stop> {
-    let keys = [schema::session(id), schema::body(id), schema::tombstone(id)];
+    let keys = [schema::session(id), schema::tombstone(id)];
     tx.expect(&keys.each_ref().map(Vec::as_slice))?;
     match entry(tx, id)? {
         Some(entry) if !entry.header.unlinked => Ok(entry),

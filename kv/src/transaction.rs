@@ -11,8 +11,8 @@ use ringhold_core::{Error, ErrorKind, Result};
 /// [`peek`](Self::peek) and [`range`](Self::range) show may have changed by then, so a rule looks at it
 /// alone where that does no harm.
 ///
-/// Keys are relative to the fleet. A rule may be run again from its beginning, so it asks the same in the
-/// same order wherever it is answered the same.
+/// Keys are relative to the fleet. A rule may be run again from its beginning, and a little later, so it asks
+/// the same in the same order wherever it is answered the same.
 pub trait Transaction {
     /// Why a rule stops before its end: an error or, where keys are fetched from afar, that something
     /// has to be fetched before the rule is run again.

@@ -5,7 +5,7 @@ use ringhold_core::session::{
     ClaimSession, Claimed, EndReason, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
     Touch, Touched,
 };
-use ringhold_core::{Error, ErrorKind, Fence, Result, SessionId, Version};
+use ringhold_core::{Error, ErrorKind, Fence, Result, SessionId, Ttl, Version};
 
 use super::entry::Entry;
 use super::{
@@ -23,6 +23,7 @@ use crate::{Transaction, schema};
 /// As the contract says of `save`.
 pub fn save<T: Transaction>(tx: &mut T, now_ms: u64, request: &SaveSession) -> Result<Saved, T::Stop> {
     const SAVE: &str = "save";
+    expect(tx, &request.id)?;
     let mut entry = writable(tx, SAVE, &request.id)?;
     if let Some(saved) = entry.header.saved
         && saved.operation == request.operation
@@ -94,6 +95,7 @@ pub fn touch_many<T: Transaction>(
 /// As the contract says of `claim`.
 pub fn claim<T: Transaction>(tx: &mut T, now_ms: u64, request: &ClaimSession) -> Result<Claimed, T::Stop> {
     const CLAIM: &str = "claim";
+    expect(tx, &request.id)?;
     let mut entry = writable(tx, CLAIM, &request.id)?;
     if entry.header.fence.nonce == request.nonce && entry.header.owner == request.owner.incarnation {
         let mut session = whole(tx, &entry)?;
@@ -205,14 +207,14 @@ pub fn restore<T: Transaction>(
     Ok(Restored::new(session.record(now_ms)))
 }
 
+/// Has all fetched that a write with a body looks at.
+fn expect<T: Transaction>(tx: &mut T, id: &SessionId) -> Result<(), T::Stop> {
+    let keys = [schema::session(id), schema::body(id), schema::tombstone(id)];
+    tx.expect(&keys.each_ref().map(Vec::as_slice))
+}
+
 /// Lets a session live on that has expired; one that lives stays as it is.
-fn revive<T: Transaction>(
-    tx: &mut T,
-    entry: &mut Entry,
-    session: &mut StoredSession,
-    ttl: ringhold_core::Ttl,
-    now_ms: u64,
-) {
+fn revive<T: Transaction>(tx: &mut T, entry: &mut Entry, session: &mut StoredSession, ttl: Ttl, now_ms: u64) {
     if !entry.is_live(now_ms) {
         extend(tx, entry, ttl, now_ms);
         put_entry(tx, entry);
