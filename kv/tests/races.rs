@@ -12,7 +12,7 @@ use ringhold_core::session::{
     TakeExpired, TakeoverFrom, Touch,
 };
 use ringhold_core::{SessionRecord, SessionStore, Ttl};
-use ringhold_kv::{Transaction as _, sessions};
+use ringhold_kv::sessions;
 use ringhold_testkit::{Make, SimulatedClock};
 
 /// A write to a session of one player.
