@@ -7,6 +7,8 @@
     reason = "each test program uses another part of it"
 )]
 
+pub mod discovery;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
