@@ -77,8 +77,8 @@ mod table;
 
 use ringhold_core::{Error, Timing};
 
-pub use self::leases::{evict, evict_all, leave, register, renew};
-pub use self::read::{Polled, Position, members, poll};
+pub use self::leases::{evict, evict_all, expect_renewal, leave, register, renew};
+pub use self::read::{Polled, Position, expect_poll, members, poll};
 
 use self::form::Fleet;
 use crate::Transaction;

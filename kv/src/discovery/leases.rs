@@ -172,6 +172,18 @@ pub fn renew<T: Transaction>(
     Ok(Step::Done(renewed))
 }
 
+/// Says what a renewal will read, the lease clock with it: who reads the clock behind this and then runs
+/// [`renew`] fetches once.
+pub fn expect_renewal<T: Transaction>(tx: &mut T, request: &RenewLease) -> Result<(), T::Stop> {
+    let id = &request.node.node;
+    let (lease_key, node_key) = (schema::lease(id), schema::node(id));
+    Table::expect(tx);
+    log::expect_after(tx, request.after);
+    let mut keys = vec![schema::LEASE_CLOCK, schema::FLEET, &lease_key];
+    keys.extend(request.record.is_some().then_some(&node_key[..]));
+    tx.expect(&keys)
+}
+
 /// The new record of a renewal in its stored form.
 fn new_record(request: &RenewLease) -> Result<Option<Vec<u8>>> {
     let Some(record) = &request.record else {

@@ -147,15 +147,7 @@ pub fn poll<T: Transaction>(
     lag: Duration,
     position: &Position,
 ) -> Result<Polled, T::Stop> {
-    if let Some(at) = position.at {
-        log::expect_after(tx, at);
-    } else {
-        expect_records(tx);
-    }
-    if position.loads.is_none_or(|loads| loads.fleet_len <= SMALL_FLEET) {
-        Table::expect(tx);
-    }
-    tx.expect(&[schema::FLEET])?;
+    expect_poll(tx, position)?;
     let fleet = Fleet::peek(tx)?;
     let timing = fleet.map(|fleet| fleet.timing);
     let head = fleet.unwrap_or_default().head;
@@ -202,4 +194,18 @@ pub fn poll<T: Transaction>(
         more,
         timing,
     })
+}
+
+/// Says what a look of a watcher will read, the lease clock with it: who reads the clock behind this and
+/// then runs [`poll`] fetches once, or twice where the watcher has to start over.
+pub fn expect_poll<T: Transaction>(tx: &mut T, position: &Position) -> Result<(), T::Stop> {
+    if let Some(at) = position.at {
+        log::expect_after(tx, at);
+    } else {
+        expect_records(tx);
+    }
+    if position.loads.is_none_or(|loads| loads.fleet_len <= SMALL_FLEET) {
+        Table::expect(tx);
+    }
+    tx.expect(&[schema::LEASE_CLOCK, schema::FLEET])
 }
