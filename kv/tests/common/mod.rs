@@ -8,6 +8,7 @@
 )]
 
 pub mod discovery;
+pub mod fleet;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
