@@ -12,6 +12,7 @@ use common::discovery::TestDiscovery;
 use common::{Reach, TestStore};
 use ringhold_core::discovery::{Changes, EvictNode, LeaveFleet, RegisterNode, RenewLease, Watch};
 use ringhold_core::id::{NUMBER_MAX, Zone};
+use ringhold_core::membership::Member;
 use ringhold_core::node::Load;
 use ringhold_core::{
     Discovery, Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeState, Result, Revision,
@@ -231,7 +232,7 @@ impl Twins {
     async fn step(&mut self) {
         let live = self.memory.members().await.expect("it is never refused").members;
         self.rules.members().await.expect("it is never refused");
-        let live: Vec<_> = live.iter().map(|member| member.node()).collect();
+        let live: Vec<_> = live.iter().map(Member::node).collect();
         match self.make.below(40) {
             0..8 => self.register().await,
             8..24 => {

@@ -284,3 +284,6 @@ impl Fields<'_> {
         self.0.is_empty().then_some(())
     }
 }
+
+#[cfg(test)]
+mod tests;
