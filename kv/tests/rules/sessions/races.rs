@@ -1,12 +1,10 @@
 //! What a rule decides holds when it is committed: whatever another one does between its look and its
 //! commit, both come to what they come to one after the other.
 
-mod common;
-
 use std::time::Duration;
 
-use common::sessions::{KvSessions, account};
-use common::{Reach, Stop, TestTx};
+use crate::common::sessions::{KvSessions, account};
+use crate::common::{Reach, Stop, TestTx};
 use ringhold_core::session::{
     AckExpired, ClaimSession, CreateSession, OnExisting, RemoveSession, RestoreSession, SaveSession,
     TakeExpired, TakeoverFrom, Touch,

@@ -1,11 +1,9 @@
 //! The stored form: what is written, byte for byte, and what becomes of bytes that nobody wrote.
 
-mod common;
-
 use std::time::Duration;
 
-use common::Reach;
-use common::sessions::{KvSessions, account};
+use crate::common::Reach;
+use crate::common::sessions::{KvSessions, account};
 use ringhold_core::session::{
     AckExpired, CreateSession, EndReason, ListSessions, OnExisting, RemoveSession, TakeExpired, Touch,
     Touched,

@@ -1,10 +1,8 @@
 //! The store clock over a stored number: never ahead of real time, at most one cap behind what passed.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Reach, TestStore};
+use crate::common::{Reach, TestStore};
 use ringhold_core::clock::StoreClock;
 use ringhold_core::{Clock, ErrorKind};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
