@@ -28,6 +28,14 @@ const SCHEMES: &[Scheme] = &[
         open: None,
     },
     Scheme {
+        name: "redb",
+        feature: "redb",
+        #[cfg(feature = "redb")]
+        open: Some(redb),
+        #[cfg(not(feature = "redb"))]
+        open: None,
+    },
+    Scheme {
         name: "redis",
         feature: "redis",
         #[cfg(feature = "redis")]
@@ -59,6 +67,14 @@ const SCHEMES: &[Scheme] = &[
         #[cfg(not(feature = "redis-cluster"))]
         open: None,
     },
+    Scheme {
+        name: "sled",
+        feature: "sled",
+        #[cfg(feature = "sled")]
+        open: Some(sled),
+        #[cfg(not(feature = "sled"))]
+        open: None,
+    },
 ];
 
 /// Opens the backend that `url` names.
@@ -66,13 +82,17 @@ const SCHEMES: &[Scheme] = &[
 /// | URL | backend | feature |
 /// |---|---|---|
 /// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+/// | `redb:///var/lib/arena.redb?fleet=arena` | one file, for one process at a time | `redb` |
+/// | `sled:///var/lib/arena?fleet=arena` | one folder, for one process at a time | `sled` |
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
 /// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
 /// of data of one session (65,536 unless given); the Redis schemes have more, which
-/// `ringhold::redis::RedisConfig` lists. Each call opens its own backend: share one by cloning it.
+/// `ringhold::redis::RedisConfig` lists, and so have files and folders: `ringhold::redb::EmbeddedConfig`.
+/// Each call opens its own backend: share one by cloning it. What is on the disk, however, is there once, and
+/// two backends on one path share it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -118,7 +138,7 @@ pub async fn open(url: &str) -> Result<Backend> {
 
 const OPEN: &str = "open";
 
-/// The parameters of an embedded backend. An adapter that has a server to find reads its own URL.
+/// The parameters of the backend in memory. The other adapters read their own URLs.
 #[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
@@ -167,6 +187,16 @@ fn redis(url: Url) -> Opening {
         let config = ringhold_redis::RedisConfig::from_url(&url)?;
         Ok(ringhold_redis::RedisBackend::open(config).await?.backend())
     })
+}
+
+#[cfg(feature = "redb")]
+fn redb(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_redb::RedbBackend::open_url(&url).await?.backend()) })
+}
+
+#[cfg(feature = "sled")]
+fn sled(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_sled::SledBackend::open_url(&url).await?.backend()) })
 }
 
 #[cfg(feature = "memory")]
@@ -247,10 +277,12 @@ mod tests {
             .collect();
         let expected = [
             ("memory", "memory"),
+            ("redb", "redb"),
             ("redis", "redis"),
             ("rediss", "redis"),
             ("redis-cluster", "redis-cluster"),
             ("rediss-cluster", "redis-cluster"),
+            ("sled", "sled"),
         ];
         assert_eq!(table, expected);
     }

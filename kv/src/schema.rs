@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | the number of this schema, in decimal |
 //! | `clock/sessions`, `clock/leases` | a clock's reading in milliseconds, 8 bytes, little-endian |
+//! | `clock/wall` | embedded stores: the time of day when a clock was moved on, in the same form |
 //! | `session/ID` | armed time, 8 bytes, little-endian; the session's header; its player |
 //! | `body/ID` | the session's body |
 //! | `player/PLAYER` | the ids of the player's linked sessions, oldest first, 18 bytes each |
@@ -35,6 +36,8 @@ pub const SCHEMA_KEY: &[u8] = b"schema";
 pub const SESSION_CLOCK: &[u8] = b"clock/sessions";
 /// The key of the clock that leases run on.
 pub const LEASE_CLOCK: &[u8] = b"clock/leases";
+/// The key of the time of day at which an embedded store last moved a clock on.
+pub const WALL_CLOCK: &[u8] = b"clock/wall";
 /// The key of what there is once in a fleet's membership.
 pub const FLEET: &[u8] = b"fleet";
 
