@@ -52,4 +52,4 @@ pub use self::config::{EmbeddedConfig, EmbeddedDurability};
 pub use self::discovery::EmbeddedDiscovery;
 pub use self::sessions::EmbeddedSessions;
 pub use self::storage::{Snapshot, Storage, Writes};
-pub use self::time::{SteadyClock, SystemWallClock, WallClock};
+pub use self::time::SteadyClock;

@@ -42,6 +42,9 @@ pub const WALL_CLOCK: &[u8] = b"clock/wall";
 pub const FLEET: &[u8] = b"fleet";
 
 pub(crate) const SESSIONS: &[u8] = b"session/";
+pub(crate) const BODIES: &[u8] = b"body/";
+pub(crate) const PLAYERS: &[u8] = b"player/";
+pub(crate) const TOMBSTONES: &[u8] = b"tombstone/";
 pub(crate) const DUE: &[u8] = b"due/";
 pub(crate) const GRAVES: &[u8] = b"grave/";
 pub(crate) const NODES: &[u8] = b"node/";
@@ -57,15 +60,15 @@ pub(crate) fn session(id: &SessionId) -> Vec<u8> {
 }
 
 pub(crate) fn body(id: &SessionId) -> Vec<u8> {
-    key(b"body/", &id.to_string())
+    key(BODIES, &id.to_string())
 }
 
 pub(crate) fn player(player: &PlayerId) -> Vec<u8> {
-    key(b"player/", player.as_str())
+    key(PLAYERS, player.as_str())
 }
 
 pub(crate) fn tombstone(id: &SessionId) -> Vec<u8> {
-    key(b"tombstone/", &id.to_string())
+    key(TOMBSTONES, &id.to_string())
 }
 
 /// Where sessions stand that are due at `ms`; the first of them, where no session is given.

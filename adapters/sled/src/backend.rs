@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ringhold_core::backend::Capabilities;
 use ringhold_core::{Backend, FleetName, Result};
 use ringhold_kv::embedded::{Driver, EmbeddedBackend, EmbeddedConfig, EmbeddedDiscovery, EmbeddedSessions};
+use ringhold_kv::sessions::Account;
 use url::Url;
 
 use crate::storage;
@@ -57,6 +58,14 @@ impl SledBackend {
     /// Its membership.
     pub fn discovery(&self) -> Arc<EmbeddedDiscovery> {
         self.0.discovery()
+    }
+
+    /// Looks at every key of the fleet's sessions, and whether they fit together.
+    ///
+    /// # Errors
+    /// As [`EmbeddedBackend::account`].
+    pub async fn account(&self) -> Result<Account> {
+        self.0.account().await
     }
 
     /// The trait objects, as a URL would open them.

@@ -14,6 +14,7 @@ use super::handle::{Handle, blocking};
 use super::open;
 use super::sessions::EmbeddedSessions;
 use super::storage::Storage;
+use crate::sessions::Account;
 
 /// What makes a store of a path.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,14 @@ impl EmbeddedBackend {
     /// Its membership.
     pub fn discovery(&self) -> Arc<EmbeddedDiscovery> {
         Arc::clone(&self.discovery)
+    }
+
+    /// Looks at every key of the fleet's sessions, as they are at one moment, and whether they fit together.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Corrupt`.
+    pub async fn account(&self) -> Result<Account> {
+        self.sessions.account().await
     }
 
     /// The trait objects, as a URL would open them.

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use ringhold_core::{Clock, Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
-use super::time::{SteadyClock, SystemWallClock, WallClock};
+use super::time::{SteadyClock, WallClock, time_of_day};
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -61,7 +61,7 @@ pub struct EmbeddedConfig {
     pub(super) limits: Limits,
     pub(super) durability: EmbeddedDurability,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) wall: Arc<dyn WallClock>,
+    pub(super) wall: WallClock,
 }
 
 const CONFIG: &str = "embedded url";
@@ -75,7 +75,7 @@ impl EmbeddedConfig {
             limits: Limits::default(),
             durability: EmbeddedDurability::default(),
             clock: Arc::new(SteadyClock::new()),
-            wall: Arc::new(SystemWallClock),
+            wall: Arc::new(time_of_day),
         }
     }
 
@@ -141,9 +141,10 @@ impl EmbeddedConfig {
         self
     }
 
-    /// Another time of day than this machine's. It counts for the first handle of a fleet in this process.
-    pub fn wall_clock(mut self, wall: Arc<dyn WallClock>) -> Self {
-        self.wall = wall;
+    /// Another time of day than this machine's, since the beginning of 1970. It counts for the first handle
+    /// of a fleet in this process.
+    pub fn time_of_day(mut self, time_of_day: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.wall = Arc::new(time_of_day);
         self
     }
 

@@ -59,7 +59,7 @@ impl Engine {
         &self,
         name: &FleetName,
         clock: &Arc<dyn Clock>,
-        wall: &Arc<dyn WallClock>,
+        wall: &WallClock,
     ) -> Result<Arc<FleetState>> {
         let mut fleets = lock(&self.fleets);
         if let Some(fleet) = fleets.get(name) {

@@ -25,7 +25,7 @@ const JOB_BYTES: usize = 512;
 pub(super) struct FleetState {
     prefix: Arc<[u8]>,
     clock: Arc<dyn Clock>,
-    wall: Arc<dyn WallClock>,
+    wall: WallClock,
     sessions: Mutex<Running>,
     leases: Mutex<Running>,
     bell: watch::Sender<()>,
@@ -100,10 +100,10 @@ impl FleetState {
         engine: &Engine,
         name: &FleetName,
         clock: Arc<dyn Clock>,
-        wall: Arc<dyn WallClock>,
+        wall: WallClock,
     ) -> Result<Self> {
         let prefix: Arc<[u8]> = format!("{name}/").into_bytes().into();
-        let wall_ms = millis(wall.now());
+        let wall_ms = millis(wall());
         let (sessions_ms, leases_ms) = blocking(engine, Arc::clone(&prefix), move |tx| begin(tx, wall_ms))?;
         let now = clock.now();
         let running = |base_ms, cap| {
@@ -182,7 +182,7 @@ impl FleetState {
         };
         if moved {
             tx.tick(key, None, now.ms);
-            tx.put(schema::WALL_CLOCK.to_vec(), number(millis(self.wall.now())));
+            tx.put(schema::WALL_CLOCK.to_vec(), number(millis((self.wall)())));
         }
         Ok(now)
     }

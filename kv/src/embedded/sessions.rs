@@ -14,7 +14,7 @@ use super::fleet::{Reading, Write};
 use super::handle::Handle;
 use super::overlay::Overlay;
 use crate::clock::ClockKind;
-use crate::sessions::{self, Listing, Sweep, Swept};
+use crate::sessions::{self, Account, Listing, Sweep, Swept};
 
 /// How many sessions one part of a listing reads.
 const LIST_PART: usize = 256;
@@ -31,6 +31,10 @@ pub struct EmbeddedSessions {
 impl EmbeddedSessions {
     pub(super) fn new(handle: Handle, limits: Limits) -> Self {
         Self { handle, limits }
+    }
+
+    pub(super) async fn account(&self) -> Result<Account> {
+        self.read(|tx, _| sessions::account(tx)).await
     }
 
     fn firm(&self) -> Write {
