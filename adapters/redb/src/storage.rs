@@ -1,11 +1,13 @@
 //! Keys in a table of a redb file.
 
 use std::fmt;
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
-use ringhold_core::Result;
+use ringhold_core::{Error, ErrorKind, Result};
 use ringhold_kv::embedded::{Snapshot, Storage, Writes};
 
 use crate::error::{from_redb, opening};
@@ -18,8 +20,23 @@ const CACHE_BYTES: usize = 64 << 20;
 /// An open file.
 pub(crate) struct RedbStorage(Database);
 
-/// Opens a file, or makes it, and makes the table.
+/// Opens a file, or makes it.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
+    if !path.exists() {
+        make(path)?;
+    }
+    if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        // redb would make a new store of it.
+        let context = format!(
+            "{} is empty, which no store is; delete it to begin anew",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Corrupt, "redb", context));
+    }
+    Ok(Box::new(RedbStorage(database(path)?)))
+}
+
+fn database(path: &Path) -> Result<Database> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     // A file that is damaged is told now. Without this check redb trusts a file that was closed, and panics
@@ -28,12 +45,34 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
     let database = builder
         .create(path)
         .map_err(|error| opening(path, error.into()))?;
-    let storage = RedbStorage(database);
-    // From now on every snapshot finds it.
-    let making = storage.0.begin_write().map_err(from_redb)?;
+    // From now on every snapshot finds the table.
+    let making = database.begin_write().map_err(from_redb)?;
     making.open_table(TABLE).map(drop).map_err(from_redb)?;
     making.commit().map_err(from_redb)?;
-    Ok(Box::new(storage))
+    Ok(database)
+}
+
+/// Makes a file under another name and then gives it its own, so that one of this name is always whole.
+fn make(path: &Path) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let fails = |error: io::Error| opening(path, redb::Error::Io(error));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fails(error)),
+        // One that was left half made held nothing.
+        _ => {}
+    }
+    drop(database(&new)?);
+    fs::rename(&new, path).map_err(fails)?;
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        // The new name is on the disk before anything that is acknowledged.
+        fs::File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(fails)?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for RedbStorage {

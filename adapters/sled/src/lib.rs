@@ -24,12 +24,14 @@
 //! |---|---|
 //! | `backend.rs` | [`SledBackend`] |
 //! | `storage.rs` | keys in a sled tree: reads that see whole batches, and one batch per commit |
+//! | `floor.rs` | how much a folder must hold at least, since sled takes damage for a crash |
 //! | `error.rs` | from sled's errors to a kind |
 //!
 //! The rest is `ringhold_kv::embedded`: the writer, the rules, the clocks, and what is lost when.
 
 mod backend;
 mod error;
+mod floor;
 mod storage;
 
 pub use backend::{SCHEME, SledBackend};
