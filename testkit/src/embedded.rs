@@ -12,6 +12,8 @@ use ringhold_core::{Backend, FleetName, Result};
 use crate::SimulatedClock;
 
 pub use damage::{Damages, survives_damage};
+pub use kill::{Kills, child, kills};
+pub use restart::{restarts, two_fleets_share_a_place};
 
 /// What is opened, and how.
 #[derive(Debug, Clone)]
