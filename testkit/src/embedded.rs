@@ -2,6 +2,7 @@
 
 mod damage;
 mod kill;
+mod place;
 mod restart;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use crate::SimulatedClock;
 
 pub use damage::{Damages, survives_damage};
 pub use kill::{Kills, child, kills};
+pub use place::{
+    a_full_disk_is_survived, bad_places_are_told, full_disk, one_path_is_one_store, other_process,
+};
 pub use restart::{restarts, two_fleets_share_a_place};
 
 /// What is opened, and how.
