@@ -31,6 +31,8 @@ pub(crate) struct Dependency {
     pub(crate) name: String,
     /// `dev`, `build`, or nothing for a normal one.
     pub(crate) kind: Option<String>,
+    /// Whether a feature has to ask for it.
+    pub(crate) optional: bool,
     /// The folder of a dependency that is not from a registry.
     pub(crate) path: Option<PathBuf>,
 }
