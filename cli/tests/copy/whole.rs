@@ -94,11 +94,11 @@ async fn what_came_over_first_lives_until_the_last_is_compared() {
             let Event::Step { .. } = event else {
                 return Ok(());
             };
-            // sleep: touches are due by the time that a copy takes
             #[expect(
                 clippy::disallowed_methods,
                 reason = "nothing else runs on the thread of this test"
             )]
+            // sleep: touches are due by the time that a copy takes
             std::thread::sleep(Duration::from_millis(350));
             clock.advance(Duration::from_millis(400));
             steps += 1;
