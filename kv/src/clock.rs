@@ -12,6 +12,7 @@
 //! Processes may differ by as long as the last reading has stood, since the one that stored it counts
 //! from then and another from when it saw it.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,13 +53,35 @@ impl Sight {
         let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
         self.stored.unwrap_or(0).saturating_add(passed)
     }
+
+    /// The sight of the reading `now`, which holds at `time`. The part of a millisecond that it does not
+    /// tell is kept, or a clock that is moved on often would run slow.
+    fn next(&self, now: u64, time: Duration) -> Self {
+        let rest = time.saturating_sub(self.at).subsec_nanos() % 1_000_000;
+        Self {
+            stored: Some(now),
+            at: time.saturating_sub(Duration::from_nanos(rest.into())),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Sights {
     seen: Option<Sight>,
-    /// The reading that this process wanted to store last: it becomes the one that was seen if it was.
-    proposed: Option<Sight>,
+    /// The readings that this process wanted to store since: one of them becomes the one that was seen.
+    proposed: VecDeque<Sight>,
+}
+
+impl Sights {
+    /// As many as are under way at once at most; one that is forgotten costs the time until the next look.
+    const PROPOSED_MAX: usize = 16;
+
+    fn propose(&mut self, sight: Sight) {
+        if self.proposed.len() == Self::PROPOSED_MAX {
+            self.proposed.pop_front();
+        }
+        self.proposed.push_back(sight);
+    }
 }
 
 impl ObservedClock {
@@ -90,10 +113,16 @@ impl ObservedClock {
     /// # Errors
     /// `Corrupt` where what is stored is no reading.
     pub fn read<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
+        let (_, now) = self.sight(tx, time)?;
+        Ok(now)
+    }
+
+    fn sight<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<(Sight, u64), T::Stop> {
         tx.expect(&[self.key(), schema::FLEET])?;
         let cap = self.cap(tx)?;
         let stored = self.stored(tx)?;
-        Ok(self.look(stored, time).reading(time, cap))
+        let sight = self.look(stored, time);
+        Ok((sight, sight.reading(time, cap)))
     }
 
     /// What it reads, and moves it on to there where it is a step or more behind.
@@ -101,16 +130,12 @@ impl ObservedClock {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn advance<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
-        let now = self.read(tx, time)?;
-        let stored = self.stored(tx)?;
-        if stored.is_none() || now.saturating_sub(stored.unwrap_or(0)) >= self.step_ms {
+        let (sight, now) = self.sight(tx, time)?;
+        if sight.stored.is_none_or(|stored| now - stored >= self.step_ms) {
             let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
-            sights.proposed = Some(Sight {
-                stored: Some(now),
-                at: time,
-            });
+            sights.propose(sight.next(now, time));
             drop(sights);
-            tx.tick(self.key(), stored, now);
+            tx.tick(self.key(), sight.stored, now);
         }
         Ok(now)
     }
@@ -134,12 +159,15 @@ impl ObservedClock {
 
     fn look(&self, stored: Option<u64>, time: Duration) -> Sight {
         let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
-        let is = |sight: &Option<Sight>| sight.filter(|sight| sight.stored == stored);
         // What was seen stands until the store shows something else, so that a proposal that came to
         // nothing takes none of the time that has passed.
-        let sight = is(&sights.seen)
-            .or_else(|| is(&sights.proposed))
-            .unwrap_or(Sight { stored, at: time });
+        if let Some(seen) = sights.seen.filter(|seen| seen.stored == stored) {
+            return seen;
+        }
+        let mut proposed = sights.proposed.drain(..);
+        let own = proposed.find(|sight| sight.stored == stored);
+        drop(proposed);
+        let sight = own.unwrap_or(Sight { stored, at: time });
         sights.seen = Some(sight);
         sight
     }

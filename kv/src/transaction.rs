@@ -11,8 +11,8 @@ use ringhold_core::{Error, ErrorKind, Result};
 /// [`peek`](Self::peek) and [`range`](Self::range) show may have changed by then, so a rule looks at it
 /// alone where that does no harm.
 ///
-/// Keys are relative to the fleet. A rule may be run again from its beginning, so it asks the same in the
-/// same order wherever it is answered the same.
+/// Keys are relative to the fleet. A rule may be run again from its beginning, and a little later, so it asks
+/// the same in the same order wherever it is answered the same.
 pub trait Transaction {
     /// Why a rule stops before its end: an error or, where keys are fetched from afar, that something
     /// has to be fetched before the rule is run again.
@@ -20,6 +20,12 @@ pub trait Transaction {
 
     /// Says that these keys will be read, so that they are fetched together. Changes no answer.
     fn expect(&mut self, keys: &[&[u8]]) -> Result<(), Self::Stop>;
+
+    /// Says that this range will be asked for, with the same limit, so that it is fetched together with
+    /// the keys of the next [`expect`](Self::expect). Changes no answer.
+    fn expect_range(&mut self, from: &[u8], to: &[u8], limit: usize) {
+        let _ = (from, to, limit);
+    }
 
     /// The value of a key; nobody else writes it before this transaction has ended.
     fn get(&mut self, key: &[u8]) -> Result<Option<Bytes>, Self::Stop>;

@@ -12,7 +12,7 @@ use ringhold::{
 };
 use ringhold_testkit::Make;
 
-use crate::pair::{Pair, SEQUENCES, STEPS, Story, kinds, pause, pick, pick_recent, server};
+use crate::pair::{Pair, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
 
 /// A resume point: the revision of the one and of the other. Their tags are their own.
 type Point = (Revision, Revision);
@@ -154,20 +154,20 @@ impl Scene {
     fn point(&self) -> Point {
         let make = &self.make;
         let known = pick_recent(make, &self.points, if self.chance(4) { usize::MAX } else { 8 });
-        let (mut memory, mut redis) = *known.expect("the first one");
+        let (mut memory, mut other) = *known.expect("the first one");
         match make.below(12) {
             0 => {
                 memory.tag ^= 1;
-                redis.tag ^= 1;
+                other.tag ^= 1;
             }
             1 => {
                 memory.number += 1;
-                redis.number += 1;
+                other.number += 1;
             }
-            2 => (memory, redis) = Point::default(),
+            2 => (memory, other) = Point::default(),
             _ => {}
         }
-        (memory, redis)
+        (memory, other)
     }
 
     fn renew(&self) -> Request {
@@ -218,13 +218,12 @@ impl Scene {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_memberships_answer_the_same() {
-    let (server, seeds) = (server().await, Make::new("model of memberships"));
+async fn both_answer_the_same(subject: &dyn Subject) {
+    let seeds = Make::new("model of memberships");
     let mut story = Story::default();
     for _ in 0..SEQUENCES {
         let make = Make::with_seed("a sequence of memberships", seeds.bits());
-        let pair = Pair::new(&server, &make).await;
+        let pair = Pair::new(subject, &make).await;
         let mut scene = Scene::new(make);
         story.begin();
         for step in 0..STEPS {
@@ -235,12 +234,12 @@ async fn both_memberships_answer_the_same() {
                 pair.pass(pause(&scene.make)).await;
             }
             let mut memory = kinds(ask(&*pair.memory.discovery, request.clone()).await);
-            let mut redis = kinds(ask(&*pair.redis.discovery, of_redis(request.clone())).await);
+            let mut other = kinds(ask(&*pair.other.discovery, of_other(request.clone())).await);
             let revisions =
                 |answer: &mut Result<Answer, _>| answer.as_mut().map_or(Vec::new(), Answer::untag);
-            let points = revisions(&mut memory).into_iter().zip(revisions(&mut redis));
+            let points = revisions(&mut memory).into_iter().zip(revisions(&mut other));
             scene.points.extend(points);
-            story.same(&request, &memory, &redis);
+            story.same(&request, &memory, &other);
             scene.learn(request, &memory);
         }
     }
@@ -259,10 +258,15 @@ async fn both_memberships_answer_the_same() {
     ]);
 }
 
-/// The same request with the revision that Redis gave to the resume point.
-fn of_redis(mut request: Request) -> Request {
-    if let Request::Renew(renewal, (_, redis)) = &mut request {
-        renewal.after = *redis;
+/// The same request with the revision that the other gave to the resume point.
+fn of_other(mut request: Request) -> Request {
+    if let Request::Renew(renewal, (_, other)) = &mut request {
+        renewal.after = *other;
     }
     request
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_members_as_memory_does() {
+    both_answer_the_same(&Redis::start().await).await;
 }

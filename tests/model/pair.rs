@@ -8,9 +8,9 @@ use std::time::Duration;
 use ringhold::core::{Backend, Limits};
 use ringhold::memory::MemoryBackend;
 use ringhold::redis::{RedisBackend, RedisConfig};
-use ringhold::{ErrorKind, Result};
+use ringhold::{ErrorKind, FleetName, Result};
 use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
-use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime};
+use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime, async_trait};
 use url::Url;
 
 /// How many sequences a test plays, each in a fleet of its own.
@@ -19,42 +19,73 @@ pub(crate) const SEQUENCES: usize = 40;
 /// How many requests there are in one of them.
 pub(crate) const STEPS: usize = 300;
 
-/// A server that stands still until it is moved.
-pub(crate) async fn server() -> RedisServer {
-    let options = RedisOptions::new().clock(ServerClock::Settable);
-    let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
-    started.await.expect("no panic").expect("redis-server")
+/// A backend that is held against the reference implementation.
+#[async_trait]
+pub(crate) trait Subject: Send + Sync {
+    /// An empty fleet. Its time is the clock's, or what [`pass`](Self::pass) makes of it.
+    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend;
+
+    /// Moves its own time on, where it does not run on the clock it was opened with.
+    async fn pass(&self, duration: Duration);
 }
 
-/// The reference implementation and Redis, both empty.
-pub(crate) struct Pair {
-    pub(crate) memory: Backend,
-    pub(crate) redis: Backend,
-    clock: SimulatedClock,
+/// One Redis, which stands still until it is moved.
+pub(crate) struct Redis {
+    server: RedisServer,
     time: RedisTime,
 }
 
-impl Pair {
-    pub(crate) async fn new(server: &RedisServer, make: &Make) -> Self {
-        let (fleet, clock) = (make.fleet(), SimulatedClock::new());
-        let url = Url::parse(&server.url(fleet.as_str())).expect("a URL");
+impl Redis {
+    pub(crate) async fn start() -> Self {
+        let options = RedisOptions::new().clock(ServerClock::Settable);
+        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
+        let server = started.await.expect("no panic").expect("redis-server");
+        let time = RedisTime::of_server(&server);
+        Self { server, time }
+    }
+}
+
+#[async_trait]
+impl Subject for Redis {
+    async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
+        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
         let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
         let redis = RedisBackend::open(config).await.expect("a server that runs");
+        redis.backend()
+    }
+
+    async fn pass(&self, duration: Duration) {
+        self.time.pass(duration).await;
+    }
+}
+
+/// The reference implementation and another backend, both empty.
+pub(crate) struct Pair<'s> {
+    pub(crate) memory: Backend,
+    pub(crate) other: Backend,
+    clock: SimulatedClock,
+    subject: &'s dyn Subject,
+}
+
+impl<'s> Pair<'s> {
+    pub(crate) async fn new(subject: &'s dyn Subject, make: &Make) -> Self {
+        let (fleet, clock) = (make.fleet(), SimulatedClock::new());
+        let other = subject.open(fleet.clone(), &clock).await;
         let memory = MemoryBackend::with_clock(fleet, Limits::default(), Arc::new(clock.clone()));
         Self {
             memory: memory.backend(),
-            redis: redis.backend(),
+            other,
             clock,
-            time: RedisTime::of_server(server),
+            subject,
         }
     }
 
-    /// Moves both clocks on. Both start at a whole millisecond and go by whole ones, as Redis cuts the
+    /// Moves both clocks on. Both start at a whole millisecond and go by whole ones, as stores cut the
     /// rest off.
     pub(crate) async fn pass(&self, millis: u64) {
         let duration = Duration::from_millis(millis);
         self.clock.advance(duration);
-        self.time.pass(duration).await;
+        self.subject.pass(duration).await;
     }
 }
 
@@ -105,14 +136,14 @@ impl Story {
         &mut self,
         asked: &impl Debug,
         memory: &Result<A, ErrorKind>,
-        redis: &Result<A, ErrorKind>,
+        other: &Result<A, ErrorKind>,
     ) {
         let asked = format!("{asked:?}");
-        if memory != redis {
+        if memory != other {
             let told = self.told[self.told.len().saturating_sub(Self::TOLD)..].join("\n");
             panic!(
                 "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\nmemory: \
-                 {memory:#?}\nredis: {redis:#?}",
+                 {memory:#?}\nother: {other:#?}",
                 self.told.len()
             );
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringhold::core::backend::ClockScope;
 use ringhold::core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Displaced,
     ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
@@ -13,7 +14,7 @@ use ringhold::{
 };
 use ringhold_testkit::Make;
 
-use crate::pair::{Pair, SEQUENCES, STEPS, Story, kinds, pause, pick, pick_recent, server};
+use crate::pair::{Pair, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
 
 /// What a store is asked.
 #[derive(Debug, Clone)]
@@ -107,9 +108,14 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(make: Make) -> Self {
+    /// Where all sessions run on one clock, all players are of one partition, whose clock that is.
+    fn new(make: Make, clocks: ClockScope) -> Self {
         let first = make.player();
-        let players = vec![make.player_in(first.partition()), first, make.player()];
+        let third = match clocks {
+            ClockScope::Fleet => make.player_in(first.partition()),
+            _ => make.player(),
+        };
+        let players = vec![make.player_in(first.partition()), first, third];
         let mut owners: Vec<_> = (0..2).map(|_| make.owner()).collect();
         // A later run of the first one.
         let incarnation = Incarnation {
@@ -345,21 +351,20 @@ impl Scene {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_stores_answer_the_same() {
-    let (server, seeds) = (server().await, Make::new("model of sessions"));
+async fn both_answer_the_same(subject: &dyn Subject) {
+    let seeds = Make::new("model of sessions");
     let mut story = Story::default();
     for _ in 0..SEQUENCES {
         let make = Make::with_seed("a sequence of sessions", seeds.bits());
-        let pair = Pair::new(&server, &make).await;
-        let mut scene = Scene::new(make);
+        let pair = Pair::new(subject, &make).await;
+        let mut scene = Scene::new(make, pair.other.capabilities.session_clocks);
         story.begin();
         for _ in 0..STEPS {
             pass(&pair, &scene).await;
             let request = scene.next();
             let memory = kinds(ask(&*pair.memory.sessions, request.clone()).await);
-            let redis = kinds(ask(&*pair.redis.sessions, request.clone()).await);
-            story.same(&request, &memory, &redis);
+            let other = kinds(ask(&*pair.other.sessions, request.clone()).await);
+            story.same(&request, &memory, &other);
             scene.learn(request, &memory);
         }
     }
@@ -396,13 +401,10 @@ async fn both_stores_answer_the_same() {
 
 /// One id names a login of one player, which took a session over, and a session of another player: what
 /// ends the login leaves that session alone.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_of_two_players_harms_neither() {
-    let (server, make) = (server().await, Make::new("an id of two players"));
-    let (pair, scene) = (
-        Pair::new(&server, &make).await,
-        Scene::new(Make::new("players of one partition")),
-    );
+async fn an_id_of_two_harms_neither(subject: &dyn Subject) {
+    let make = Make::new("an id of two players");
+    let pair = Pair::new(subject, &make).await;
+    let scene = Scene::new(Make::new("players of one partition"), ClockScope::Fleet);
     let (ttl, owner) = (Ttl::from_millis(30_000).expect("a time"), scene.owner());
     let [ada, bob, _] = &scene.players[..] else {
         panic!("three players")
@@ -411,7 +413,7 @@ async fn an_id_of_two_players_harms_neither() {
     let over = make.login(ada, &owner, ttl);
     let (mut same_id, mut removal) = (over.clone(), None);
     same_id.player = bob.clone();
-    for store in [&pair.memory.sessions, &pair.redis.sessions] {
+    for store in [&pair.memory.sessions, &pair.other.sessions] {
         store.create(first.clone()).await.expect("a first login");
         let taken = store.create(over.clone()).await.expect("a takeover").session;
         let stands = store
@@ -432,7 +434,7 @@ async fn an_id_of_two_players_harms_neither() {
 }
 
 /// Lets some time pass; sometimes so much, with partitions that are looked at, that tombstones go.
-async fn pass(pair: &Pair, scene: &Scene) {
+async fn pass(pair: &Pair<'_>, scene: &Scene) {
     if !scene.chance(60) {
         return pair.pass(pause(&scene.make)).await;
     }
@@ -440,8 +442,15 @@ async fn pass(pair: &Pair, scene: &Scene) {
         pair.pass(3_000).await;
         let partitions = scene.players.iter().map(PlayerId::partition).collect();
         let tick = TakeExpired::new(partitions, 0, scene.make.nonce());
-        for store in [&pair.memory.sessions, &pair.redis.sessions] {
+        for store in [&pair.memory.sessions, &pair.other.sessions] {
             store.take_expired(tick.clone()).await.expect("a tick");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_stores_as_memory_does() {
+    let redis = Redis::start().await;
+    both_answer_the_same(&redis).await;
+    an_id_of_two_harms_neither(&redis).await;
 }
