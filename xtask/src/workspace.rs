@@ -13,6 +13,7 @@ pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
+    pub(crate) target_directory: PathBuf,
 }
 
 /// One member.
