@@ -22,6 +22,8 @@ mod save;
 mod session;
 mod shared;
 mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod touch;
 
 pub use builder::FleetBuilder;
@@ -30,7 +32,7 @@ pub use fleet::Fleet;
 pub use login::{Login, LoginOptions, Redirect};
 pub use node::NodeStatus;
 pub use observer::{Located, Observer, Router};
-pub use open::open;
+pub use open::{Scheme, open, schemes};
 pub use session::{Session, ValueMut};
 
 pub use ringhold_core as core;

@@ -1,5 +1,6 @@
 //! `open(url)`: from a URL to a backend.
 
+use std::fmt;
 use std::pin::Pin;
 
 use ringhold_core::{Backend, Error, ErrorKind, Result};
@@ -11,17 +12,62 @@ use url::Url;
 type Opening = Pin<Box<dyn Future<Output = Result<Backend>> + Send>>;
 
 /// One scheme that Ringhold knows, built in or not.
-struct Scheme {
+#[derive(Clone, Copy)]
+pub struct Scheme {
     name: &'static str,
     feature: &'static str,
+    shared: bool,
     /// `None` where the feature is off.
     open: Option<fn(Url) -> Opening>,
+}
+
+impl Scheme {
+    /// The scheme itself, such as `redis-cluster`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The feature of ringhold that brings its backend.
+    pub const fn feature(&self) -> &'static str {
+        self.feature
+    }
+
+    /// Whether several processes can share its backend. An embedded one belongs to the process that has it open.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether its feature is on in this build.
+    pub const fn is_enabled(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheme")
+            .field("name", &self.name)
+            .field("feature", &self.feature)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All schemes that [`open`] knows, also those that this build cannot open.
+///
+/// ```
+/// let memory = ringhold::schemes().iter().find(|scheme| scheme.name() == "memory").unwrap();
+/// assert!(!memory.is_shared());
+/// ```
+pub const fn schemes() -> &'static [Scheme] {
+    SCHEMES
 }
 
 const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "memory",
         feature: "memory",
+        shared: false,
         #[cfg(feature = "memory")]
         open: Some(memory),
         #[cfg(not(feature = "memory"))]
@@ -30,6 +76,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "redb",
         feature: "redb",
+        shared: false,
         #[cfg(feature = "redb")]
         open: Some(redb),
         #[cfg(not(feature = "redb"))]
@@ -38,6 +85,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "redis",
         feature: "redis",
+        shared: true,
         #[cfg(feature = "redis")]
         open: Some(redis),
         #[cfg(not(feature = "redis"))]
@@ -46,6 +94,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "rediss",
         feature: "redis",
+        shared: true,
         #[cfg(feature = "redis")]
         open: Some(redis),
         #[cfg(not(feature = "redis"))]
@@ -54,6 +103,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "redis-cluster",
         feature: "redis-cluster",
+        shared: true,
         #[cfg(feature = "redis-cluster")]
         open: Some(redis),
         #[cfg(not(feature = "redis-cluster"))]
@@ -62,6 +112,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "rediss-cluster",
         feature: "redis-cluster",
+        shared: true,
         #[cfg(feature = "redis-cluster")]
         open: Some(redis),
         #[cfg(not(feature = "redis-cluster"))]
@@ -70,6 +121,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "sled",
         feature: "sled",
+        shared: false,
         #[cfg(feature = "sled")]
         open: Some(sled),
         #[cfg(not(feature = "sled"))]
@@ -237,6 +289,17 @@ mod tests {
 
     #[cfg(feature = "memory")]
     #[tokio::test]
+    async fn the_table_says_what_the_backend_says() {
+        let scheme = schemes().iter().find(|scheme| scheme.name() == "memory").unwrap();
+        assert!(scheme.is_enabled() && scheme.feature() == "memory");
+        let backend = open("memory:").await.unwrap();
+        assert_eq!(backend.capabilities.shared, scheme.is_shared());
+        let shown = "Scheme { name: \"memory\", feature: \"memory\", shared: false, .. }";
+        assert_eq!(format!("{scheme:?}"), shown);
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test]
     async fn memory_takes_its_parameters() {
         let backend = open("memory:?fleet=arena&data_bytes_max=10").await.unwrap();
         assert_eq!((backend.scheme, backend.fleet.as_str()), ("memory", "arena"));
@@ -273,16 +336,16 @@ mod tests {
     fn each_scheme_stands_once_with_its_feature() {
         let table: Vec<_> = SCHEMES
             .iter()
-            .map(|scheme| (scheme.name, scheme.feature))
+            .map(|scheme| (scheme.name, scheme.feature, scheme.shared))
             .collect();
         let expected = [
-            ("memory", "memory"),
-            ("redb", "redb"),
-            ("redis", "redis"),
-            ("rediss", "redis"),
-            ("redis-cluster", "redis-cluster"),
-            ("rediss-cluster", "redis-cluster"),
-            ("sled", "sled"),
+            ("memory", "memory", false),
+            ("redb", "redb", false),
+            ("redis", "redis", true),
+            ("rediss", "redis", true),
+            ("redis-cluster", "redis-cluster", true),
+            ("rediss-cluster", "redis-cluster", true),
+            ("sled", "sled", false),
         ];
         assert_eq!(table, expected);
     }

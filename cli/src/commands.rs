@@ -1,6 +1,7 @@
 //! The commands over a running fleet. Each reads through an [`Observer`] and its backend.
 
 pub mod completions;
+pub mod copy;
 pub mod dev_cluster;
 pub mod locate;
 pub mod nodes;
@@ -20,8 +21,8 @@ use crate::target;
 /// # Errors
 /// Of opening; `Unsupported` on an embedded backend; and those of the command.
 pub async fn run(command: &Command, global: &Global, output: &mut Output<'_>) -> Result<(), Failure> {
-    let backend = global.backend.with_fleet(global.fleet.as_ref()).open().await?;
-    target::needs_shared(command.name(), backend.scheme, &backend.capabilities)?;
+    let url = global.backend.with_fleet(global.fleet.as_ref());
+    let backend = target::open_shared(command.name(), &url).await?;
     let observer = Fleet::builder(backend).observe().await?;
     on(&observer, command, output).await
 }
@@ -40,6 +41,7 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         Command::Demo(_)
         | Command::DemoNode
         | Command::DemoPlayers
+        | Command::Copy(_)
         | Command::DevCluster(_)
         | Command::Completions(_) => Err(Failure::usage(format!(
             "`{}` is not about a running fleet",

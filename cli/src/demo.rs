@@ -17,7 +17,6 @@ mod orders;
 mod player;
 mod players;
 mod process;
-mod progress;
 pub mod protocol;
 pub mod report;
 mod script;
@@ -34,10 +33,10 @@ use crate::args::Global;
 use crate::commands::ctrl_c;
 use crate::exit::Failure;
 use crate::output::{Output, counted, grouped};
+use crate::progress::Progress;
 use crate::random;
 use crate::target::needs_shared_for_processes;
 use node::{Setting, Source};
-use progress::Progress;
 use script::{Plan, Script};
 
 /// What is asked of a demo.
@@ -107,10 +106,12 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         ))?),
     };
     let url = global.backend.with_fleet(own.as_ref());
+    if args.processes {
+        needs_shared_for_processes(&url)?;
+    }
     let backend = url.open().await?;
     // Both ends of a connection are in this process, or each in one of its own.
     let (setting, files_per_player) = if args.processes {
-        needs_shared_for_processes(backend.scheme, &backend.capabilities)?;
         (Setting::Apart(url), 1)
     } else {
         let source = if backend.capabilities.shared {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::client::Access;
 use crate::clock::SettableClock;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, installed};
 use crate::node::{Node, STARTS_MAX, StartError};
 use crate::options::{RedisOptions, ServerClock, url_encoded};
 use crate::reply::Reply;
@@ -27,6 +27,7 @@ impl RedisServer {
     /// `Start` with the server's last words; `Io`.
     pub fn start(options: &RedisOptions) -> Result<Self> {
         options.check()?;
+        installed("redis-server", "redis-server")?;
         let keeper = Arc::new(Keeper::new()?);
         let mut taken = None;
         for attempt in 0..STARTS_MAX {

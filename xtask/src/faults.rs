@@ -12,6 +12,10 @@ pub(crate) struct Arguments {
     /// One fault by its name, such as `kill`.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// One client library, `redis` or `fred`; without it both, and with `--quick` the second one
+    /// only where it may make a difference.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
     /// Lines for programs.
     #[arg(long)]
     json: bool,
@@ -34,6 +38,9 @@ impl Arguments {
         if let Some(name) = &self.only {
             words.extend(["--only", name]);
         }
+        if let Some(name) = &self.client {
+            words.extend(["--client", name]);
+        }
         if self.json {
             words.push("--json");
         }
@@ -49,6 +56,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "--release",
         "--package",
         "ringhold-redis",
+        "--features",
+        "fred",
         "--example",
         "faults",
     ];
@@ -68,8 +77,10 @@ mod tests {
         let arguments = Arguments {
             quick: true,
             only: Some("kill".into()),
+            client: Some("fred".into()),
             json: true,
         };
-        assert_eq!(arguments.passed_on(), ["--quick", "--only", "kill", "--json"]);
+        let expected = ["--quick", "--only", "kill", "--client", "fred", "--json"];
+        assert_eq!(arguments.passed_on(), expected);
     }
 }

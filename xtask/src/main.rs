@@ -5,6 +5,8 @@
 mod ci;
 mod demo;
 mod faults;
+mod features;
+mod guarantees;
 mod loom;
 mod run;
 mod setup;
@@ -40,6 +42,10 @@ enum Task {
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
+    /// Compile each mix of features, and look at what it brings.
+    Features,
+    /// Make the README's table of guarantees and backends from the results of the tests.
+    Guarantees(guarantees::Arguments),
     /// Check the rules of the house: adapters, arrows, guides, lints, tests.
     Tidy,
 }
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&mut steps),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Features => features::run(&mut steps),
+        Task::Guarantees(arguments) => guarantees::run(&arguments),
         Task::Tidy => tidy::run(),
     };
     if !steps.is_empty() {

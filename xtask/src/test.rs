@@ -30,6 +30,8 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) -> Result<()> {
             "run",
             "--package",
             "ringhold",
+            "--package",
+            "ringhold-redis",
             "--no-default-features",
             "--lib",
         ])
@@ -102,6 +104,7 @@ mod tests {
         let workspace = Workspace {
             packages: vec![package],
             root: "/".into(),
+            target_directory: "/target".into(),
         };
         assert_eq!(benches(&workspace), [("ringhold", "ring")]);
     }

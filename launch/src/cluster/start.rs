@@ -11,7 +11,7 @@ use super::table::{Identity, nodes_conf};
 use super::{ClusterOptions, Member, RedisCluster};
 use crate::client::Access;
 use crate::clock::{ClockOffset, SettableClock};
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, installed};
 use crate::node::{Node, STARTS_MAX, StartError};
 use crate::options::{ServerClock, quoted};
 use crate::{Error, ErrorKind, Result, ports};
@@ -24,6 +24,7 @@ const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     options.check()?;
+    installed("redis-server", "redis-server")?;
     let keeper = Arc::new(Keeper::new()?);
     let mut taken = None;
     for attempt in 0..STARTS_MAX {

@@ -1,11 +1,15 @@
 //! What real servers see of the adapter: how many commands, which keys, how many replicas; and what
 //! it does when they forget.
 
+#[cfg(feature = "fred")]
+mod clients;
 mod durability;
 mod fleets;
 mod keys;
 mod rollback;
 mod round_trips;
 
+#[path = "../each_client/mod.rs"]
+mod each_client;
 #[path = "../real/mod.rs"]
 mod real;

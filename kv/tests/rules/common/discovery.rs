@@ -64,11 +64,6 @@ impl TestDiscovery {
         }
         unreachable!("the loop ends by itself")
     }
-
-    /// Puts everybody out, as an opening store does.
-    pub(crate) fn evict_all(&self, seed: [u8; 16]) -> Result<()> {
-        self.write(|tx, _| discovery::evict_all(tx, seed))
-    }
 }
 
 impl fmt::Debug for TestDiscovery {
