@@ -12,7 +12,7 @@ use ringhold::{
 };
 use ringhold_testkit::Make;
 
-use crate::pair::{Pair, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
+use crate::pair::{Pair, Redb, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
 
 /// A resume point: the revision of the one and of the other. Their tags are their own.
 type Point = (Revision, Revision);
@@ -269,4 +269,9 @@ fn of_other(mut request: Request) -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_members_as_memory_does() {
     both_answer_the_same(&Redis::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redb_keeps_members_as_memory_does() {
+    both_answer_the_same(&Redb::new()).await;
 }

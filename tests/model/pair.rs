@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use ringhold::core::{Backend, Limits};
 use ringhold::memory::MemoryBackend;
+use ringhold::redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
 use ringhold::redis::{RedisBackend, RedisConfig};
 use ringhold::{ErrorKind, FleetName, Result};
 use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
 use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime, async_trait};
+use tempfile::TempDir;
 use url::Url;
 
 /// How many sequences a test plays, each in a fleet of its own.
@@ -57,6 +59,32 @@ impl Subject for Redis {
     async fn pass(&self, duration: Duration) {
         self.time.pass(duration).await;
     }
+}
+
+/// One redb file with all fleets.
+pub(crate) struct Redb {
+    folder: TempDir,
+}
+
+impl Redb {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder }
+    }
+}
+
+#[async_trait]
+impl Subject for Redb {
+    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend {
+        let config = EmbeddedConfig::new(self.folder.path().join("model.redb"), fleet)
+            .durability(EmbeddedDurability::Fast)
+            .clock(Arc::new(clock.clone()));
+        let redb = RedbBackend::open(config).await.expect("a file of this test");
+        redb.backend()
+    }
+
+    /// It runs on the clock that it was opened with.
+    async fn pass(&self, _: Duration) {}
 }
 
 /// The reference implementation and another backend, both empty.

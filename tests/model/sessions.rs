@@ -14,7 +14,7 @@ use ringhold::{
 };
 use ringhold_testkit::Make;
 
-use crate::pair::{Pair, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
+use crate::pair::{Pair, Redb, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
 
 /// What a store is asked.
 #[derive(Debug, Clone)]
@@ -453,4 +453,11 @@ async fn redis_stores_as_memory_does() {
     let redis = Redis::start().await;
     both_answer_the_same(&redis).await;
     an_id_of_two_harms_neither(&redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redb_stores_as_memory_does() {
+    let redb = Redb::new();
+    both_answer_the_same(&redb).await;
+    an_id_of_two_harms_neither(&redb).await;
 }

@@ -168,6 +168,14 @@ pub fn renew<T: Transaction>(
     Ok(Step::Done(renewed))
 }
 
+/// What can be said of a renewal before anything is read.
+///
+/// # Errors
+/// `InvalidArgument` for the record of another run.
+pub fn check_renewal(request: &RenewLease) -> Result<()> {
+    new_record(request).map(drop)
+}
+
 /// Says what a renewal will read, the lease clock with it: who reads the clock behind this and then runs
 /// [`renew`] fetches once.
 pub fn expect_renewal<T: Transaction>(tx: &mut T, request: &RenewLease) -> Result<(), T::Stop> {
