@@ -1,0 +1,1 @@
+//! Ringhold on etcd.
