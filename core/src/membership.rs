@@ -27,6 +27,31 @@ impl Revision {
     pub const fn new(number: u64, tag: u64) -> Self {
         Self { number, tag }
     }
+
+    /// The revision that the change after this one makes. `seed` is 128 random bits of whoever makes it;
+    /// the tag is mixed from them and the number, so that one seed gives many changes different tags.
+    #[must_use]
+    pub fn following(self, seed: [u8; 16]) -> Self {
+        let number = self.number.saturating_add(1);
+        Self::new(number, mixed(seed, number))
+    }
+}
+
+/// Mixes 128 random bits and a number to 64, with the constants and the finish of `SplitMix64`.
+fn mixed(seed: [u8; 16], number: u64) -> u64 {
+    let [high, low] = [0, 8].map(|at| {
+        let bytes = seed.iter().skip(at).take(8);
+        bytes.fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte))
+    });
+    let step = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // The halves go in with different weights, so that equal ones do not cancel out.
+    let mut tag = high
+        .wrapping_mul(0xd134_2543_de82_ef95)
+        .wrapping_add(low)
+        .wrapping_add(step);
+    tag = (tag ^ (tag >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    tag = (tag ^ (tag >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    tag ^ (tag >> 31)
 }
 
 impl fmt::Display for Revision {
@@ -323,6 +348,16 @@ mod tests {
             NodeId::new(id).unwrap(),
             Incarnation { number, nonce },
         ))
+    }
+
+    #[test]
+    fn tags_differ_by_seed_and_by_number() {
+        let tag = |seed, number| Revision::new(number, 0).following(seed).tag;
+        assert_ne!(tag([1; 16], 1), tag([2; 16], 1));
+        assert_ne!(tag([1; 16], 1), tag([1; 16], 2));
+        assert_ne!(tag([0; 16], 1) >> 48, tag([0; 16], 2) >> 48);
+        assert_eq!(Revision::new(7, 9).following([1; 16]).number, 8);
+        assert_eq!(Revision::new(u64::MAX, 9).following([1; 16]).number, u64::MAX);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `tombstone/ID` | how a session or a login ended |
 //! | `due/TIME/ID` | empty: when a session has to be looked at, its armed time |
 //! | `grave/TIME/ID` | empty: when a tombstone is forgotten |
-//! | `fleet` | head and base of the log of changes, timing: see `discovery` |
+//! | `fleet` | the last change's revision, and the timing: see [`discovery`](crate::discovery) |
 //! | `node/NODE` | the record of a member |
 //! | `lease/NODE` | a member's incarnation, deadline, load |
 //! | `runs/NODE` | what is remembered of an id's runs |

@@ -1,12 +1,10 @@
 //! What a rule decides holds when it is committed: whatever another one does between its look and its
 //! commit, both come to what they come to one after the other.
 
-mod common;
-
 use std::time::Duration;
 
-use common::sessions::{KvSessions, account};
-use common::{Reach, Stop, TestTx};
+use crate::common::sessions::{KvSessions, account};
+use crate::common::{Reach, Stop, TestTx};
 use ringhold_core::session::{
     AckExpired, ClaimSession, CreateSession, OnExisting, RemoveSession, RestoreSession, SaveSession,
     TakeExpired, TakeoverFrom, Touch,
@@ -190,12 +188,11 @@ async fn a_write_asks_for_what_it_needs_at_once() {
         // sweep's look, say what else to fetch.
         let fetches = match write {
             Write::Create(request) if request.player != live.player => 2,
-            Write::Create(_) => 3,
             Write::Restore(restore) if sessions.iter().all(|known| known.id != restore.session.id) => 3,
             // What is due, its entries, its bodies.
             Write::Take(_) => 4,
-            // Whose list it is in stands in the entry.
-            Write::Ack(_) | Write::Remove(_) => 3,
+            // Which sessions the player has stands in a list, and whose list it is in the entry.
+            Write::Create(_) | Write::Ack(_) | Write::Remove(_) => 3,
             _ => 2,
         };
         assert_eq!(cost.fetches, fetches, "{write:?}: {cost:?}");

@@ -20,14 +20,14 @@ use ringhold_testkit::SimulatedClock;
 use super::{Cost, Reach, Stop, TestStore, TestTx};
 
 /// The rules of sessions on a store in memory.
-pub struct KvSessions {
-    pub store: TestStore,
+pub(crate) struct KvSessions {
+    pub(crate) store: TestStore,
     clock: SimulatedClock,
     observed: Arc<ObservedClock>,
 }
 
 impl KvSessions {
-    pub fn new(reach: Reach, clock: SimulatedClock) -> Self {
+    pub(crate) fn new(reach: Reach, clock: SimulatedClock) -> Self {
         let observed = ObservedClock::new(ClockKind::Sessions, Duration::from_millis(1));
         Self {
             store: TestStore::new(reach),
@@ -37,7 +37,7 @@ impl KvSessions {
     }
 
     /// The same, on a copy of what is stored.
-    pub fn copied(&self) -> Self {
+    pub(crate) fn copied(&self) -> Self {
         Self {
             store: self.store.copied(),
             clock: self.clock.clone(),
@@ -46,7 +46,7 @@ impl KvSessions {
     }
 
     /// Runs a rule that writes, does `between` before it is committed, and tells what it cost.
-    pub fn race<R>(
+    pub(crate) fn race<R>(
         &self,
         between: impl FnOnce(),
         mut rule: impl FnMut(&mut TestTx, u64) -> Result<R, Stop>,
@@ -57,7 +57,7 @@ impl KvSessions {
         })
     }
 
-    pub fn write<R>(&self, rule: impl FnMut(&mut TestTx, u64) -> Result<R, Stop>) -> Result<R> {
+    pub(crate) fn write<R>(&self, rule: impl FnMut(&mut TestTx, u64) -> Result<R, Stop>) -> Result<R> {
         self.race(|| {}, rule).map(|(answer, _)| answer)
     }
 
@@ -150,7 +150,7 @@ impl SessionStore for KvSessions {
 }
 
 /// Checks what always holds between two transactions; answers how many sessions there are.
-pub fn account(store: &TestStore) -> usize {
+pub(crate) fn account(store: &TestStore) -> usize {
     let mut by_kind: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for key in store.keys() {
         let text = String::from_utf8(key).expect("the players of these tests are text, too");

@@ -1,13 +1,9 @@
 //! A store in memory for the tests of the rules: transactions one after another or against each other,
 //! with all keys at hand or fetched from afar.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test program uses another part of it"
-)]
-
-pub mod sessions;
+pub(crate) mod discovery;
+pub(crate) mod fleet;
+pub(crate) mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +19,7 @@ type Span = (Vec<u8>, Vec<u8>, usize);
 
 /// Where a transaction finds its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// At hand, as in an embedded store.
     Near,
     /// Fetched, as from a server: a rule stops for what is missing and is run again.
@@ -32,7 +28,7 @@ pub enum Reach {
 
 /// The keys of one fleet. Clones share them.
 #[derive(Debug, Clone)]
-pub struct TestStore {
+pub(crate) struct TestStore {
     reach: Reach,
     shared: Arc<Mutex<Shared>>,
 }
@@ -45,20 +41,20 @@ struct Shared {
 
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// How often it was begun: one, and one for each race that it lost.
-    pub attempts: usize,
+    pub(crate) attempts: usize,
     /// How often the last attempt fetched; 0 where all is at hand.
-    pub fetches: usize,
+    pub(crate) fetches: usize,
     /// How many keys it compared when it was committed.
-    pub compared: usize,
+    pub(crate) compared: usize,
     /// How many keys it wrote and deleted, clocks left out.
-    pub written: usize,
+    pub(crate) written: usize,
 }
 
 /// Why a rule stops.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     Error(Error),
     Fetch,
 }
@@ -71,7 +67,7 @@ impl From<Error> for Stop {
 
 /// One transaction: a snapshot, what was written over it, and what has to stand at the commit.
 #[derive(Debug)]
-pub struct TestTx {
+pub(crate) struct TestTx {
     reach: Reach,
     snapshot: Arc<Keys>,
     fetched: BTreeSet<Vec<u8>>,
@@ -85,7 +81,7 @@ pub struct TestTx {
 
 impl TestStore {
     /// A store in which nothing was ever written.
-    pub fn new(reach: Reach) -> Self {
+    pub(crate) fn new(reach: Reach) -> Self {
         Self {
             reach,
             shared: Arc::default(),
@@ -93,13 +89,13 @@ impl TestStore {
     }
 
     /// Runs a rule and commits it.
-    pub fn run<R>(&self, rule: impl FnMut(&mut TestTx) -> Result<R, Stop>) -> Result<R> {
+    pub(crate) fn run<R>(&self, rule: impl FnMut(&mut TestTx) -> Result<R, Stop>) -> Result<R> {
         self.race(|| {}, rule).map(|(answer, _)| answer)
     }
 
     /// Runs a rule, does `between`, and commits; where that has written a key that the rule has got, the
     /// rule is run again, now undisturbed.
-    pub fn race<R>(
+    pub(crate) fn race<R>(
         &self,
         between: impl FnOnce(),
         mut rule: impl FnMut(&mut TestTx) -> Result<R, Stop>,
@@ -120,7 +116,7 @@ impl TestStore {
     }
 
     /// A transaction on the keys as they are now.
-    pub fn begin(&self) -> TestTx {
+    pub(crate) fn begin(&self) -> TestTx {
         TestTx {
             reach: self.reach,
             snapshot: Arc::clone(&self.lock().keys),
@@ -135,7 +131,7 @@ impl TestStore {
     }
 
     /// Does what the transaction has written, unless somebody has written a key that it has got: `None`.
-    pub fn commit(&self, tx: TestTx) -> Option<Cost> {
+    pub(crate) fn commit(&self, tx: TestTx) -> Option<Cost> {
         let mut shared = self.lock();
         let written = |keys: &Keys, key: &[u8]| keys.get(key).map(|(_, commit)| *commit);
         if tx
@@ -170,17 +166,17 @@ impl TestStore {
     }
 
     /// All keys that are there now.
-    pub fn keys(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
         self.lock().keys.keys().cloned().collect()
     }
 
     /// The value of a key now.
-    pub fn value(&self, key: &[u8]) -> Option<Bytes> {
+    pub(crate) fn value(&self, key: &[u8]) -> Option<Bytes> {
         self.lock().keys.get(key).map(|(value, _)| value.clone())
     }
 
     /// Writes a key, or takes it away, past all rules.
-    pub fn set(&self, key: &[u8], value: Option<&[u8]>) {
+    pub(crate) fn set(&self, key: &[u8], value: Option<&[u8]>) {
         let mut tx = self.begin();
         match value {
             Some(value) => tx.put(key.to_vec(), value.to_vec()),
@@ -193,7 +189,7 @@ impl TestStore {
     }
 
     /// A store of its own with the same keys.
-    pub fn copied(&self) -> Self {
+    pub(crate) fn copied(&self) -> Self {
         let copy = Self::new(self.reach);
         let mut tx = copy.begin();
         for (key, (value, _)) in &*self.lock().keys {
@@ -210,7 +206,7 @@ impl TestStore {
 
 impl TestTx {
     /// Runs a rule over this transaction until nothing is missing any more.
-    pub fn settle<R>(&mut self, mut rule: impl FnMut(&mut Self) -> Result<R, Stop>) -> Result<R> {
+    pub(crate) fn settle<R>(&mut self, mut rule: impl FnMut(&mut Self) -> Result<R, Stop>) -> Result<R> {
         loop {
             self.got.clear();
             self.writes.clear();

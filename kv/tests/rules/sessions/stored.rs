@@ -1,11 +1,9 @@
 //! The stored form: what is written, byte for byte, and what becomes of bytes that nobody wrote.
 
-mod common;
-
 use std::time::Duration;
 
-use common::Reach;
-use common::sessions::{KvSessions, account};
+use crate::common::Reach;
+use crate::common::sessions::{KvSessions, account};
 use ringhold_core::session::{
     AckExpired, CreateSession, EndReason, ListSessions, OnExisting, RemoveSession, TakeExpired, Touch,
     Touched,
@@ -32,7 +30,9 @@ fn login(player: &str, byte: u8) -> CreateSession {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// One session and one that ended, as they are stored. Schema 1 is these bytes: they never change.
@@ -140,8 +140,8 @@ async fn one_bad_record_stops_nobody_else() {
                 };
                 Touch::new(session.id, fence, Ttl::MIN)
             });
-            let touched = copy.touch_many(&touches).await.expect("answers").answers;
-            assert_eq!(touched[1], Touched::Renewed, "{key}");
+            let answers = copy.touch_many(&touches).await.expect("answers").answers;
+            assert_eq!(answers[1], Touched::Renewed, "{key}");
             let page = copy.list(ListSessions::all(10)).await.expect("a page");
             assert!(page.sessions.iter().any(|session| session.id == good.id), "{key}");
         }

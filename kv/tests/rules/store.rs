@@ -1,8 +1,6 @@
 //! That the store of the tests keeps what `Transaction` promises.
 
-mod common;
-
-use common::{Reach, TestStore};
+use crate::common::{Reach, TestStore};
 use ringhold_kv::Transaction;
 
 #[test]

@@ -1,0 +1,6 @@
+//! The rules of membership.
+
+mod corrupt;
+mod model;
+mod races;
+mod steps;

@@ -1,0 +1,4 @@
+//! The rules of sessions.
+
+mod races;
+mod stored;
