@@ -28,7 +28,7 @@ const LEADER_MAX: Duration = Duration::from_secs(30);
 const LOOK_MAX: Duration = Duration::from_millis(500);
 
 /// How much of each log a failing test is shown.
-const LAST_LINES: usize = 40;
+const LAST_LINES: usize = 15;
 
 /// A running etcd on loopback, whose members are named by their index from 0 on. Dropping it kills them;
 /// where a test fails, it shows the ends of their logs first.
@@ -112,6 +112,7 @@ impl EtcdCluster {
                 format!("--election-timeout={}", options.election.as_millis()),
                 "--logger=zap".to_owned(),
                 "--log-outputs=stderr".to_owned(),
+                "--log-level=warn".to_owned(),
             ]);
             member.arguments.extend(options.arguments.iter().cloned());
             members.push(member);

@@ -14,8 +14,7 @@ use crate::supervisor::Settings;
 pub const SCHEMES: [&str; 2] = ["etcd", "etcds"];
 
 const CONFIG: &str = "etcd url";
-const PARAMETERS: &str =
-    "attempt_ms, data_bytes_max, deadline_ms, fleet, in_flight_max, node, poll_ms";
+const PARAMETERS: &str = "attempt_ms, data_bytes_max, deadline_ms, fleet, in_flight_max, node, poll_ms";
 /// An etcd has no more members than this.
 const ENDPOINTS_MAX: usize = 16;
 
@@ -71,7 +70,9 @@ impl EtcdConfig {
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| bad(format!("no host; write {scheme}://host:port?fleet=name")))?;
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-            return Err(bad("there is no path, since fleets have names, and no fragment".to_owned()));
+            return Err(bad(
+                "there is no path, since fleets have names, and no fragment".to_owned()
+            ));
         }
         let first = Address::new(host.trim_matches(['[', ']']), url.port().unwrap_or(2379));
         let mut config = Self {
@@ -179,7 +180,8 @@ impl Address {
         let host = host.into();
         // It stands in errors, logs and URLs, and is looked up.
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-        ((1..=255).contains(&host.len()) && host.bytes().all(known) && port > 0).then_some(Self { host, port })
+        ((1..=255).contains(&host.len()) && host.bytes().all(known) && port > 0)
+            .then_some(Self { host, port })
     }
 
     /// Reads `host:port`, also with an IPv6 address in brackets.

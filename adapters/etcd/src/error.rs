@@ -323,7 +323,8 @@ mod tests {
                 ErrorKind::TooLarge,
             ),
         ] {
-            let (Verdict::Again(error) | Verdict::Down(error) | Verdict::Final(error)) = verdict(code, message);
+            let (Verdict::Again(error) | Verdict::Down(error) | Verdict::Final(error)) =
+                verdict(code, message);
             assert_eq!(error.kind(), kind, "{error}");
         }
     }
@@ -331,7 +332,10 @@ mod tests {
     #[test]
     fn what_no_row_names_is_judged_by_its_code() {
         assert!(matches!(verdict(Code::Unavailable, "x"), Verdict::Down(_)));
-        assert!(matches!(verdict(Code::Internal, "h2 protocol error"), Verdict::Down(_)));
+        assert!(matches!(
+            verdict(Code::Internal, "h2 protocol error"),
+            Verdict::Down(_)
+        ));
         let Verdict::Final(error) = verdict(Code::FailedPrecondition, "etcdserver: something new") else {
             panic!("unknown refusals are final")
         };
@@ -347,7 +351,10 @@ mod tests {
         let bad = std::io::Error::other("invalid peer certificate: UnknownIssuer");
         assert!(matches!(unreachable("test", &address(), &bad), Verdict::Final(_)));
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(matches!(unreachable("test", &address(), &refused), Verdict::Down(_)));
+        assert!(matches!(
+            unreachable("test", &address(), &refused),
+            Verdict::Down(_)
+        ));
     }
 
     #[test]
@@ -356,6 +363,9 @@ mod tests {
         let Verdict::Final(error) = verdict(Code::FailedPrecondition, &long) else {
             panic!("unknown refusals are final")
         };
-        assert!(error.context().len() < 400 && !error.context().contains('\u{1b}'), "{error}");
+        assert!(
+            error.context().len() < 400 && !error.context().contains('\u{1b}'),
+            "{error}"
+        );
     }
 }

@@ -145,7 +145,12 @@ impl Shared {
     }
 
     /// Waits until a member serves, or until it is clear that waiting is no use.
-    async fn serving(&self, operation: &'static str, avoid: Option<usize>, deadline: Instant) -> Result<Link> {
+    async fn serving(
+        &self,
+        operation: &'static str,
+        avoid: Option<usize>,
+        deadline: Instant,
+    ) -> Result<Link> {
         let mut changes = self.changes.subscribe();
         loop {
             changes.mark_unchanged();

@@ -112,7 +112,10 @@ impl Effort {
     }
 
     async fn wait(&mut self, pause: Duration) -> Result<()> {
-        if timeout_at(self.deadline, sleep(random::jittered(pause))).await.is_err() {
+        if timeout_at(self.deadline, sleep(random::jittered(pause)))
+            .await
+            .is_err()
+        {
             return Err(self.gave_up(None));
         }
         Ok(())
@@ -130,6 +133,10 @@ impl Effort {
             Some(error) => error.context().to_owned(),
             None => format!("others were faster {} times", self.races),
         };
-        Error::new(kind, self.operation, format!("no answer in {overall:?}, {why}; last: {last}"))
+        Error::new(
+            kind,
+            self.operation,
+            format!("no answer in {overall:?}, {why}; last: {last}"),
+        )
     }
 }

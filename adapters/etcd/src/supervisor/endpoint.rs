@@ -211,7 +211,8 @@ async fn connect(settings: &Settings, address: &Address, index: usize) -> Result
     const CONNECT: &str = "connect";
     let failed = |error: &tonic::transport::Error| unreachable(CONNECT, address, error);
     let scheme = if settings.tls { "https" } else { "http" };
-    let connector = Connector::from_shared(format!("{scheme}://{address}")).map_err(|error| failed(&error))?;
+    let connector =
+        Connector::from_shared(format!("{scheme}://{address}")).map_err(|error| failed(&error))?;
     let connector = connector
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true)
@@ -228,9 +229,7 @@ async fn connect(settings: &Settings, address: &Address, index: usize) -> Result
     let channel = connector.connect().await.map_err(|error| failed(&error))?;
     let mut options = ConnectOptions::new().with_require_leader(true);
     if let Some((user, password)) = &settings.login {
-        options = options
-            .with_user(user, password)
-            .with_auto_token_refresh(true);
+        options = options.with_user(user, password).with_auto_token_refresh(true);
     }
     let client = Client::from_channel(Channel::Tonic(channel), Some(options))
         .await
