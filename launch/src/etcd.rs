@@ -55,11 +55,11 @@ impl EtcdCluster {
     ///
     /// # Errors
     /// `Missing` without `etcd`; `Invalid` options; `Start` with a member's last words; `Timeout`; `Io`.
-    pub fn start(options: EtcdOptions) -> Result<Self> {
+    pub fn start(options: &EtcdOptions) -> Result<Self> {
         options.check()?;
         ETCD.check()?;
         let keeper = Arc::new(Keeper::new()?);
-        let cluster = start_anew(|attempt| Self::attempt(&options, &keeper, attempt))?;
+        let cluster = start_anew(|attempt| Self::attempt(options, &keeper, attempt))?;
         if let Some(password) = &options.password {
             cluster.ask_for_password(password)?;
         }

@@ -17,7 +17,7 @@ fn put(cluster: &EtcdCluster, index: usize) -> ringhold_launch::Result<String> {
 
 #[test]
 fn a_killed_leader_is_followed_and_comes_back() {
-    let cluster = EtcdCluster::start(quick()).unwrap();
+    let cluster = EtcdCluster::start(&quick()).unwrap();
     let first = cluster.wait_for_leader(LIMIT).unwrap();
     put(&cluster, first).unwrap();
     cluster.kill(first);
@@ -34,7 +34,7 @@ fn a_killed_leader_is_followed_and_comes_back() {
 
 #[test]
 fn a_stopped_leader_is_followed_and_goes_on() {
-    let cluster = EtcdCluster::start(quick()).unwrap();
+    let cluster = EtcdCluster::start(&quick()).unwrap();
     let first = cluster.wait_for_leader(LIMIT).unwrap();
     cluster.stop(first).unwrap();
     let second = cluster.wait_for_leader(LIMIT).unwrap();
@@ -46,7 +46,7 @@ fn a_stopped_leader_is_followed_and_goes_on() {
 
 #[test]
 fn all_restart_with_what_they_had_and_ask_for_a_password() {
-    let cluster = EtcdCluster::start(quick().password("p \"w@é")).unwrap();
+    let cluster = EtcdCluster::start(&quick().password("p \"w@é")).unwrap();
     let refused = put(&cluster, 0).unwrap_err();
     assert!(refused.message().contains("user name is empty"), "{refused}");
     cluster.restart_all().unwrap();
@@ -66,7 +66,7 @@ fn all_restart_with_what_they_had_and_ask_for_a_password() {
 
 #[test]
 fn one_member_is_an_etcd_too() {
-    let cluster = EtcdCluster::start(quick().members(1)).unwrap();
+    let cluster = EtcdCluster::start(&quick().members(1)).unwrap();
     assert_eq!((cluster.len(), cluster.wait_for_leader(LIMIT).unwrap()), (1, 0));
     put(&cluster, 0).unwrap();
 }

@@ -52,7 +52,8 @@ impl EtcdBackend {
         let probe = [&prefix, schema::SCHEMA_KEY].concat();
         let supervisor = Supervisor::connect(config.settings(), probe).await?;
         let client = supervisor.link(OPEN).await?.client;
-        let members = look(&client).await?;
+        // The futures of the client are large.
+        let members = Box::pin(look(&client)).await?;
         let runner = Runner::new(Arc::clone(&supervisor), prefix, Arc::clone(&config.clock));
         check_schema(&runner).await?;
         // A majority has what is acknowledged: the leader, and so many beside it.

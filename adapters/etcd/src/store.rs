@@ -1,18 +1,21 @@
 //! Sessions: the rules of `ringhold-kv`, in transactions.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch, Touched,
-    TouchedMany,
+    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSession, TakenSessions,
+    Touch, Touched, TouchedMany,
 };
-use ringhold_core::{Error, ErrorKind, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore};
+use ringhold_core::{
+    Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
+};
 use ringhold_kv::Transaction;
 use ringhold_kv::clock::ClockKind;
-use ringhold_kv::sessions::{self, Listing, Sweep, Swept};
+use ringhold_kv::sessions::{self, Listing, Sweep, SweepStep, Swept};
 
 use crate::clock::FleetClock;
 use crate::transaction::{EtcdTransaction, Runner, Stop, Tried};
@@ -105,7 +108,7 @@ impl EtcdSessions {
             };
             let indexes = batch.iter().map(|(index, _)| *index);
             match tried {
-                Ok(Tried::Done(touched)) => answers.extend(indexes.zip(touched)),
+                Ok(Tried::Done(outcome)) => answers.extend(indexes.zip(outcome)),
                 Ok(Tried::Lost) => {
                     let (first, second) = batch.split_at(batch.len() / 2);
                     left.extend([first, second]);
@@ -117,6 +120,34 @@ impl EtcdSessions {
             }
         }
         (answers, failed)
+    }
+
+    /// One plan, and all of its steps. Answers too where somebody was faster.
+    async fn sweep(&self, request: &TakeExpired) -> Result<(TakenSessions, BTreeSet<Partition>)> {
+        const TAKE: &str = "take_expired";
+        let sweep = self
+            .write(TAKE, |tx, now_ms| Sweep::plan(tx, now_ms, request))
+            .await?;
+        let chunks: Vec<_> = sweep.steps().chunks(STEPS_AT_ONCE).collect();
+        let calls = chunks.into_iter().map(|steps| {
+            self.write(TAKE, move |tx, now_ms| {
+                let keys: Vec<Vec<u8>> = steps.iter().flat_map(SweepStep::keys).collect();
+                tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+                steps
+                    .iter()
+                    .map(|step| step.run(tx, now_ms, request))
+                    .collect::<Result<Vec<Swept>, Stop>>()
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        let swept: Vec<Vec<Swept>> = stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await?;
+        let swept: Vec<Swept> = swept.into_iter().flatten().collect();
+        let missed = swept.iter().filter_map(|swept| match swept {
+            Swept::Missed(partition) => Some(*partition),
+            _ => None,
+        });
+        let missed = missed.collect();
+        Ok((sweep.answer(swept), missed))
     }
 }
 
@@ -221,25 +252,30 @@ impl SessionStore for EtcdSessions {
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
-        const TAKE: &str = "take_expired";
-        let sweep = self
-            .write(TAKE, |tx, now_ms| Sweep::plan(tx, now_ms, &request))
-            .await?;
-        let chunks: Vec<_> = sweep.steps().chunks(STEPS_AT_ONCE).collect();
-        let request = &request;
-        let calls = chunks.into_iter().map(|steps| {
-            self.write(TAKE, move |tx, now_ms| {
-                let keys: Vec<Vec<u8>> = steps.iter().flat_map(|step| step.keys()).collect();
-                tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-                steps
-                    .iter()
-                    .map(|step| step.run(tx, now_ms, request))
-                    .collect::<Result<Vec<Swept>, Stop>>()
-            })
-        });
-        let calls: Vec<_> = calls.collect();
-        let swept: Vec<Vec<Swept>> = stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await?;
-        Ok(sweep.answer(swept.into_iter().flatten()))
+        let mut taken = TakenSessions::default();
+        let mut request = request;
+        loop {
+            let (round, missed) = self.sweep(&request).await?;
+            taken
+                .more
+                .retain(|partition| !request.partitions.contains(partition));
+            taken.more.extend(round.more);
+            let of = |partition: &Partition| {
+                let of = |taken: &&TakenSession| taken.session.id.partition() == *partition;
+                round.sessions.iter().filter(of).count()
+            };
+            // Where somebody was faster, others may be due that did not fit the limit before.
+            let most = missed.iter().map(of).max().unwrap_or(0);
+            request.limit = request
+                .limit
+                .saturating_sub(u16::try_from(most).unwrap_or(u16::MAX));
+            request.partitions = missed.into_iter().collect();
+            taken.sessions.extend(round.sessions);
+            taken.unreadable.extend(round.unreadable);
+            if request.partitions.is_empty() || request.limit == 0 {
+                return Ok(taken);
+            }
+        }
     }
 
     async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {

@@ -20,7 +20,7 @@ struct Etcd {
 
 impl Etcd {
     async fn new() -> Self {
-        let start = || EtcdCluster::start(EtcdOptions::new()).expect("etcd");
+        let start = || EtcdCluster::start(&EtcdOptions::new()).expect("etcd");
         let cluster = tokio::task::spawn_blocking(start).await.expect("no panic");
         let clock = SimulatedClock::new();
         let capabilities = open(&cluster, &clock, "capabilities").await.capabilities;

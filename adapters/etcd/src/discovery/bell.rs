@@ -59,7 +59,7 @@ impl Ring {
     pub(super) async fn rung(&mut self) {
         if self.rings.changed().await.is_err() {
             // Its bell lives as long as it does.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -77,7 +77,7 @@ impl Bell {
     pub(super) fn listen(bell: &Arc<Self>) -> Ring {
         let mut task = bell.task.lock().unwrap_or_else(PoisonError::into_inner);
         let rings = bell.rings.subscribe();
-        if task.as_ref().is_none_or(|task| task.is_finished()) {
+        if task.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             let follow = follow(bell.runner.clone(), bell.rings.clone());
             *task = Some(AbortOnDropHandle::new(tokio::spawn(follow)));
         }

@@ -71,7 +71,10 @@ impl Effort {
         };
         let address = &self.shared.settings.endpoints[link.index];
         let limit = self.deadline.min(Instant::now() + self.shared.settings.attempt);
-        let verdict = match timeout_at(limit, link.kv.clone().txn(txn)).await {
+        let mut kv = link.kv.clone();
+        // The futures of the client are large.
+        let sent = Box::pin(kv.txn(txn));
+        let verdict = match timeout_at(limit, sent).await {
             Ok(Ok(response)) => {
                 self.avoid = None;
                 return Ok(Some(response));

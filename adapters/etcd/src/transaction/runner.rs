@@ -62,12 +62,12 @@ impl Runner {
     pub(crate) async fn run<R>(
         &self,
         operation: &'static str,
-        rule: impl FnMut(&mut EtcdTransaction, Duration) -> Result<R, Stop>,
+        mut rule: impl FnMut(&mut EtcdTransaction, Duration) -> Result<R, Stop>,
     ) -> Result<R> {
-        match self.work(operation, true, rule).await? {
-            Tried::Done(answer) => Ok(answer),
-            // It does not give up after a race.
-            Tried::Lost => unreachable!("a race that was lost is run again"),
+        loop {
+            if let Tried::Done(answer) = self.work(operation, true, &mut rule).await? {
+                return Ok(answer);
+            }
         }
     }
 
