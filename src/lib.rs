@@ -22,6 +22,8 @@ mod save;
 mod session;
 mod shared;
 mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod touch;
 
 pub use builder::FleetBuilder;

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use ringhold::{FleetName, PlayerId};
 
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::copy::CopyArgs;
 use crate::commands::dev_cluster::DevClusterCommand;
 use crate::commands::sessions::SessionsCommand;
 use crate::demo::DemoArgs;
@@ -66,6 +67,8 @@ pub enum Command {
     },
     /// Tell what happens in the fleet, until ctrl-c
     Watch,
+    /// Copy the live sessions of one fleet to another, on any backends, and compare both sides
+    Copy(CopyArgs),
     /// A Redis Cluster on this machine, for development: it runs until it is told to end
     #[command(subcommand)]
     DevCluster(DevClusterCommand),
@@ -91,6 +94,7 @@ impl Command {
             Self::Locate { .. } => "locate",
             Self::Owner { .. } => "owner",
             Self::Watch => "watch",
+            Self::Copy(_) => "copy",
             Self::DevCluster(command) => command.name(),
             Self::Completions(_) => "completions",
         }

@@ -1,6 +1,7 @@
 //! The commands over a running fleet. Each reads through an [`Observer`] and its backend.
 
 pub mod completions;
+pub mod copy;
 pub mod dev_cluster;
 pub mod locate;
 pub mod nodes;
@@ -40,6 +41,7 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         Command::Demo(_)
         | Command::DemoNode
         | Command::DemoPlayers
+        | Command::Copy(_)
         | Command::DevCluster(_)
         | Command::Completions(_) => Err(Failure::usage(format!(
             "`{}` is not about a running fleet",

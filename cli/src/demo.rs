@@ -17,7 +17,6 @@ mod orders;
 mod player;
 mod players;
 mod process;
-mod progress;
 pub mod protocol;
 pub mod report;
 mod script;
@@ -34,10 +33,10 @@ use crate::args::Global;
 use crate::commands::ctrl_c;
 use crate::exit::Failure;
 use crate::output::{Output, counted, grouped};
+use crate::progress::Progress;
 use crate::random;
 use crate::target::needs_shared_for_processes;
 use node::{Setting, Source};
-use progress::Progress;
 use script::{Plan, Script};
 
 /// What is asked of a demo.

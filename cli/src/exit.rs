@@ -92,6 +92,11 @@ impl Failure {
         Self::new(Exit::No, "loss", message)
     }
 
+    /// A copy is not what was copied.
+    pub fn differs(message: impl Into<String>) -> Self {
+        Self::new(Exit::No, "differs", message)
+    }
+
     /// The arguments cannot work.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "invalid_argument", message)

@@ -8,6 +8,7 @@
 //! ringhold locate PLAYER              who holds this player now
 //! ringhold owner KEY                  what the ring says of a key
 //! ringhold watch                      what happens, until ctrl-c
+//! ringhold copy --from URL --to URL   sessions from one fleet to another
 //! ringhold dev-cluster up|down|status a Redis Cluster on this machine
 //! ringhold completions SHELL
 //! ```
@@ -22,9 +23,11 @@
 
 pub mod args;
 pub mod commands;
+pub mod copy;
 pub mod demo;
 pub mod exit;
 pub mod output;
+mod progress;
 mod random;
 pub mod target;
 
@@ -86,6 +89,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match &command {
             Command::Demo(args) => demo::run(args, &global, &mut output).await,
+            Command::Copy(args) => commands::copy::run(args, &global, &mut output).await,
             Command::DemoNode => demo::apart::node(&mut output).await,
             Command::DemoPlayers => demo::apart::players(&mut output).await,
             other => commands::run(other, &global, &mut output).await,

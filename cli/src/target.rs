@@ -59,6 +59,16 @@ impl BackendUrl {
         Self(url.into())
     }
 
+    /// Whether both lead to one fleet of one backend, as far as URLs tell: they have a server or a path in
+    /// common. Names that lead to one address are not looked up.
+    pub fn same_fleet(&self, other: &Self) -> bool {
+        let (Ok(one), Ok(other)) = (Url::parse(&self.0), Url::parse(&other.0)) else {
+            return self.0 == other.0;
+        };
+        let others = places(&other);
+        fleet(&one) == fleet(&other) && places(&one).iter().any(|place| others.contains(place))
+    }
+
     /// The text itself, for a process that is to open the same. It is a secret.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -71,6 +81,38 @@ impl BackendUrl {
     pub async fn open(&self) -> Result<Backend, Failure> {
         Ok(ringhold::open(&self.0).await?)
     }
+}
+
+fn fleet(url: &Url) -> String {
+    let named = url.query_pairs().find(|(key, _)| key == "fleet");
+    named.map_or_else(|| "default".to_owned(), |(_, name)| name.into_owned())
+}
+
+/// The servers that a URL names, or the path where it names none.
+fn places(url: &Url) -> Vec<String> {
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
+        return vec![format!("{}:{}", url.scheme(), url.path())];
+    };
+    let standard = if url.scheme().starts_with("etcd") {
+        2379
+    } else {
+        6379
+    };
+    let port = url.port().unwrap_or(standard);
+    let mut places = vec![format!("{host}:{port}")];
+    let nodes = url.query_pairs().filter(|(key, _)| key == "node");
+    places.extend(nodes.map(|(_, node)| {
+        let node = node.to_ascii_lowercase();
+        let has_port = node
+            .rsplit_once(':')
+            .is_some_and(|(host, _)| !host.is_empty() && !node.ends_with(']'));
+        if has_port {
+            node
+        } else {
+            format!("{node}:{standard}")
+        }
+    }));
+    places
 }
 
 /// Backends that several processes share, and what builds have them.
@@ -138,6 +180,38 @@ mod tests {
         let url: BackendUrl = "memory:?fleet=us".parse().unwrap();
         assert!(url.names_fleet());
         assert_eq!(url.with_fleet(None).0, "memory:?fleet=us");
+    }
+
+    #[test]
+    fn one_fleet_is_told_from_two() {
+        let same = |one: &str, other: &str| {
+            let url = |text: &str| text.parse::<BackendUrl>().unwrap();
+            assert_eq!(url(one).same_fleet(&url(other)), url(other).same_fleet(&url(one)));
+            url(one).same_fleet(&url(other))
+        };
+        for (one, other) in [
+            ("memory:", "memory:?fleet=default"),
+            ("redis://h:1", "redis://u:p@H:1?data_bytes_max=9"),
+            ("redis://h", "rediss://h:6379"),
+            ("etcd://h", "etcd://h:2379"),
+            (
+                "redis-cluster://a:1?node=b:2&fleet=eu",
+                "redis-cluster://c:3?fleet=eu&node=B:2",
+            ),
+            ("redis-cluster://a:1?node=b", "redis-cluster://b"),
+            ("redb:///x/y.redb", "redb:///x/z/../y.redb"),
+        ] {
+            assert!(same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("redis://h:1?fleet=a", "redis://h:1?fleet=b"),
+            ("redis://h:1", "redis://h:2"),
+            ("redis-cluster://a:1?node=b:2", "redis-cluster://a:3?node=b:4"),
+            ("redb:///x", "redb:///y"),
+            ("redb:///x", "sled:///x"),
+        ] {
+            assert!(!same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

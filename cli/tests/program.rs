@@ -62,6 +62,64 @@ fn commands_over_a_fleet_say_why_memory_cannot_serve_them() {
 }
 
 #[test]
+fn a_copy_that_cannot_work_says_why() {
+    for (line, code, words) in [
+        (["copy"].as_slice(), 2, "--from <URL>"),
+        (&["copy", "--from", "memory:"], 2, "--to <URL>"),
+        (
+            &["copy", "--from", "memory:", "--to", "memory:"],
+            2,
+            "one fleet of one backend",
+        ),
+        (
+            &[
+                "copy",
+                "--from",
+                "memory:?fleet=a",
+                "--to",
+                "memory:?fleet=b",
+                "--fleet",
+                "c",
+            ],
+            2,
+            "--to-fleet",
+        ),
+        (
+            &["copy", "--from", "memory:", "--to", "memory:?fleet=b"],
+            3,
+            "--from: memory: begins empty and ends with this process",
+        ),
+        (
+            &["copy", "--from", "memry://u:hunter2@h", "--to", "memory:"],
+            2,
+            "--from: open: invalid_argument: unknown scheme",
+        ),
+        (
+            &["copy", "--from", "hunter2", "--to", "memory:"],
+            2,
+            "is not a URL",
+        ),
+        (
+            &[
+                "copy",
+                "--from",
+                "memory:",
+                "--to",
+                "memory:",
+                "--to-fleet",
+                "a b",
+            ],
+            2,
+            "--to-fleet",
+        ),
+    ] {
+        let said = said(line, code);
+        assert!(said.contains(words), "{line:?}: {said}");
+        assert!(!said.contains("hunter2"), "{line:?}: {said}");
+    }
+}
+
+#[test]
 fn urls_that_cannot_work_say_what_would() {
     for (url, words) in [
         ("memry:", "known are"),

@@ -8,7 +8,7 @@ use crate::client::Access;
 use crate::clock::SettableClock;
 use crate::daemon::{StartError, start_anew};
 use crate::keeper::Keeper;
-use crate::node::Node;
+use crate::node::{Node, REDIS};
 use crate::options::{RedisOptions, ServerClock, url_encoded};
 use crate::reply::Reply;
 use crate::{Error, Result, ports};
@@ -28,6 +28,7 @@ impl RedisServer {
     /// `Start` with the server's last words; `Io`.
     pub fn start(options: &RedisOptions) -> Result<Self> {
         options.check()?;
+        REDIS.check()?;
         let keeper = Arc::new(Keeper::new()?);
         start_anew(|attempt| Self::attempt(options, &keeper, attempt))
     }

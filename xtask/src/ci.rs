@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{demo, faults, loom, setup, test, tidy};
+use crate::{demo, faults, guarantees, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -31,6 +31,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         })?;
     }
     test::run(steps, false)?;
+    steps.run("guarantees", || guarantees::run(&guarantees::Arguments::check()))?;
     steps.run("docs", || {
         // The program and the library share the name `ringhold`, and so one folder of pages.
         Call::cargo(["doc", "--workspace", "--lib", "--all-features", "--no-deps"])

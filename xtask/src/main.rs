@@ -5,6 +5,7 @@
 mod ci;
 mod demo;
 mod faults;
+mod guarantees;
 mod loom;
 mod run;
 mod setup;
@@ -40,6 +41,8 @@ enum Task {
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
+    /// Make the README's table of guarantees and backends from the results of the tests.
+    Guarantees(guarantees::Arguments),
     /// Check the rules of the house: adapters, arrows, guides, lints, tests.
     Tidy,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&mut steps),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Guarantees(arguments) => guarantees::run(&arguments),
         Task::Tidy => tidy::run(),
     };
     if !steps.is_empty() {

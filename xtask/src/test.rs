@@ -102,6 +102,7 @@ mod tests {
         let workspace = Workspace {
             packages: vec![package],
             root: "/".into(),
+            target_directory: "/target".into(),
         };
         assert_eq!(benches(&workspace), [("ringhold", "ring")]);
     }

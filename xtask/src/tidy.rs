@@ -199,6 +199,7 @@ mod sample {
         let workspace = Workspace {
             packages: Vec::new(),
             root: "/base/main".into(),
+            target_directory: "/base/main/target".into(),
         };
         Repo {
             workspace,

@@ -13,6 +13,7 @@ pub(crate) struct Workspace {
     pub(crate) packages: Vec<Package>,
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
+    pub(crate) target_directory: PathBuf,
 }
 
 /// One member.
@@ -31,6 +32,8 @@ pub(crate) struct Dependency {
     pub(crate) name: String,
     /// `dev`, `build`, or nothing for a normal one.
     pub(crate) kind: Option<String>,
+    /// Whether a feature has to ask for it.
+    pub(crate) optional: bool,
     /// The folder of a dependency that is not from a registry.
     pub(crate) path: Option<PathBuf>,
 }

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use ringhold_core::backend::Capabilities;
 use ringhold_core::{Backend, Error, ErrorKind, Result};
 
-use crate::client::Reply;
-use crate::client::redis_rs::RedisConnector;
+use crate::client::{Access, Reply};
 use crate::schema::{self, Keys};
 use crate::script;
 use crate::supervisor::{Call, Supervisor};
@@ -41,8 +40,12 @@ impl RedisBackend {
     ///   way round.
     /// - `Unsupported`: a server before 7.0; a fleet of another schema.
     pub async fn open(config: RedisConfig) -> Result<Self> {
-        let connector = RedisConnector::new(config.user.clone(), config.password.clone(), config.is_tls());
-        let supervisor = Supervisor::connect(config.settings(), Arc::new(connector)).await?;
+        let access = Access {
+            user: config.user.clone(),
+            password: config.password.clone(),
+            tls: config.is_tls(),
+        };
+        let supervisor = Supervisor::connect(config.settings(), (config.connector)(access)).await?;
         let keys = Keys::new(config.fleet.clone());
         check_server(&supervisor, &config, &keys).await?;
         check_schema(&supervisor, &keys).await?;

@@ -4,8 +4,13 @@
 //! one server and its answers back. That is all that is asked of it, so that one library can stand
 //! in for another, and none of them can jam what it does not own.
 
-pub(crate) mod redis_rs;
+#[cfg(feature = "fred")]
+mod fred;
+#[cfg(feature = "redis")]
+mod redis_rs;
 mod reply;
+#[cfg(all(test, any(feature = "redis", feature = "fred")))]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +23,65 @@ pub(crate) use self::reply::{Elements, Reply, ServerError, malformed};
 /// One command: its name and its arguments.
 pub(crate) type Command = Vec<Bytes>;
 
+/// A client library that can stand behind the seam, built in or not.
+#[derive(Debug)]
+pub(crate) struct Library {
+    /// How a URL names it, and the feature that it needs.
+    pub(crate) name: &'static str,
+    /// Makes its connector; `None` where the feature is off.
+    pub(crate) connector: Option<fn(Access) -> Arc<dyn Connector>>,
+}
+
+/// All of them. The first one is meant where a URL names none.
+pub(crate) static LIBRARIES: [Library; 2] = [
+    Library {
+        name: "redis",
+        #[cfg(feature = "redis")]
+        connector: Some(redis_rs::connector),
+        #[cfg(not(feature = "redis"))]
+        connector: None,
+    },
+    Library {
+        name: "fred",
+        #[cfg(feature = "fred")]
+        connector: Some(fred::connector),
+        #[cfg(not(feature = "fred"))]
+        connector: None,
+    },
+];
+
+/// How the servers are to be approached.
+#[cfg_attr(
+    not(any(feature = "redis", feature = "fred")),
+    expect(dead_code, reason = "for client libraries, and there is none")
+)]
+pub(crate) struct Access {
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) tls: bool,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
+#[cfg_attr(
+    not(any(test, feature = "redis", feature = "fred")),
+    expect(dead_code, reason = "from client libraries, and there is none")
+)]
 pub(crate) enum LinkError {
     /// The server could not be reached, or the connection broke: what was sent may have run.
     Broken(Box<dyn std::error::Error + Send + Sync>),
     /// The server refused the connection's user or password; the words hold no secret.
     Denied(String),
+    /// The server said this, and with it the connection ended: what else was sent may have run.
+    Refused(ServerError),
     /// What came back is not the protocol.
     Protocol(String),
 }
@@ -34,6 +91,7 @@ impl fmt::Display for LinkError {
         match self {
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Denied(why) => f.write_str(why),
+            Self::Refused(error) => write!(f, "the server refused: {} {}", error.code, error.detail),
             Self::Protocol(what) => write!(f, "this is not the protocol: {what}"),
         }
     }

@@ -43,7 +43,7 @@ use self::lane::Write;
 use self::node::Node;
 use self::owners::{Epochs, Owners};
 pub(crate) use self::topology::Address;
-use crate::client::{Command, Connector, LinkError, Reply};
+use crate::client::{Command, Connector, LinkError, Reply, ServerError};
 use crate::error::{Verdict, judge};
 use crate::random;
 use crate::schema;
@@ -317,7 +317,9 @@ impl Shared {
             *unanswered |= sent;
         }
         Err(match outcome {
-            Ok(Ok((Reply::Error(error), _))) => judge(operation, &error, &node.address),
+            Ok(Ok((Reply::Error(error), _)) | Err(LinkError::Refused(error))) => {
+                judge(operation, &error, &node.address)
+            }
             Ok(Ok((reply, replicated))) => return Ok(Answer { reply, replicated }),
             Ok(Err(error @ LinkError::Denied(_))) => {
                 Verdict::Final(link_error(operation, &node.address, error))
@@ -486,9 +488,22 @@ fn link_error(operation: &'static str, address: &Address, error: LinkError) -> E
             let context = format!("{address}: {why}; check both in the URL");
             Error::new(ErrorKind::InvalidArgument, operation, context)
         }
+        LinkError::Refused(error) => refused(operation, &error, address),
         LinkError::Protocol(what) => {
             let context = format!("{address} is no Redis server, or one that speaks differently: {what}");
             Error::new(ErrorKind::Unavailable, operation, context)
         }
+    }
+}
+
+/// What a server refused, where nobody else is asked instead.
+fn refused(operation: &'static str, error: &ServerError, address: &Address) -> Error {
+    match judge(operation, error, address) {
+        Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) | Verdict::Final(error) => error,
+        _ => Error::new(
+            ErrorKind::Unavailable,
+            operation,
+            "a redirect instead of an answer",
+        ),
     }
 }

@@ -1,5 +1,6 @@
 //! The contracts of the traits, rule by rule: on a real Redis Cluster of three masters and three
-//! replicas, and on one real Redis. The servers' clocks stand still until a rule moves them.
+//! replicas, and on one real Redis, each with every client library. The servers' clocks stand still
+//! until a rule moves them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,15 +63,17 @@ macro_rules! harness {
         }
 
         impl $name {
-            async fn new() -> Self {
+            async fn new(client: &'static str) -> Self {
                 let servers = tokio::task::spawn_blocking(Self::start)
                     .await
                     .expect("no panic");
-                let capabilities = open(&servers.url("capabilities")).await.capabilities;
+                let url = servers.url("capabilities") + "&client=" + client;
+                let capabilities = open(&url).await.capabilities;
                 Self {
                     time: $time(&servers),
                     capabilities,
                     servers,
+                    client,
                 }
             }
 
@@ -78,7 +81,12 @@ macro_rules! harness {
             async fn backend(&self) -> Backend {
                 static FLEETS: AtomicU32 = AtomicU32::new(0);
                 let fleet = format!("contract-{}", FLEETS.fetch_add(1, Ordering::Relaxed));
-                open(&(self.servers.url(&fleet) + "&poll_ms=20")).await
+                open(&format!(
+                    "{}&poll_ms=20&client={}",
+                    self.servers.url(&fleet),
+                    self.client
+                ))
+                .await
             }
         }
 
@@ -86,6 +94,7 @@ macro_rules! harness {
             time: RedisTime,
             capabilities: Capabilities,
             servers: $servers,
+            client: &'static str,
         }
     };
 }
@@ -105,16 +114,28 @@ impl Single {
     }
 }
 
-mod cluster {
-    use super::*;
+/// Both suites with one client library.
+macro_rules! contracts {
+    ($client:ident) => {
+        mod $client {
+            mod cluster {
+                use super::super::*;
 
-    ringhold_testkit::session_store_contract!(Cluster::new().await);
-    ringhold_testkit::discovery_contract!(Cluster::new().await);
+                ringhold_testkit::session_store_contract!(Cluster::new(stringify!($client)).await);
+                ringhold_testkit::discovery_contract!(Cluster::new(stringify!($client)).await);
+            }
+
+            mod single {
+                use super::super::*;
+
+                ringhold_testkit::session_store_contract!(Single::new(stringify!($client)).await);
+                ringhold_testkit::discovery_contract!(Single::new(stringify!($client)).await);
+            }
+        }
+    };
 }
 
-mod single {
-    use super::*;
-
-    ringhold_testkit::session_store_contract!(Single::new().await);
-    ringhold_testkit::discovery_contract!(Single::new().await);
-}
+#[cfg(feature = "redis")]
+contracts!(redis);
+#[cfg(feature = "fred")]
+contracts!(fred);

@@ -17,12 +17,12 @@ use super::audit::{Audit, moved};
 use super::node::{Node, Setting};
 use super::orders::{Ask, Seen};
 use super::players::Players;
-use super::progress::Progress;
 use super::report::{Report, rate, tenths};
 use super::world::{Stage, Totals};
 use super::{GOODBYE, lookups};
 use crate::exit::Failure;
 use crate::output::{counted, millis};
+use crate::progress::Progress;
 use crate::random;
 
 /// What is asked of a demo.

@@ -131,12 +131,8 @@ pub fn renew<T: Transaction>(
     } = request;
     let id = &node.node;
     let record = new_record(request)?;
+    expect_renewal(tx, request)?;
     let (lease_key, node_key) = (schema::lease(id), schema::node(id));
-    Table::expect(tx);
-    log::expect_after(tx, *after);
-    let mut expected = vec![schema::FLEET, &lease_key];
-    expected.extend(record.is_some().then_some(&node_key[..]));
-    tx.expect(&expected)?;
     let seed = request.operation.to_bytes();
     let mut table = Table::read(tx)?;
     if !table.reap(tx, now_ms, seed)? {

@@ -23,6 +23,9 @@ const PAGE: usize = 1_000;
 /// touched since they were armed.
 const EXTRA: usize = 256;
 
+/// How many sessions one sweep looks at, over all its partitions.
+const LOOKED_MAX: usize = 4_096;
+
 /// How many tombstones one sweep forgets, over all its partitions.
 const FORGOTTEN_MAX: usize = 4_096;
 
@@ -80,8 +83,8 @@ impl Sweep {
         }
         let all_graves = sweep.graves(tx, now_ms, &asked)?;
         if limit > 0 {
-            sweep.sessions(tx, now_ms, &asked, limit)?;
-            if !all_graves {
+            let all_sessions = sweep.sessions(tx, now_ms, &asked, limit)?;
+            if !all_graves || !all_sessions {
                 sweep.more = asked.into_iter().collect();
             }
         }
@@ -132,24 +135,30 @@ impl Sweep {
         Ok(complete)
     }
 
+    /// Whether these were all that are due.
     fn sessions<T: Transaction>(
         &mut self,
         tx: &mut T,
         now_ms: u64,
         asked: &BTreeSet<Partition>,
         limit: usize,
-    ) -> Result<(), T::Stop> {
+    ) -> Result<bool, T::Stop> {
+        let mut left = LOOKED_MAX;
         let mut found: BTreeMap<Partition, Vec<(u64, SessionId)>> = BTreeMap::new();
         let mut more: BTreeSet<Partition> = BTreeSet::new();
-        walk(tx, schema::DUE, now_ms, |armed_ms, id| {
+        let complete = walk(tx, schema::DUE, now_ms, |armed_ms, id| {
             let partition = id.partition();
-            if asked.contains(&partition) {
-                let found = found.entry(partition).or_default();
-                if found.len() < limit.saturating_add(EXTRA) {
-                    found.push((armed_ms, id));
-                } else {
-                    more.insert(partition);
-                }
+            if !asked.contains(&partition) {
+                return true;
+            }
+            let found = found.entry(partition).or_default();
+            if found.len() >= limit.saturating_add(EXTRA) {
+                more.insert(partition);
+            } else if left == 0 {
+                return false;
+            } else {
+                left -= 1;
+                found.push((armed_ms, id));
             }
             true
         })?;
@@ -192,7 +201,7 @@ impl Sweep {
                 }));
         }
         self.more = more.into_iter().collect();
-        Ok(())
+        Ok(complete)
     }
 }
 

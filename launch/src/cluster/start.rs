@@ -13,7 +13,7 @@ use crate::client::Access;
 use crate::clock::{ClockOffset, SettableClock};
 use crate::daemon::{StartError, start_anew};
 use crate::keeper::Keeper;
-use crate::node::Node;
+use crate::node::{Node, REDIS};
 use crate::options::{ServerClock, quoted};
 use crate::{Error, ErrorKind, Result, ports};
 
@@ -25,6 +25,7 @@ const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     options.check()?;
+    REDIS.check()?;
     let keeper = Arc::new(Keeper::new()?);
     let cluster = start_anew(|attempt| launch(options, &keeper, attempt))?;
     cluster.wait_until_ok(OK_MAX)?;

@@ -13,6 +13,9 @@ const NO_SCHEME: &[(&str, &str)] = &[(
     "the transport between peers: it is chosen in the builder, beside a backend",
 )];
 
+/// Where users' tests get their backends from.
+const TESTING: &str = "src/testing.rs";
+
 /// The feature of every backend.
 const FULL: &str = "full";
 
@@ -95,6 +98,11 @@ impl Adapter<'_> {
                 let advice =
                     format!("no scheme of `open` names the feature `{feature}`; add it to the table");
                 findings.push(Finding::of_file("src/open.rs", RULE, advice));
+            }
+            if !self.chosen_in_builder() && !says(repo, |path| path == TESTING, feature) {
+                let advice =
+                    format!("add a backend `{feature}` to the table, so that users' tests run on it");
+                findings.push(Finding::of_file(TESTING, RULE, advice));
             }
         }
         findings
@@ -220,7 +228,12 @@ fn facade(repo: &Repo) -> impl Iterator<Item = &File> {
 
 /// Whether a text stands as a literal where schemes and their features do.
 fn opens_with(repo: &Repo, text: &str) -> bool {
-    facade(repo).filter(|file| opens(&file.path)).any(|file| {
+    says(repo, opens, text)
+}
+
+/// Whether a text stands as a literal in one of these files.
+fn says(repo: &Repo, files: fn(&str) -> bool, text: &str) -> bool {
+    facade(repo).filter(|file| files(&file.path)).any(|file| {
         let literals = file.code.iter().flat_map(Code::literals_of_code);
         literals.into_iter().any(|literal| literal == text)
     })
@@ -262,6 +275,7 @@ mod tests {
             "#[cfg(feature = \"memory\")]\npub use ringhold_memory as memory;\n",
         ),
         ("src/open.rs", "match scheme { \"memory\" => x }"),
+        ("src/testing.rs", "table(\"memory\")"),
         ("adapters/memory/src/store.rs", "impl SessionStore for Memory {}"),
         (
             "adapters/memory/src/discovery.rs",
@@ -333,12 +347,12 @@ mod tests {
         ];
         let cli = [("memory", "ringhold/memory"), ("memory-2", "ringhold/memory-2")];
         let mut files = GOOD.to_vec();
-        one(
-            &found_with(&files, &root, &cli),
-            "no scheme of `open` names the feature `memory-2`",
-        );
+        let unknown = found_with(&files, &root, &cli);
+        assert_eq!(unknown.len(), 2, "{unknown:?}");
+        assert!(unknown[0].contains("no scheme of `open` names the feature `memory-2`"));
+        assert!(unknown[1].contains("add a backend `memory-2`"));
         for (path, text) in &mut files {
-            if *path == "src/open.rs" {
+            if ["src/open.rs", "src/testing.rs"].contains(path) {
                 *text = "table(\"memory\", \"memory-2\")";
             }
         }
@@ -380,6 +394,14 @@ mod tests {
         one(
             &advice("src/open.rs", "#[cfg(test)] mod tests { f(\"memory\") }"),
             "no URL opens it",
+        );
+    }
+
+    #[test]
+    fn users_tests_get_every_backend() {
+        one(
+            &advice("src/testing.rs", "// \"memory\""),
+            "add a backend `memory`",
         );
     }
 

@@ -1,5 +1,5 @@
 //! Who may depend on whom: `core <- {kv, adapters, testkit} <- src <- cli`, `kv <- adapters`, and
-//! `launch <- {testkit, cli}`.
+//! `launch <- {testkit, root, cli}`.
 
 use super::{Finding, Repo};
 use crate::workspace::{Dependency, relative};
@@ -52,8 +52,9 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
             "xtask depends on no member, so that it builds when they do not",
         ),
         "" => (
-            to == "core" || to_adapter || dev && to == "testkit",
-            "the root knows core and the adapters",
+            // The last for its users' tests, behind the feature `testing`.
+            to == "core" || to_adapter || to == "launch" && dependency.optional || dev && to == "testkit",
+            "the root knows core and the adapters, and launch behind the feature `testing`",
         ),
         _ if from.starts_with("adapters/") => (
             to == "core" || to == "kv" || dev && to == "testkit",
@@ -77,11 +78,16 @@ mod tests {
     use super::*;
 
     fn found(from: &str, to: &str, kind: Option<&str>) -> Vec<Finding> {
+        found_with(from, to, kind, false)
+    }
+
+    fn found_with(from: &str, to: &str, kind: Option<&str>, optional: bool) -> Vec<Finding> {
         let mut repo = repo(&[]);
         let mut member = package("member", from);
         member.dependencies.push(Dependency {
             name: "other".into(),
             kind: kind.map(str::to_owned),
+            optional,
             path: Some(repo.workspace.root.join(to)),
         });
         repo.workspace.packages.push(member);
@@ -113,6 +119,7 @@ mod tests {
         for from in ["testkit", "kv"] {
             assert_eq!(found(from, "adapters/memory", Some("dev")), []);
         }
+        assert_eq!(found_with("", "launch", None, true), []);
     }
 
     #[test]
@@ -132,6 +139,7 @@ mod tests {
             ("cli", "adapters/memory"),
             ("launch", "core"),
             ("adapters/redis", "launch"),
+            // Only where a feature asks for it.
             ("", "launch"),
             ("xtask", "core"),
             ("new", "core"),
@@ -153,6 +161,7 @@ mod tests {
         member.dependencies.push(Dependency {
             name: "serde".into(),
             kind: None,
+            optional: false,
             path: None,
         });
         repo.workspace.packages.push(member);

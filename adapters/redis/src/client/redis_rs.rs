@@ -12,42 +12,33 @@ use redis::{
     Value,
 };
 
-use super::{Command, Connector, Link, LinkError, Reply, ServerError};
+use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
 /// How long the library itself waits, above every deadline of ours: it is only there so that nothing
 /// is kept for ever.
 const BACKSTOP: Duration = Duration::from_secs(30);
 
 /// Connects through the `redis` crate.
-pub(crate) struct RedisConnector {
-    user: Option<String>,
-    password: Option<String>,
-    tls: bool,
+#[derive(Debug)]
+struct RedisConnector {
+    access: Access,
 }
 
-impl std::fmt::Debug for RedisConnector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisConnector")
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
+/// The connector of this library.
+pub(super) fn connector(access: Access) -> Arc<dyn Connector> {
+    #[cfg(feature = "tls")]
+    if access.tls {
+        // An error says that the application has chosen a provider already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
-}
-
-impl RedisConnector {
-    pub(crate) fn new(user: Option<String>, password: Option<String>, tls: bool) -> Self {
-        #[cfg(feature = "tls")]
-        if tls {
-            // An error says that the application has chosen a provider already, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        Self { user, password, tls }
-    }
+    Arc::new(RedisConnector { access })
 }
 
 #[async_trait]
 impl Connector for RedisConnector {
     async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
-        let address = if self.tls {
+        let Access { user, password, tls } = &self.access;
+        let address = if *tls {
             ConnectionAddr::TcpTls {
                 host: host.to_owned(),
                 port,
@@ -58,10 +49,10 @@ impl Connector for RedisConnector {
             ConnectionAddr::Tcp(host.to_owned(), port)
         };
         let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(user) = &self.user {
+        if let Some(user) = user {
             settings = settings.set_username(user);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = password {
             settings = settings.set_password(password);
         }
         // Small answers to many callers: none of them waits for a full packet.

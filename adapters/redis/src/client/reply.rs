@@ -5,6 +5,10 @@ use ringhold_core::{Error, ErrorKind, Result};
 
 /// One answer of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(test, feature = "redis", feature = "fred")),
+    expect(dead_code, reason = "from client libraries, and there is none")
+)]
 pub(crate) enum Reply {
     Nil,
     Integer(i64),
@@ -24,7 +28,7 @@ pub(crate) struct ServerError {
     pub(crate) detail: String,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fred"))]
 impl ServerError {
     /// Takes an error line apart.
     pub(crate) fn parse(line: &str) -> Self {

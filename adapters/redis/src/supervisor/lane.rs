@@ -70,6 +70,7 @@ impl Lane {
                 batch.retain(|write| !write.done.is_closed());
                 let work = run(&connector, &address, &mut link, &batch, deadline * 2 / 5);
                 let outcome = timeout(deadline, work).await;
+                let mut refusal = None;
                 let failure = match outcome {
                     Ok(Ok(answers)) => {
                         for (write, answer) in batch.drain(..).zip(answers) {
@@ -78,7 +79,13 @@ impl Lane {
                         }
                         continue;
                     }
-                    Ok(Err(error)) => error.to_string(),
+                    Ok(Err(error)) => {
+                        let failure = error.to_string();
+                        if let LinkError::Refused(error) = error {
+                            refusal = Some(error);
+                        }
+                        failure
+                    }
                     Err(late) => late.to_string(),
                 };
                 link = None;
@@ -87,7 +94,10 @@ impl Lane {
                     batch.push(write);
                 }
                 for write in batch.drain(..) {
-                    let _ = write.done.send(Err(LinkError::Broken(failure.clone().into())));
+                    let _ = write.done.send(Err(match &refusal {
+                        Some(error) => LinkError::Refused(error.clone()),
+                        None => LinkError::Broken(failure.clone().into()),
+                    }));
                 }
             }
         });

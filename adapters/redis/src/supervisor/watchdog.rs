@@ -11,9 +11,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::node::{self, Node};
 use super::topology::{Address, ClusterView};
-use super::{Shared, link_error};
+use super::{Shared, link_error, refused};
 use crate::client::{Link, LinkError, Reply};
-use crate::error::{Verdict, judge};
 use crate::random;
 
 /// How often the topology is asked for when nothing suggests it.
@@ -238,18 +237,7 @@ pub(super) async fn ask_topology(
             let context = format!("{} is not a cluster; write redis:// for one server", node.address);
             return Err(Error::new(ErrorKind::InvalidArgument, TOPOLOGY, context));
         }
-        Some(Reply::Error(error)) => match judge(TOPOLOGY, &error, &node.address) {
-            Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) | Verdict::Final(error) => {
-                return Err(error);
-            }
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    TOPOLOGY,
-                    "a redirect instead of a topology",
-                ));
-            }
-        },
+        Some(Reply::Error(error)) => return Err(refused(TOPOLOGY, &error, &node.address)),
         _ => {
             let error = LinkError::Protocol("no text for an answer".to_owned());
             return Err(link_error(TOPOLOGY, &node.address, error));

@@ -9,5 +9,7 @@ mod scripts;
 mod types;
 mod wrong_server;
 
+#[path = "../each_client/mod.rs"]
+mod each_client;
 #[path = "../real/mod.rs"]
 mod real;

@@ -7,10 +7,10 @@ use ringhold_core::{Error, ErrorKind};
 use ringhold_testkit::launch::{RedisOptions, RedisServer};
 use ringhold_testkit::{run, within};
 
+use crate::each_client::on_each_client;
 use crate::real::open;
 
-#[test]
-fn a_dead_host_is_named() {
+fn a_dead_host_is_named(client: &str) {
     run("a dead host", async {
         // Nobody listens on a port that was free just now.
         let port = || {
@@ -19,7 +19,7 @@ fn a_dead_host_is_named() {
         };
         let (first, second) = (port(), port());
         for scheme in ["redis", "redis-cluster"] {
-            let url = format!("{scheme}://127.0.0.1:{first}?node=127.0.0.1:{second}&deadline_ms=800");
+            let url = format!("{scheme}://127.0.0.1:{first}?node=127.0.0.1:{second}&deadline_ms=800{client}");
             let error = tokio::time::timeout(Duration::from_secs(10), open(&url))
                 .await
                 .expect("its deadline is below a second")
@@ -48,8 +48,7 @@ fn shown(error: &Error) -> String {
     shown.join(" ")
 }
 
-#[test]
-fn a_wrong_password_is_refused_and_not_repeated() {
+fn a_wrong_password_is_refused_and_not_repeated(client: &str) {
     let server = RedisServer::start(&RedisOptions::new().password("p@ss-word-of-it")).unwrap();
     run("a wrong password", async {
         let address = server.address();
@@ -59,7 +58,7 @@ fn a_wrong_password_is_refused_and_not_repeated() {
             "nobody:hunter2-of-us@",
             ":p%2540ss-word-of-it@",
         ] {
-            let url = format!("redis://{login}{address}?deadline_ms=2000");
+            let url = format!("redis://{login}{address}?deadline_ms=2000{client}");
             let error = within("a refusal", open(&url)).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{login}: {error}");
             assert!(error.context().contains("password"), "{error}");
@@ -68,9 +67,16 @@ fn a_wrong_password_is_refused_and_not_repeated() {
             assert!(!shown.contains("ss-word-of-it"), "{shown}");
         }
         for login in [":p%40ss-word-of-it@", "default:p%40ss-word-of-it@"] {
-            open(&format!("redis://{login}{address}")).await.unwrap();
+            open(&format!("redis://{login}{address}?fleet=in{client}"))
+                .await
+                .unwrap();
         }
         assert!(server.url("default").contains(":p%40ss-word-of-it@"));
-        open(&server.url("default")).await.unwrap();
+        open(&(server.url("default") + client)).await.unwrap();
     });
 }
+
+on_each_client!(
+    a_dead_host_is_named
+    a_wrong_password_is_refused_and_not_repeated
+);

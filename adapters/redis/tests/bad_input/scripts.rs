@@ -9,6 +9,7 @@ use ringhold_core::{Backend, ErrorKind, NodeIncarnation, Timing};
 use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, RedisServer};
 use ringhold_testkit::{Make, run};
 
+use crate::each_client::on_each_client;
 use crate::real::{Stored, open, ttl};
 
 /// Every operation once, with `forget` before each of them.
@@ -95,27 +96,32 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
         .unwrap();
 }
 
-#[test]
-fn one_server_may_forget_its_scripts() {
+fn one_server_may_forget_its_scripts(client: &str) {
     let server = RedisServer::start(&RedisOptions::new()).unwrap();
     run("one server", async {
-        let backend = open(&(server.url("scripts") + "&poll_ms=10")).await.unwrap();
+        let backend = open(&(server.url("scripts") + "&poll_ms=10" + client))
+            .await
+            .unwrap();
         everything(&backend, || drop(server.ask(&[b"SCRIPT", b"FLUSH"]))).await;
     });
 }
 
-#[test]
-fn a_cluster_may_forget_its_scripts() {
+fn a_cluster_may_forget_its_scripts(client: &str) {
     let cluster = RedisCluster::start(ClusterOptions::new()).unwrap();
     run("a cluster", async {
         let forget =
             || (0..cluster.len()).for_each(|index| drop((&cluster, index).ask(&[b"SCRIPT", b"FLUSH"])));
         for durability in ["fast", "replicated:1"] {
             let url = format!(
-                "{}&poll_ms=10&durability={durability}",
+                "{}&poll_ms=10&durability={durability}{client}",
                 cluster.url(&durability[..4])
             );
             everything(&open(&url).await.unwrap(), forget).await;
         }
     });
 }
+
+on_each_client!(
+    one_server_may_forget_its_scripts
+    a_cluster_may_forget_its_scripts
+);

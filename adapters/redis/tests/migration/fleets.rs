@@ -10,6 +10,7 @@ use ringhold_testkit::Make;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use super::each_client::on_each_client;
 use super::{Bed, IMPATIENT, Operation, open, start};
 
 /// The steps of the move of five keys.
@@ -121,12 +122,12 @@ fn count(runtime: &Runtime, discovery: &dyn Discovery) -> usize {
     members.members.len()
 }
 
-#[test]
-fn slow_memberships_work_or_are_refused_at_every_step() {
+fn slow_memberships_work_or_are_refused_at_every_step(client: &str) {
+    let settings = IMPATIENT.to_owned() + client;
     for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]] {
         let (cluster, runtime) = start();
         let make = Make::new("fleet steps");
-        let backend = runtime.block_on(open(&cluster, "steps", IMPATIENT));
+        let backend = runtime.block_on(open(&cluster, "steps", &settings));
         let discovery = &backend.discovery;
         let stages = runtime.block_on(prepare(&**discovery, &make, STAGES));
         let bed = bed(&cluster, "steps");
@@ -137,7 +138,7 @@ fn slow_memberships_work_or_are_refused_at_every_step() {
         let is_apart = |moved| (1..4).contains(&declared(moved));
         bed.walk(&runtime, &keys, is_apart, |stage| {
             // Opening a fleet looks at one key alone, which is always somewhere.
-            runtime.block_on(open(&cluster, "steps", IMPATIENT));
+            runtime.block_on(open(&cluster, "steps", &settings));
             let apart = (3..8).contains(&stage) && is_apart(stage - 2);
             worked += usize::from(!apart);
             let patience = Duration::from_millis(if apart { 500 } else { 10_000 });
@@ -148,11 +149,10 @@ fn slow_memberships_work_or_are_refused_at_every_step() {
     }
 }
 
-#[test]
-fn memberships_wait_for_the_end_of_a_move() {
+fn memberships_wait_for_the_end_of_a_move(client: &str) {
     let (cluster, runtime) = start();
     let make = Make::new("fleet waits");
-    let backend = runtime.block_on(open(&cluster, "waits", "&poll_ms=20"));
+    let backend = runtime.block_on(open(&cluster, "waits", &format!("&poll_ms=20{client}")));
     let stages = runtime.block_on(prepare(&*backend.discovery, &make, 1));
     let bed = bed(&cluster, "waits");
     let keys = bed.keys(&KEYS);
@@ -160,3 +160,8 @@ fn memberships_wait_for_the_end_of_a_move() {
     bed.all_wait(&runtime, &keys, all);
     assert_eq!(count(&runtime, &*backend.discovery), 2);
 }
+
+on_each_client!(
+    slow_memberships_work_or_are_refused_at_every_step
+    memberships_wait_for_the_end_of_a_move
+);

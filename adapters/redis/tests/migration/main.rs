@@ -1,6 +1,8 @@
 //! Every script at every step of one slot's move, on a real cluster whose clock stands still: it works,
 //! or, while its keys are on two servers, it is refused and has written nothing.
 
+#[path = "../each_client/mod.rs"]
+mod each_client;
 mod fleets;
 #[path = "../raw/mod.rs"]
 mod raw;

@@ -13,6 +13,7 @@ use ringhold_core::{
 use ringhold_testkit::Make;
 use ringhold_testkit::launch::RedisCluster;
 
+use super::each_client::on_each_client;
 use super::{Bed, IMPATIENT, Operation, answered, open, start};
 
 /// The steps of the move of three keys.
@@ -313,11 +314,10 @@ fn keys_in(bed: &Bed<'_>, order: [usize; 3]) -> Vec<Vec<u8>> {
     order.map(|index| keys[index].clone()).to_vec()
 }
 
-#[test]
-fn slow_sessions_work_or_are_refused_at_every_step_in_every_order() {
+fn slow_sessions_work_or_are_refused_at_every_step_in_every_order(client: &str) {
     let (cluster, runtime) = start();
     let make = Make::new("steps");
-    let backend = runtime.block_on(open(&cluster, "steps", IMPATIENT));
+    let backend = runtime.block_on(open(&cluster, "steps", &(IMPATIENT.to_owned() + client)));
     let store = &backend.sessions;
     for (order, first) in ORDERS.into_iter().zip((7_u16..).step_by(150)) {
         let partition = Partition::new(first).expect("below 1,024");
@@ -333,11 +333,10 @@ fn slow_sessions_work_or_are_refused_at_every_step_in_every_order() {
     }
 }
 
-#[test]
-fn sessions_wait_for_the_end_of_a_move() {
+fn sessions_wait_for_the_end_of_a_move(client: &str) {
     let (cluster, runtime) = start();
     let make = Make::new("waits");
-    let backend = runtime.block_on(open(&cluster, "waits", ""));
+    let backend = runtime.block_on(open(&cluster, "waits", client));
     let partition = Partition::new(500).expect("below 1,024");
     let stages = runtime.block_on(prepare(&cluster, &*backend.sessions, &make, partition, 1));
     let bed = Bed::new(&cluster, partition);
@@ -350,3 +349,8 @@ fn sessions_wait_for_the_end_of_a_move() {
     });
     assert!(counted.expect("a listing") > 10, "the sessions are there");
 }
+
+on_each_client!(
+    slow_sessions_work_or_are_refused_at_every_step_in_every_order
+    sessions_wait_for_the_end_of_a_move
+);

@@ -9,6 +9,7 @@ use ringhold_core::{Backend, NodeIncarnation, Timing};
 use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, ServerClock};
 use ringhold_testkit::{Make, run, wait_for};
 
+use crate::each_client::on_each_client;
 use crate::real::{open, ttl};
 
 fn cluster() -> RedisCluster {
@@ -97,11 +98,10 @@ fn all(answers: &[(&str, u8)], replicated: u8) {
     }
 }
 
-#[test]
-fn replicas_acknowledge_what_they_are_asked_to() {
+fn replicas_acknowledge_what_they_are_asked_to(client: &str) {
     let cluster = cluster();
     run("replicas", async {
-        let url = cluster.url("url") + "&durability=replicated:1";
+        let url = cluster.url("url") + "&durability=replicated:1" + client;
         let backend = open(&url).await.unwrap();
         assert_eq!(backend.capabilities.replicas_max, 1);
         all(&writes(&backend, &cluster, None).await, 1);
@@ -114,18 +114,18 @@ fn replicas_acknowledge_what_they_are_asked_to() {
             all(&kept, 1);
             all(&free, 0);
         };
-        let url = cluster.url("over") + "&durability=replicated:1";
+        let url = cluster.url("over") + "&durability=replicated:1" + client;
         let backend = open(&url).await.unwrap();
         least(writes(&backend, &cluster, Some(Durability::Fast)).await);
-        let backend = open(&cluster.url("fast")).await.unwrap();
+        let backend = open(&(cluster.url("fast") + client)).await.unwrap();
         least(writes(&backend, &cluster, None).await);
-        let backend = open(&cluster.url("call")).await.unwrap();
+        let backend = open(&(cluster.url("call") + client)).await.unwrap();
         all(
             &writes(&backend, &cluster, Some(Durability::Replicated(1))).await,
             1,
         );
         // More than there are: as many as there are.
-        let backend = open(&cluster.url("more")).await.unwrap();
+        let backend = open(&(cluster.url("more") + client)).await.unwrap();
         all(
             &writes(&backend, &cluster, Some(Durability::Replicated(3))).await,
             1,
@@ -133,11 +133,10 @@ fn replicas_acknowledge_what_they_are_asked_to() {
     });
 }
 
-#[test]
-fn without_its_replica_a_write_is_done_and_says_so() {
+fn without_its_replica_a_write_is_done_and_says_so(client: &str) {
     let cluster = cluster();
     run("no replica", async {
-        let url = cluster.url("alone") + "&durability=replicated:1";
+        let url = cluster.url("alone") + "&durability=replicated:1" + client;
         let backend = open(&url).await.unwrap();
         for index in 0..cluster.len() {
             if cluster.replica_of(index).unwrap().is_some() {
@@ -168,3 +167,8 @@ fn without_its_replica_a_write_is_done_and_says_so() {
         .await;
     });
 }
+
+on_each_client!(
+    replicas_acknowledge_what_they_are_asked_to
+    without_its_replica_a_write_is_done_and_says_so
+);

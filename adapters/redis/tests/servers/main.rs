@@ -7,5 +7,7 @@ mod keys;
 mod rollback;
 mod round_trips;
 
+#[path = "../each_client/mod.rs"]
+mod each_client;
 #[path = "../real/mod.rs"]
 mod real;

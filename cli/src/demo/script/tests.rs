@@ -13,9 +13,9 @@ use ringhold::{Backend, Limits, PlayerId, Result, SessionId, SessionRecord, Sess
 
 use super::{Plan, Script};
 use crate::demo::node::{Setting, Source};
-use crate::demo::progress::Progress;
 use crate::demo::report::Report;
 use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
 
 /// What a store does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -131,7 +131,7 @@ impl SessionStore for KvSessions {
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
         let sweep = self.write(|tx, now| Sweep::plan(tx, now, &request))?;
         let mut swept = Vec::new();
-        for steps in sweep.steps().chunks(2) {
+        for steps in sweep.steps().chunks(100) {
             let rule = |tx: &mut TestTx, now| {
                 let mut swept = Vec::new();
                 for step in steps {

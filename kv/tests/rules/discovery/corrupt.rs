@@ -7,7 +7,9 @@ use crate::common::fleet::{Fleet, done};
 use crate::common::{Reach, TestStore};
 use ringhold_core::discovery::{EvictNode, LeaveFleet, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
-use ringhold_core::{ErrorKind, NodeIncarnation, NodeRecord, NodeState, Result, Revision, Timing, Update};
+use ringhold_core::{
+    ErrorKind, NodeIncarnation, NodeRecord, NodeState, Result, Revision, Timing, Update, codec,
+};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
 use ringhold_kv::discovery::{self, Position, Step};
 use ringhold_testkit::Make;
@@ -265,6 +267,28 @@ fn a_bad_record_is_shown_and_its_node_stays() {
         }
     }
     assert!(newer > 0, "a record of a newer format was among them");
+}
+
+#[test]
+fn the_record_of_another_node_or_run_is_not_its_own() {
+    let scene = Scene::new("another's");
+    let node = &scene.nodes[1];
+    let key = format!("node/{}", node.node);
+    let mut of_another = NodeRecord::new(scene.nodes[0].node.clone(), node.incarnation);
+    let mut of_a_run = NodeRecord::new(node.node.clone(), node.incarnation);
+    of_a_run.incarnation.nonce = scene.fleet.make.nonce();
+    of_another.state = NodeState::Draining;
+    for record in [of_another, of_a_run] {
+        let bytes = codec::encode_node(&record).unwrap();
+        let fleet = scene.with(key.as_bytes(), Some(&bytes));
+        let unreadable = fleet.members(NOW_MS).unreadable;
+        let shown: Vec<_> = unreadable
+            .iter()
+            .map(|member| (&member.id, member.kind))
+            .collect();
+        assert_eq!(shown, [(&node.node, ErrorKind::Corrupt)], "{record:?}");
+        assert_eq!(scene.exercise(&fleet), []);
+    }
 }
 
 #[test]

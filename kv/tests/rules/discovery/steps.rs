@@ -165,12 +165,78 @@ fn who_comes_and_goes_without_a_load_changes_no_loads() {
         let one = fleet.join(0);
         let start = fleet.poll(0, &Position::start());
         let guest = fleet.join(0);
-        fleet.leave(&guest);
-        let next = fleet.poll(0, &start.position);
-        assert_eq!(next.updates.len(), 2, "{:?}", next.updates);
+        let joined = fleet.poll(0, &start.position);
+        assert_eq!(joined.updates.len(), 1, "{:?}", joined.updates);
         done(fleet.renew(0, &fleet.renewal(&one)));
-        let loads = fleet.poll(0, &next.position);
-        assert_eq!(loads.updates, [Update::Loads(vec![(one, Load::new(1))])]);
+        let loads = fleet.poll(0, &joined.position);
+        let mut table = vec![(one, Load::new(1)), (guest.clone(), Load::default())];
+        table.sort_by(|(a, _), (b, _)| a.node.cmp(&b.node));
+        assert_eq!(loads.updates, [Update::Loads(table)]);
+        fleet.leave(&guest);
+        let left = fleet.poll(0, &loads.position);
+        assert_eq!(left.updates.len(), 1, "{:?}", left.updates);
+        let loads = left;
         assert_eq!(fleet.poll(0, &loads.position).updates, []);
     }
+}
+
+#[test]
+fn the_log_keeps_256_changes_and_the_point_before_them() {
+    for fleet in Fleet::both("log") {
+        let mut points = vec![Revision::default()];
+        for _ in 0..150 {
+            let guest = fleet.join(0);
+            points.push(fleet.members(0).revision);
+            fleet.leave(&guest);
+            points.push(fleet.members(0).revision);
+        }
+        let starts_over = |point: Revision| {
+            let updates = fleet.poll(0, &Position::new(Some(point))).updates;
+            matches!(updates[..], [Update::Reset(_)])
+        };
+        let kept = fleet
+            .store
+            .keys()
+            .iter()
+            .filter(|key| key.starts_with(b"change/"))
+            .count();
+        assert_eq!(kept, 257);
+        let base = points[300 - 256];
+        assert!(!starts_over(base));
+        assert!(starts_over(points[300 - 257]));
+        assert!(starts_over(Revision::new(base.number, base.tag ^ 1)));
+
+        // One that is missing from the middle is noticed, however many there are behind it.
+        let missing = format!("change/{:016x}", base.number + 5);
+        fleet.store.set(missing.as_bytes(), None);
+        assert!(starts_over(base));
+        assert!(!starts_over(points[300 - 250]));
+    }
+}
+
+#[test]
+fn only_the_one_point_before_the_first_change_is_known() {
+    for fleet in Fleet::both("first") {
+        for joined in 0..3 {
+            let looks = |tag| fleet.poll(0, &Position::new(Some(Revision::new(0, tag)))).updates;
+            assert_eq!(looks(0).len(), joined);
+            assert!(
+                matches!(looks(1)[..], [Update::Reset(_)]),
+                "{joined} changes later"
+            );
+            fleet.join(0);
+        }
+    }
+}
+
+#[test]
+fn a_reset_tells_how_long_the_clock_stood() {
+    let [fleet, _] = Fleet::both("lag");
+    let lag = Duration::from_secs(3);
+    let rule = |tx: &mut TestTx| discovery::poll(tx, 0, lag, &Position::start());
+    let polled = fleet.store.run(rule).unwrap();
+    let [Update::Reset(membership)] = &polled.updates[..] else {
+        panic!("{polled:?}")
+    };
+    assert_eq!((membership.clock_lag, polled.timing), (lag, None));
 }

@@ -12,6 +12,7 @@ use ringhold_core::{
     ErrorKind, Incarnation, NodeId, NodeIncarnation, Nonce, OperationId, PlayerId, SessionId, SessionStore,
     Ttl,
 };
+use ringhold_kv::sessions::create;
 use ringhold_testkit::{Make, SimulatedClock};
 
 /// A login whose every bit is known.
@@ -250,4 +251,45 @@ async fn stray_keys_do_no_harm() {
             b"session/zzz".to_vec(),
         ]
     );
+}
+
+/// Very many that expire at once come in parts of bounded size, and all of them come.
+#[tokio::test]
+async fn very_many_expire_in_parts() {
+    const MANY: usize = 5_000;
+    let (make, clock) = (Make::new("many"), SimulatedClock::new());
+    let kv = KvSessions::new(Reach::Near, clock.clone());
+    let partition = make.player().partition();
+    let owner = make.owner();
+    let logins: Vec<CreateSession> = (0..MANY)
+        .map(|number| {
+            let player = PlayerId::new(format!("player {number}")).expect("a player");
+            make.login(&player, &owner, Ttl::MIN)
+        })
+        .collect();
+    kv.write(|tx, now| {
+        for login in &logins {
+            create(tx, now, login)?;
+        }
+        Ok(())
+    })
+    .expect("logins");
+    clock.advance(Duration::from_secs(2));
+    let (mut got, mut rounds) = (std::collections::BTreeSet::new(), 0);
+    loop {
+        let all = ringhold_core::Partition::all().collect();
+        let part = kv
+            .take_expired(TakeExpired::new(all, 100, make.nonce()))
+            .await
+            .expect("a part");
+        rounds += 1;
+        assert!(part.sessions.len() <= 4_096, "{}", part.sessions.len());
+        got.extend(part.sessions.iter().map(|taken| taken.session.id));
+        if part.more.is_empty() {
+            break;
+        }
+        assert!(part.more.contains(&partition));
+    }
+    assert_eq!((got.len(), rounds), (MANY, 2));
+    account(&kv.store);
 }

@@ -1,4 +1,4 @@
-//! What the demo says while it works: a bar on a terminal, lines elsewhere, always on standard error.
+//! What a command says while it works: a bar on a terminal, lines elsewhere, always on standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -37,6 +37,13 @@ impl Progress {
         bar.set_length(steps.unwrap_or(0));
         bar.set_message(doing.to_owned());
         bar.enable_steady_tick(TICK);
+    }
+
+    /// Says beside the bar how it goes. Nobody makes up words where there is no bar.
+    pub(crate) fn say(&self, words: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(words());
+        }
     }
 
     /// So many steps are done.
