@@ -116,8 +116,8 @@ fn places(url: &Url) -> Vec<String> {
 }
 
 /// Backends that several processes share, and what builds have them.
-const SHARED: &str = "redis-cluster:// (feature redis-cluster) and redis:// (feature redis), over TLS \
-                      rediss-cluster:// and rediss:// (feature tls besides)";
+const SHARED: &str = "redis-cluster:// (feature redis-cluster), redis:// (feature redis) and etcd:// (feature \
+                      etcd), over TLS rediss-cluster://, rediss:// and etcds:// (feature tls besides)";
 
 /// Whether a command that looks at other processes can serve on a backend with these capabilities.
 ///

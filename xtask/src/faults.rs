@@ -1,11 +1,25 @@
-//! `cargo xtask faults`: a real Redis Cluster is broken under load, and what comes of it is counted.
+//! `cargo xtask faults`: a real Redis Cluster, or an etcd, is broken under load, and what comes of it is
+//! counted.
 
 use crate::run::{Call, Result};
 use crate::setup;
 
+/// What is broken.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// A Redis Cluster of three masters and three replicas
+    #[default]
+    Redis,
+    /// An etcd of three members
+    Etcd,
+}
+
 /// What is done, and how it is shown.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
+    /// What is broken.
+    #[arg(long, value_enum, default_value_t)]
+    backend: Backend,
     /// A few rounds of each fault.
     #[arg(long)]
     quick: bool,
@@ -19,8 +33,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// A few rounds of everything, for CI.
-    pub(crate) fn quick() -> Self {
+    pub(crate) fn quick(backend: Backend) -> Self {
         Self {
+            backend,
             quick: true,
             ..Self::default()
         }
@@ -41,17 +56,14 @@ impl Arguments {
     }
 }
 
-/// Installs Redis where it is missing, and runs the example that does it.
+/// Installs the servers where they are missing, and runs the example that does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
-    let example = [
-        "run",
-        "--release",
-        "--package",
-        "ringhold-redis",
-        "--example",
-        "faults",
-    ];
+    let package = match arguments.backend {
+        Backend::Redis => "ringhold-redis",
+        Backend::Etcd => "ringhold-etcd",
+    };
+    let example = ["run", "--release", "--package", package, "--example", "faults"];
     Call::cargo(example.into_iter().chain(["--"]).chain(arguments.passed_on()))
         .advice("a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone")
         .run()
@@ -64,11 +76,12 @@ mod tests {
     #[test]
     fn all_that_was_asked_for_is_passed_on() {
         assert!(Arguments::default().passed_on().is_empty());
-        assert_eq!(Arguments::quick().passed_on(), ["--quick"]);
+        assert_eq!(Arguments::quick(Backend::Etcd).passed_on(), ["--quick"]);
         let arguments = Arguments {
             quick: true,
             only: Some("kill".into()),
             json: true,
+            ..Arguments::default()
         };
         assert_eq!(arguments.passed_on(), ["--quick", "--only", "kill", "--json"]);
     }

@@ -44,8 +44,8 @@ impl EtcdBackend {
     /// one that has an alarm, and one that never compacts.
     ///
     /// # Errors
-    /// - `Unavailable`, `Timeout`: no member serves.
-    /// - `InvalidArgument`: wrong user or password; a certificate that is not trusted; a user who may not.
+    /// - `Unavailable`, `Timeout`: no member serves; a certificate is not trusted.
+    /// - `InvalidArgument`: wrong user or password; a user who may not.
     /// - `Unsupported`: an etcd before 3.4; a fleet of another schema.
     pub async fn open(config: EtcdConfig) -> Result<Self> {
         let prefix = format!("/ringhold/{}/", config.fleet).into_bytes();

@@ -250,7 +250,7 @@ pub(crate) fn unreachable(
     if said.contains("certificate") {
         // A wrong one stays wrong; nothing is sent to whoever shows it.
         let context = format!("{asked} shows a certificate that is not trusted: {said}");
-        return Verdict::Final(Error::new(ErrorKind::InvalidArgument, operation, context));
+        return Verdict::Final(Error::new(ErrorKind::Unavailable, operation, context).with_retryable(false));
     }
     let context = format!("{asked} cannot be reached: {said}");
     Verdict::Down(Error::new(ErrorKind::Unavailable, operation, context))

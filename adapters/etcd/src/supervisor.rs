@@ -72,8 +72,8 @@ impl Supervisor {
     /// asked for.
     ///
     /// # Errors
-    /// `InvalidArgument` where they refuse the user, the password or us; `Unavailable` or `Timeout` where
-    /// none serves within the deadline of an operation.
+    /// `InvalidArgument` where they refuse the user or the password; `Unavailable` or `Timeout` where none
+    /// serves within the deadline of an operation, and at once where their certificates are not trusted.
     pub(crate) async fn connect(settings: Settings, probe: Vec<u8>) -> Result<Arc<Self>> {
         let endpoints = settings.endpoints.iter().cloned().map(Endpoint::new).collect();
         let shared = Arc::new(Shared {
@@ -160,7 +160,8 @@ impl Shared {
             let states: Vec<_> = self.endpoints.iter().map(Endpoint::trouble).collect();
             let refusal = states.iter().flatten().find(|trouble| trouble.is_final);
             if let Some(refusal) = refusal.filter(|_| states.iter().all(Option::is_some)) {
-                return Err(Error::new(refusal.kind, operation, refusal.context.clone()));
+                let error = Error::new(refusal.kind, operation, refusal.context.clone());
+                return Err(error.with_retryable(false));
             }
             if timeout_at(deadline, changes.changed()).await.is_err() {
                 let (kind, context) = match states.into_iter().flatten().next() {
