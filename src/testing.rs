@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ringhold_core::{Backend, Error, ErrorKind, Result};
-#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+#[cfg(any(feature = "redis", feature = "redis-cluster", feature = "etcd"))]
 use ringhold_launch as launch;
 
 /// Makes the URL of a fleet, and keeps alive what it leads to.
@@ -63,6 +63,11 @@ const KINDS: &[Kind] = &[
         start: redis_cluster,
         backends: &[("redis-cluster", "")],
     },
+    #[cfg(feature = "etcd")]
+    Kind {
+        start: etcd,
+        backends: &[("etcd", "")],
+    },
 ];
 
 /// Starts every backend whose feature is on; all at once, which takes about two seconds.
@@ -72,6 +77,7 @@ const KINDS: &[Kind] = &[
 /// | `memory` | `memory` | nothing |
 /// | `redis` | `redis` | one `redis-server` |
 /// | `redis-cluster` | `redis-cluster` | three masters without replicas: keys are spread and clients redirected as in production, but no failover and no acknowledgement by replicas is there to be tested |
+/// | `etcd` | `etcd` | one member: no leader changes |
 ///
 /// Servers listen on 127.0.0.1 alone. They end when the last [`TestBackend`] on them is dropped, and also
 /// when the test is killed.
@@ -208,7 +214,13 @@ fn redis_cluster() -> Result<Urls> {
     Ok(Arc::new(move |fleet| cluster.url(fleet)))
 }
 
-#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+#[cfg(feature = "etcd")]
+fn etcd() -> Result<Urls> {
+    let cluster = launch::EtcdCluster::start(&launch::EtcdOptions::new().members(1)).map_err(not_started)?;
+    Ok(Arc::new(move |fleet| cluster.url(fleet)))
+}
+
+#[cfg(any(feature = "redis", feature = "redis-cluster", feature = "etcd"))]
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn not_started(error: launch::Error) -> Error {
     let kind = match error.kind() {

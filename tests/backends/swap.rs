@@ -23,6 +23,8 @@ const EXPECTED: &[&str] = &[
     "redis",
     #[cfg(feature = "redis-cluster")]
     "redis-cluster",
+    #[cfg(feature = "etcd")]
+    "etcd",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,6 +62,7 @@ const STORES: &[&str] = &["session_store", "discovery"];
 
 const CLUSTER: &str = "Redis Cluster";
 const SINGLE: &str = "one Redis";
+const ETCD: &str = "etcd";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
@@ -72,6 +73,7 @@ pub(super) const COLUMNS: &[Column] = &[
     ),
     Column::new(CLUSTER, "ringhold-redis", "cluster::", STORES),
     Column::new(SINGLE, "ringhold-redis", "single::", STORES),
+    Column::new(ETCD, "ringhold-etcd", "", STORES),
 ];
 
 pub(super) const ROWS: &[Row] = &[
