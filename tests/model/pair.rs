@@ -7,57 +7,13 @@ use std::time::Duration;
 
 use ringhold::core::{Backend, Limits};
 use ringhold::memory::MemoryBackend;
-use ringhold::redis::{RedisBackend, RedisConfig};
-use ringhold::{ErrorKind, FleetName, Result};
-use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
-use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime, async_trait};
-use url::Url;
+use ringhold::{ErrorKind, Result};
+use ringhold_testkit::{Make, SimulatedClock};
 
-/// How many sequences a test plays, each in a fleet of its own.
-pub(crate) const SEQUENCES: usize = 40;
+use crate::subjects::{SEQUENCES, Subject};
 
 /// How many requests there are in one of them.
 pub(crate) const STEPS: usize = 300;
-
-/// A backend that is held against the reference implementation.
-#[async_trait]
-pub(crate) trait Subject: Send + Sync {
-    /// An empty fleet. Its time is the clock's, or what [`pass`](Self::pass) makes of it.
-    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend;
-
-    /// Moves its own time on, where it does not run on the clock it was opened with.
-    async fn pass(&self, duration: Duration);
-}
-
-/// One Redis, which stands still until it is moved.
-pub(crate) struct Redis {
-    server: RedisServer,
-    time: RedisTime,
-}
-
-impl Redis {
-    pub(crate) async fn start() -> Self {
-        let options = RedisOptions::new().clock(ServerClock::Settable);
-        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
-        let server = started.await.expect("no panic").expect("redis-server");
-        let time = RedisTime::of_server(&server);
-        Self { server, time }
-    }
-}
-
-#[async_trait]
-impl Subject for Redis {
-    async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
-        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
-        let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
-        let redis = RedisBackend::open(config).await.expect("a server that runs");
-        redis.backend()
-    }
-
-    async fn pass(&self, duration: Duration) {
-        self.time.pass(duration).await;
-    }
-}
 
 /// The reference implementation and another backend, both empty.
 pub(crate) struct Pair<'s> {
@@ -153,10 +109,17 @@ impl Story {
         self.told.push(format!("{asked} => {memory:?}"));
     }
 
-    /// Whether the random requests came to everything that they can come to: a model that meets only
-    /// refusals shows little.
-    pub(crate) fn met(&self, outcomes: &[&str]) {
+    /// Whether the random requests came to everything that they can come to, where all of them were
+    /// played: a model that meets only refusals shows little. Of fewer, most have to be met.
+    pub(crate) fn met(&self, sequences: usize, outcomes: &[&str]) {
         let met: Vec<&str> = self.met.iter().map(String::as_str).collect();
-        assert_eq!(met, outcomes);
+        if sequences == SEQUENCES {
+            assert_eq!(met, outcomes);
+        } else {
+            assert!(
+                met.len() * 4 >= outcomes.len() * 3,
+                "only these were met: {met:?}"
+            );
+        }
     }
 }
