@@ -66,6 +66,20 @@ pub(crate) fn pick_recent<'a, T>(make: &Make, values: &'a [T], recent: usize) ->
     pick(make, &values[values.len().saturating_sub(recent)..])
 }
 
+/// The lines of two answers from the first that differs to the last.
+fn difference(memory: &str, other: &str) -> String {
+    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| pairs.take_while(|(a, b)| a == b).count();
+    let (memory, other): (Vec<&str>, Vec<&str>) = (memory.lines().collect(), other.lines().collect());
+    let before = same(&mut memory.iter().copied().zip(other.iter().copied()));
+    let after = same(&mut memory.iter().rev().copied().zip(other.iter().rev().copied()));
+    let cut = |lines: &[&str]| lines[before..(lines.len() - after).max(before)].join("\n");
+    format!(
+        "from line {before} on\nmemory:\n{}\nother:\n{}",
+        cut(&memory),
+        cut(&other)
+    )
+}
+
 /// Errors are compared by their kinds: their words are the adapter's own.
 pub(crate) fn kinds<T>(result: Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|error| error.kind())
@@ -98,9 +112,9 @@ impl Story {
         if memory != other {
             let told = self.told[self.told.len().saturating_sub(Self::TOLD)..].join("\n");
             panic!(
-                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\nmemory: \
-                 {memory:#?}\nother: {other:#?}",
-                self.told.len()
+                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\n{}",
+                self.told.len(),
+                difference(&format!("{memory:#?}"), &format!("{other:#?}"))
             );
         }
         let request = asked.split('(').next().unwrap_or_default();
