@@ -19,6 +19,10 @@ const PLAYERS: usize = 12;
 const EXPECTED: &[&str] = &[
     #[cfg(feature = "memory")]
     "memory",
+    #[cfg(feature = "redb")]
+    "redb",
+    #[cfg(feature = "sled")]
+    "sled",
     #[cfg(feature = "redis")]
     "redis",
     #[cfg(feature = "redis-cluster")]

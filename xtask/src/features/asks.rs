@@ -28,6 +28,10 @@ impl Asks {
 
 const REDIS: &[&str] = &["ringhold-redis", "redis"];
 
+const REDB: &[&str] = &["ringhold-redb", "ringhold-kv", "redb"];
+
+const SLED: &[&str] = &["ringhold-sled", "ringhold-kv", "sled"];
+
 /// Starting servers is done over their own protocol.
 const LAUNCH: &[&str] = &["ringhold-launch", "redis"];
 
@@ -36,6 +40,8 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold", &["memory"], &["ringhold-memory"]),
     Asks::new("ringhold", &["redis"], REDIS),
     Asks::new("ringhold", &["redis-cluster"], REDIS),
+    Asks::new("ringhold", &["redb"], REDB),
+    Asks::new("ringhold", &["sled"], SLED),
     Asks::new("ringhold", &["tls"], &[]),
     Asks::new("ringhold", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold", &["tls", "redis-cluster"], &["rustls"]),
@@ -45,6 +51,8 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold-cli", &["redis-cluster"], REDIS),
     // `dev-cluster`.
     Asks::new("ringhold-cli", &["redis-cluster"], LAUNCH),
+    Asks::new("ringhold-cli", &["redb"], REDB),
+    Asks::new("ringhold-cli", &["sled"], SLED),
     Asks::new("ringhold-cli", &["tls"], &[]),
     Asks::new("ringhold-cli", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls", "redis-cluster"], &["rustls"]),

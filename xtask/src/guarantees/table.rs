@@ -63,6 +63,8 @@ const STORES: &[&str] = &["session_store", "discovery"];
 const CLUSTER: &str = "Redis Cluster";
 const SINGLE: &str = "one Redis";
 const ETCD: &str = "etcd";
+const REDB: &str = "redb";
+const SLED: &str = "sled";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
@@ -74,6 +76,8 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new(CLUSTER, "ringhold-redis", "cluster::", STORES),
     Column::new(SINGLE, "ringhold-redis", "single::", STORES),
     Column::new(ETCD, "ringhold-etcd", "", STORES),
+    Column::new(REDB, "ringhold-redb", "", STORES),
+    Column::new(SLED, "ringhold-sled", "", STORES),
 ];
 
 pub(super) const ROWS: &[Row] = &[
@@ -165,6 +169,8 @@ pub(super) const ROWS: &[Row] = &[
                 "ringhold-redis::servers",
                 "round_trips::each_operation_is_one_command",
             ),
+            (REDB, "ringhold-redb::kill", "slow_nothing_acknowledged_is_lost"),
+            (SLED, "ringhold-sled::kill", "slow_nothing_acknowledged_is_lost"),
         ],
     ),
     Row::new(
@@ -176,6 +182,12 @@ pub(super) const ROWS: &[Row] = &[
                 SINGLE,
                 "ringhold::model",
                 "discovery::redis_keeps_members_as_memory_does",
+            ),
+            (REDB, "ringhold::model", "sessions::redb_stores_as_memory_does"),
+            (
+                REDB,
+                "ringhold::model",
+                "discovery::redb_keeps_members_as_memory_does",
             ),
         ],
     ),
@@ -287,6 +299,62 @@ pub(super) const ROWS: &[Row] = &[
                 CLUSTER,
                 "ringhold-redis::servers",
                 "durability::replicas_acknowledge_what_they_are_asked_to",
+            ),
+        ],
+    ),
+    Row::new(
+        "restarts, full disks and damaged files take nothing in silence",
+        &[],
+        &[
+            (
+                REDB,
+                "ringhold-redb::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (
+                REDB,
+                "ringhold::backends",
+                "restart::a_fleet_on_redb_plays_on_after_a_restart",
+            ),
+            (
+                REDB,
+                "ringhold-redb::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                REDB,
+                "ringhold-redb::place",
+                "slow_a_full_disk_is_told_and_survived",
+            ),
+            (
+                REDB,
+                "ringhold-redb::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
+            ),
+            (
+                SLED,
+                "ringhold-sled::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (
+                SLED,
+                "ringhold::backends",
+                "restart::a_fleet_on_sled_plays_on_after_a_restart",
+            ),
+            (
+                SLED,
+                "ringhold-sled::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                SLED,
+                "ringhold-sled::place",
+                "slow_a_full_disk_is_told_and_survived",
+            ),
+            (
+                SLED,
+                "ringhold-sled::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
             ),
         ],
     ),
