@@ -74,6 +74,15 @@ const SCHEMES: &[Scheme] = &[
         open: None,
     },
     Scheme {
+        name: "redb",
+        feature: "redb",
+        shared: false,
+        #[cfg(feature = "redb")]
+        open: Some(redb),
+        #[cfg(not(feature = "redb"))]
+        open: None,
+    },
+    Scheme {
         name: "redis",
         feature: "redis",
         shared: true,
@@ -127,6 +136,15 @@ const SCHEMES: &[Scheme] = &[
         #[cfg(not(feature = "etcd"))]
         open: None,
     },
+    Scheme {
+        name: "sled",
+        feature: "sled",
+        shared: false,
+        #[cfg(feature = "sled")]
+        open: Some(sled),
+        #[cfg(not(feature = "sled"))]
+        open: None,
+    },
 ];
 
 /// Opens the backend that `url` names.
@@ -134,6 +152,8 @@ const SCHEMES: &[Scheme] = &[
 /// | URL | backend | feature |
 /// |---|---|---|
 /// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+/// | `redb:///var/lib/arena.redb?fleet=arena` | one file, for one process at a time | `redb` |
+/// | `sled:///var/lib/arena?fleet=arena` | one folder, for one process at a time | `sled` |
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
 /// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
@@ -141,8 +161,10 @@ const SCHEMES: &[Scheme] = &[
 /// | `etcds://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
-/// of data of one session (65,536 unless given); the Redis schemes and etcd's have more, which
-/// `ringhold::redis::RedisConfig` and `ringhold::etcd::EtcdConfig` list. Each call opens its own backend: share one by cloning it.
+/// of data of one session (65,536 unless given); the schemes of servers have more, which
+/// `ringhold::redis::RedisConfig` and `ringhold::etcd::EtcdConfig` list, and so have those of files and
+/// folders: `ringhold::redb::EmbeddedConfig`. Each call opens its own backend: share one by cloning it.
+/// What is on the disk, however, is there once, and two backends on one path share it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -188,7 +210,7 @@ pub async fn open(url: &str) -> Result<Backend> {
 
 const OPEN: &str = "open";
 
-/// The parameters of an embedded backend. An adapter that has a server to find reads its own URL.
+/// The parameters of the backend in memory. The other adapters read their own URLs.
 #[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
@@ -245,6 +267,16 @@ fn etcd(url: Url) -> Opening {
         let config = ringhold_etcd::EtcdConfig::from_url(&url)?;
         Ok(ringhold_etcd::EtcdBackend::open(config).await?.backend())
     })
+}
+
+#[cfg(feature = "redb")]
+fn redb(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_redb::RedbBackend::open_url(&url).await?.backend()) })
+}
+
+#[cfg(feature = "sled")]
+fn sled(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_sled::SledBackend::open_url(&url).await?.backend()) })
 }
 
 #[cfg(feature = "memory")]
@@ -336,12 +368,14 @@ mod tests {
             .collect();
         let expected = [
             ("memory", "memory", false),
+            ("redb", "redb", false),
             ("redis", "redis", true),
             ("rediss", "redis", true),
             ("redis-cluster", "redis-cluster", true),
             ("rediss-cluster", "redis-cluster", true),
             ("etcd", "etcd", true),
             ("etcds", "etcd", true),
+            ("sled", "sled", false),
         ];
         assert_eq!(table, expected);
     }
