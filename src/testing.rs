@@ -66,12 +66,20 @@ const KINDS: &[Kind] = &[
     #[cfg(feature = "redis")]
     Kind {
         start: redis,
-        backends: &[("redis", "")],
+        backends: &[
+            ("redis", ""),
+            #[cfg(feature = "fred")]
+            ("redis-fred", "&client=fred"),
+        ],
     },
     #[cfg(feature = "redis-cluster")]
     Kind {
         start: redis_cluster,
-        backends: &[("redis-cluster", "")],
+        backends: &[
+            ("redis-cluster", ""),
+            #[cfg(feature = "fred")]
+            ("redis-cluster-fred", "&client=fred"),
+        ],
     },
     #[cfg(feature = "etcd")]
     Kind {
@@ -89,6 +97,7 @@ const KINDS: &[Kind] = &[
 /// | `sled` | `sled` | a temporary folder |
 /// | `redis` | `redis` | one `redis-server` |
 /// | `redis-cluster` | `redis-cluster` | three masters without replicas: keys are spread and clients redirected as in production, but no failover and no acknowledgement by replicas is there to be tested |
+/// | and `fred` | `redis-fred`, `redis-cluster-fred` | the same servers, spoken to by the other client library |
 /// | `etcd` | `etcd` | one member: no leader changes |
 ///
 /// Servers listen on 127.0.0.1 alone. They end when the last [`TestBackend`] on them is dropped, and also
