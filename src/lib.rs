@@ -32,7 +32,7 @@ pub use fleet::Fleet;
 pub use login::{Login, LoginOptions, Redirect};
 pub use node::NodeStatus;
 pub use observer::{Located, Observer, Router};
-pub use open::open;
+pub use open::{Scheme, open, schemes};
 pub use session::{Session, ValueMut};
 
 pub use ringhold_core as core;
@@ -55,6 +55,12 @@ pub use ringhold_etcd as etcd;
 /// The in-memory backend, `memory:`.
 #[cfg(feature = "memory")]
 pub use ringhold_memory as memory;
+/// One redb file, `redb:`.
+#[cfg(feature = "redb")]
+pub use ringhold_redb as redb;
 /// Redis Cluster and one Redis, `redis-cluster://` and `redis://`.
 #[cfg(any(feature = "redis", feature = "redis-cluster"))]
 pub use ringhold_redis as redis;
+/// One sled folder, `sled:`.
+#[cfg(feature = "sled")]
+pub use ringhold_sled as sled;

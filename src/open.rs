@@ -1,5 +1,6 @@
 //! `open(url)`: from a URL to a backend.
 
+use std::fmt;
 use std::pin::Pin;
 
 use ringhold_core::{Backend, Error, ErrorKind, Result};
@@ -11,25 +12,80 @@ use url::Url;
 type Opening = Pin<Box<dyn Future<Output = Result<Backend>> + Send>>;
 
 /// One scheme that Ringhold knows, built in or not.
-struct Scheme {
+#[derive(Clone, Copy)]
+pub struct Scheme {
     name: &'static str,
     feature: &'static str,
+    shared: bool,
     /// `None` where the feature is off.
     open: Option<fn(Url) -> Opening>,
+}
+
+impl Scheme {
+    /// The scheme itself, such as `redis-cluster`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The feature of ringhold that brings its backend.
+    pub const fn feature(&self) -> &'static str {
+        self.feature
+    }
+
+    /// Whether several processes can share its backend. An embedded one belongs to the process that has it open.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Whether its feature is on in this build.
+    pub const fn is_enabled(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheme")
+            .field("name", &self.name)
+            .field("feature", &self.feature)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All schemes that [`open`] knows, also those that this build cannot open.
+///
+/// ```
+/// let memory = ringhold::schemes().iter().find(|scheme| scheme.name() == "memory").unwrap();
+/// assert!(!memory.is_shared());
+/// ```
+pub const fn schemes() -> &'static [Scheme] {
+    SCHEMES
 }
 
 const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "memory",
         feature: "memory",
+        shared: false,
         #[cfg(feature = "memory")]
         open: Some(memory),
         #[cfg(not(feature = "memory"))]
         open: None,
     },
     Scheme {
+        name: "redb",
+        feature: "redb",
+        shared: false,
+        #[cfg(feature = "redb")]
+        open: Some(redb),
+        #[cfg(not(feature = "redb"))]
+        open: None,
+    },
+    Scheme {
         name: "redis",
         feature: "redis",
+        shared: true,
         #[cfg(feature = "redis")]
         open: Some(redis),
         #[cfg(not(feature = "redis"))]
@@ -38,6 +94,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "rediss",
         feature: "redis",
+        shared: true,
         #[cfg(feature = "redis")]
         open: Some(redis),
         #[cfg(not(feature = "redis"))]
@@ -46,6 +103,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "redis-cluster",
         feature: "redis-cluster",
+        shared: true,
         #[cfg(feature = "redis-cluster")]
         open: Some(redis),
         #[cfg(not(feature = "redis-cluster"))]
@@ -54,6 +112,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "rediss-cluster",
         feature: "redis-cluster",
+        shared: true,
         #[cfg(feature = "redis-cluster")]
         open: Some(redis),
         #[cfg(not(feature = "redis-cluster"))]
@@ -62,6 +121,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "etcd",
         feature: "etcd",
+        shared: true,
         #[cfg(feature = "etcd")]
         open: Some(etcd),
         #[cfg(not(feature = "etcd"))]
@@ -70,9 +130,19 @@ const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "etcds",
         feature: "etcd",
+        shared: true,
         #[cfg(feature = "etcd")]
         open: Some(etcd),
         #[cfg(not(feature = "etcd"))]
+        open: None,
+    },
+    Scheme {
+        name: "sled",
+        feature: "sled",
+        shared: false,
+        #[cfg(feature = "sled")]
+        open: Some(sled),
+        #[cfg(not(feature = "sled"))]
         open: None,
     },
 ];
@@ -82,6 +152,8 @@ const SCHEMES: &[Scheme] = &[
 /// | URL | backend | feature |
 /// |---|---|---|
 /// | `memory:?fleet=arena` | in this process, gone with it | `memory` |
+/// | `redb:///var/lib/arena.redb?fleet=arena` | one file, for one process at a time | `redb` |
+/// | `sled:///var/lib/arena?fleet=arena` | one folder, for one process at a time | `sled` |
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
 /// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
@@ -89,8 +161,10 @@ const SCHEMES: &[Scheme] = &[
 /// | `etcds://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
-/// of data of one session (65,536 unless given); the Redis schemes and etcd's have more, which
-/// `ringhold::redis::RedisConfig` and `ringhold::etcd::EtcdConfig` list. Each call opens its own backend: share one by cloning it.
+/// of data of one session (65,536 unless given); the schemes of servers have more, which
+/// `ringhold::redis::RedisConfig` and `ringhold::etcd::EtcdConfig` list, and so have those of files and
+/// folders: `ringhold::redb::EmbeddedConfig`. Each call opens its own backend: share one by cloning it.
+/// What is on the disk, however, is there once, and two backends on one path share it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -136,7 +210,7 @@ pub async fn open(url: &str) -> Result<Backend> {
 
 const OPEN: &str = "open";
 
-/// The parameters of an embedded backend. An adapter that has a server to find reads its own URL.
+/// The parameters of the backend in memory. The other adapters read their own URLs.
 #[cfg(feature = "memory")]
 struct Common {
     fleet: FleetName,
@@ -195,6 +269,16 @@ fn etcd(url: Url) -> Opening {
     })
 }
 
+#[cfg(feature = "redb")]
+fn redb(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_redb::RedbBackend::open_url(&url).await?.backend()) })
+}
+
+#[cfg(feature = "sled")]
+fn sled(url: Url) -> Opening {
+    Box::pin(async move { Ok(ringhold_sled::SledBackend::open_url(&url).await?.backend()) })
+}
+
 #[cfg(feature = "memory")]
 fn memory(url: Url) -> Opening {
     Box::pin(async move { open_memory(&url) })
@@ -229,6 +313,17 @@ mod tests {
         assert_eq!(kind("memry:").await, ErrorKind::InvalidArgument);
         let secret = open("postgres://user:hunter2@host/db").await.unwrap_err();
         assert!(!format!("{secret} {secret:?}").contains("hunter2"));
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test]
+    async fn the_table_says_what_the_backend_says() {
+        let scheme = schemes().iter().find(|scheme| scheme.name() == "memory").unwrap();
+        assert!(scheme.is_enabled() && scheme.feature() == "memory");
+        let backend = open("memory:").await.unwrap();
+        assert_eq!(backend.capabilities.shared, scheme.is_shared());
+        let shown = "Scheme { name: \"memory\", feature: \"memory\", shared: false, .. }";
+        assert_eq!(format!("{scheme:?}"), shown);
     }
 
     #[cfg(feature = "memory")]
@@ -269,16 +364,18 @@ mod tests {
     fn each_scheme_stands_once_with_its_feature() {
         let table: Vec<_> = SCHEMES
             .iter()
-            .map(|scheme| (scheme.name, scheme.feature))
+            .map(|scheme| (scheme.name, scheme.feature, scheme.shared))
             .collect();
         let expected = [
-            ("memory", "memory"),
-            ("redis", "redis"),
-            ("rediss", "redis"),
-            ("redis-cluster", "redis-cluster"),
-            ("rediss-cluster", "redis-cluster"),
-            ("etcd", "etcd"),
-            ("etcds", "etcd"),
+            ("memory", "memory", false),
+            ("redb", "redb", false),
+            ("redis", "redis", true),
+            ("rediss", "redis", true),
+            ("redis-cluster", "redis-cluster", true),
+            ("rediss-cluster", "redis-cluster", true),
+            ("etcd", "etcd", true),
+            ("etcds", "etcd", true),
+            ("sled", "sled", false),
         ];
         assert_eq!(table, expected);
     }

@@ -131,6 +131,15 @@ impl TestBackend {
         self.name
     }
 
+    /// Whether several processes can open it at once. An embedded backend belongs to one.
+    pub fn is_shared(&self) -> bool {
+        let url = (self.urls)("any");
+        let scheme = url.split(':').next().unwrap_or_default();
+        crate::schemes()
+            .iter()
+            .any(|known| known.name() == scheme && known.is_shared())
+    }
+
     /// The URL of a fleet that nobody was in yet, another one with each call: for the program under test,
     /// or for whatever opens it several times. On `memory:` each opening is empty; on another embedded
     /// backend there is one opening at a time, which finds what the one before it left.

@@ -21,8 +21,8 @@ use crate::target;
 /// # Errors
 /// Of opening; `Unsupported` on an embedded backend; and those of the command.
 pub async fn run(command: &Command, global: &Global, output: &mut Output<'_>) -> Result<(), Failure> {
-    let backend = global.backend.with_fleet(global.fleet.as_ref()).open().await?;
-    target::needs_shared(command.name(), backend.scheme, &backend.capabilities)?;
+    let url = global.backend.with_fleet(global.fleet.as_ref());
+    let backend = target::open_shared(command.name(), &url).await?;
     let observer = Fleet::builder(backend).observe().await?;
     on(&observer, command, output).await
 }

@@ -106,10 +106,12 @@ pub async fn run(args: &DemoArgs, global: &Global, output: &mut Output<'_>) -> R
         ))?),
     };
     let url = global.backend.with_fleet(own.as_ref());
+    if args.processes {
+        needs_shared_for_processes(&url)?;
+    }
     let backend = url.open().await?;
     // Both ends of a connection are in this process, or each in one of its own.
     let (setting, files_per_player) = if args.processes {
-        needs_shared_for_processes(backend.scheme, &backend.capabilities)?;
         (Setting::Apart(url), 1)
     } else {
         let source = if backend.capabilities.shared {

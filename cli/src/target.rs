@@ -1,10 +1,10 @@
-//! Which backend and which fleet a command is about, and whether the backend can serve it.
+//! Which backend and which fleet a command is about, and whether it can serve the command.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-use ringhold::{Backend, Capabilities, FleetName};
+use ringhold::{Backend, FleetName};
 use url::Url;
 
 use crate::exit::Failure;
@@ -35,6 +35,12 @@ impl fmt::Debug for BackendUrl {
 }
 
 impl BackendUrl {
+    /// What stands before the first colon, as it is compared.
+    fn scheme(&self) -> String {
+        let scheme = self.0.split_once(':').map_or("", |(scheme, _)| scheme);
+        scheme.trim().to_ascii_lowercase()
+    }
+
     /// Whether the URL itself names a fleet.
     pub fn names_fleet(&self) -> bool {
         Url::parse(&self.0).is_ok_and(|url| url.query_pairs().any(|(key, _)| key == "fleet"))
@@ -99,7 +105,7 @@ fn places(url: &Url) -> Vec<String> {
         6379
     };
     let port = url.port().unwrap_or(standard);
-    let mut places = vec![format!("{host}:{port}")];
+    let mut places = vec![format!("{}:{port}", host.to_ascii_lowercase())];
     let nodes = url.query_pairs().filter(|(key, _)| key == "node");
     places.extend(nodes.map(|(_, node)| {
         let node = node.to_ascii_lowercase();
@@ -115,45 +121,63 @@ fn places(url: &Url) -> Vec<String> {
     places
 }
 
-/// Backends that several processes share, and what builds have them.
-const SHARED: &str = "redis-cluster:// (feature redis-cluster), redis:// (feature redis) and etcd:// (feature \
-                      etcd), over TLS rediss-cluster://, rediss:// and etcds:// (feature tls besides)";
+/// Opens the backend of a command that looks at what other processes run. An embedded one is refused before it
+/// is opened: whoever asks in vain leaves no file behind.
+///
+/// # Errors
+/// `Unsupported` on an embedded one, with the reason and what would do; those of opening.
+pub async fn open_shared(command: &str, url: &BackendUrl) -> Result<Backend, Failure> {
+    let purpose = "looks at a fleet that other processes run";
+    let instead = "`ringhold demo` runs a whole fleet in one process";
+    refuse_embedded(command, purpose, instead, url)?;
+    url.open().await
+}
 
-/// Whether a command that looks at other processes can serve on a backend with these capabilities.
+/// Whether the demo can run its nodes as processes on this backend.
 ///
 /// # Errors
 /// `Unsupported` on an embedded one, with the reason and what would do.
-pub fn needs_shared(command: &str, scheme: &str, capabilities: &Capabilities) -> Result<(), Failure> {
-    let purpose = "looks at a fleet that other processes run";
-    let instead = "`ringhold demo` runs a whole fleet in one process";
-    shared_for(command, purpose, instead, scheme, capabilities)
-}
-
-/// Whether the demo can run its nodes as processes on a backend with these capabilities.
-///
-/// # Errors
-/// As [`needs_shared`].
-pub fn needs_shared_for_processes(scheme: &str, capabilities: &Capabilities) -> Result<(), Failure> {
+pub fn needs_shared_for_processes(url: &BackendUrl) -> Result<(), Failure> {
     let purpose = "runs each node as a process of its own";
     let instead = "without --processes the demo runs a whole fleet in one process";
-    shared_for("demo --processes", purpose, instead, scheme, capabilities)
+    refuse_embedded("demo --processes", purpose, instead, url)
 }
 
-fn shared_for(
-    command: &str,
-    purpose: &str,
-    instead: &str,
-    scheme: &str,
-    capabilities: &Capabilities,
-) -> Result<(), Failure> {
-    if capabilities.shared {
+/// What is no URL, or of no known scheme, is left to whoever opens it.
+fn refuse_embedded(command: &str, purpose: &str, instead: &str, url: &BackendUrl) -> Result<(), Failure> {
+    let name = url.scheme();
+    let embedded = ringhold::schemes()
+        .iter()
+        .any(|scheme| scheme.name() == name && !scheme.is_shared());
+    if !embedded {
         return Ok(());
     }
     Err(Failure::unsupported(format!(
-        "`ringhold {command}` {purpose}, and {scheme}: is embedded: what is in it stays inside the one process \
-         that opened it, so from any other every fleet in it looks empty. Name a shared backend with \
-         --backend URL or RINGHOLD_BACKEND; shared are {SHARED}. {instead}"
+        "`ringhold {command}` {purpose}, and {name}: is embedded: what is in it stays inside the one process \
+         that opened it, and no other can look at it meanwhile. Name a shared backend with \
+         --backend URL or RINGHOLD_BACKEND; shared are {}. {instead}",
+        shared()
     )))
+}
+
+/// The schemes that several processes share, and what builds have them.
+fn shared() -> String {
+    let mut features: Vec<(&str, Vec<String>)> = Vec::new();
+    for scheme in ringhold::schemes().iter().filter(|scheme| scheme.is_shared()) {
+        let url = format!("{}://", scheme.name());
+        match features
+            .iter_mut()
+            .find(|(feature, _)| *feature == scheme.feature())
+        {
+            Some((_, urls)) => urls.push(url),
+            None => features.push((scheme.feature(), vec![url])),
+        }
+    }
+    let features: Vec<String> = features
+        .iter()
+        .map(|(feature, urls)| format!("{} (feature {feature})", urls.join(" and ")))
+        .collect();
+    features.join(", ")
 }
 
 #[cfg(test)]
@@ -220,24 +244,38 @@ mod tests {
         assert_eq!(format!("{url:?}"), "BackendUrl(redis:..)");
     }
 
-    #[test]
-    fn embedded_is_refused_with_the_reason() {
-        let mut capabilities = Capabilities::embedded();
-        let failure = needs_shared("nodes", "memory", &capabilities).unwrap_err();
-        assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
-        assert!(
-            failure.message().contains("RINGHOLD_BACKEND") && failure.message().contains("redis-cluster://")
-        );
-        let failure = needs_shared_for_processes("memory", &capabilities).unwrap_err();
-        assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
+    #[tokio::test]
+    async fn embedded_is_refused_with_the_reason() {
+        let url = |text: &str| text.parse::<BackendUrl>().unwrap();
+        for scheme in ringhold::schemes() {
+            let outcome = needs_shared_for_processes(&url(&format!("{}://h", scheme.name())));
+            assert_eq!(outcome.is_ok(), scheme.is_shared(), "{scheme:?}");
+        }
+        for embedded in ["memory:", "MEMORY:?fleet=a"] {
+            let failure = open_shared("nodes", &url(embedded)).await.unwrap_err();
+            assert_eq!(failure.exit(), crate::exit::Exit::Unsupported);
+            assert!(failure.message().contains("RINGHOLD_BACKEND"), "{failure}");
+        }
+        let failure = needs_shared_for_processes(&url("memory:")).unwrap_err();
         assert!(
             failure
                 .message()
                 .contains("`ringhold demo --processes` runs each node"),
             "{failure}"
         );
-        capabilities.shared = true;
-        assert!(needs_shared("nodes", "memory", &capabilities).is_ok());
-        assert!(needs_shared_for_processes("memory", &capabilities).is_ok());
+        assert!(needs_shared_for_processes(&url("no url")).is_ok());
+    }
+
+    #[test]
+    fn what_would_do_is_what_can_be_opened() {
+        let text = shared();
+        for scheme in ringhold::schemes() {
+            let named = text.contains(&format!("{}://", scheme.name()));
+            assert_eq!(named, scheme.is_shared(), "{text}");
+        }
+        assert!(
+            text.contains("redis-cluster:// and rediss-cluster:// (feature redis-cluster)"),
+            "{text}"
+        );
     }
 }

@@ -128,7 +128,7 @@ fn urls_that_cannot_work_say_what_would() {
         ("memory:?flet=arena", "fleet"),
         ("memory:/path", "memory:?fleet=arena"),
     ] {
-        let said = said(&["--backend", url, "nodes"], 2);
+        let said = said(&["--backend", url, "demo"], 2);
         assert!(
             said.contains(words) && said.starts_with("ringhold: open"),
             "{url}: {said}"

@@ -7,6 +7,12 @@ use std::process::Command;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringhold_testkit::launch::{RedisOptions, RedisServer};
 
+const CLIENTS: &[&str] = &[
+    "redis",
+    #[cfg(feature = "fred")]
+    "fred",
+];
+
 /// Exit code, and what stood on standard error.
 fn nodes(url: &str, environment: &[(&str, &Path)], log: &str) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ringhold"))
@@ -53,24 +59,29 @@ fn tls_is_verified() {
         .config_line(format!("tls-ca-cert-file {}", ca.display()))
         .config_line("tls-auth-clients no");
     let _server = RedisServer::start(&options).unwrap();
-    let url = |password: &str, host: &str| format!("rediss://:{password}@{host}:{port}?deadline_ms=2000");
     let trusted = [("SSL_CERT_FILE", ca.as_path())];
 
-    assert_eq!(
-        nodes(&url("hunter2", "localhost"), &trusted, "off"),
-        (Some(0), String::new())
-    );
-    for (password, host, environment, code, said) in [
-        ("wrong", "localhost", &trusted[..], 2, "user or password"),
-        ("hunter2", "127.0.0.1", &trusted[..], 4, "certificate"),
-        ("hunter2", "localhost", &[][..], 4, "certificate"),
-    ] {
-        let (exit, words) = nodes(&url(password, host), environment, "off");
-        assert_eq!(exit, Some(code), "{host}: {words}");
-        assert!(
-            words.contains(said) && !words.contains("hunter2"),
-            "{host}: {words}"
+    for client in CLIENTS {
+        let url = |password: &str, host: &str| {
+            format!("rediss://:{password}@{host}:{port}?deadline_ms=2000&client={client}")
+        };
+        assert_eq!(
+            nodes(&url("hunter2", "localhost"), &trusted, "off"),
+            (Some(0), String::new()),
+            "{client}"
         );
+        for (password, host, environment, code, said) in [
+            ("wrong", "localhost", &trusted[..], 2, "user or password"),
+            ("hunter2", "127.0.0.1", &trusted[..], 4, "certificate"),
+            ("hunter2", "localhost", &[][..], 4, "certificate"),
+        ] {
+            let (exit, words) = nodes(&url(password, host), environment, "off");
+            assert_eq!(exit, Some(code), "{client}, {host}: {words}");
+            assert!(
+                words.contains(said) && !words.contains("hunter2"),
+                "{client}, {host}: {words}"
+            );
+        }
     }
 }
 

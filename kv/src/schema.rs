@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | the number of this schema, in decimal |
 //! | `clock/sessions`, `clock/leases` | a clock's reading in milliseconds, 8 bytes, little-endian |
+//! | `clock/wall` | embedded stores: the time of day when a clock was moved on, in the same form |
 //! | `session/ID` | armed time, 8 bytes, little-endian; the session's header; its player |
 //! | `body/ID` | the session's body |
 //! | `player/PLAYER` | the ids of the player's linked sessions, oldest first, 18 bytes each |
@@ -35,10 +36,15 @@ pub const SCHEMA_KEY: &[u8] = b"schema";
 pub const SESSION_CLOCK: &[u8] = b"clock/sessions";
 /// The key of the clock that leases run on.
 pub const LEASE_CLOCK: &[u8] = b"clock/leases";
+/// The key of the time of day at which an embedded store last moved a clock on.
+pub const WALL_CLOCK: &[u8] = b"clock/wall";
 /// The key of what there is once in a fleet's membership.
 pub const FLEET: &[u8] = b"fleet";
 
 pub(crate) const SESSIONS: &[u8] = b"session/";
+pub(crate) const BODIES: &[u8] = b"body/";
+pub(crate) const PLAYERS: &[u8] = b"player/";
+pub(crate) const TOMBSTONES: &[u8] = b"tombstone/";
 pub(crate) const DUE: &[u8] = b"due/";
 pub(crate) const GRAVES: &[u8] = b"grave/";
 pub(crate) const NODES: &[u8] = b"node/";
@@ -55,15 +61,15 @@ pub(crate) fn session(id: &SessionId) -> Vec<u8> {
 }
 
 pub(crate) fn body(id: &SessionId) -> Vec<u8> {
-    key(b"body/", &id.to_string())
+    key(BODIES, &id.to_string())
 }
 
 pub(crate) fn player(player: &PlayerId) -> Vec<u8> {
-    key(b"player/", player.as_str())
+    key(PLAYERS, player.as_str())
 }
 
 pub(crate) fn tombstone(id: &SessionId) -> Vec<u8> {
-    key(b"tombstone/", &id.to_string())
+    key(TOMBSTONES, &id.to_string())
 }
 
 /// Where sessions stand that are due at `ms`; the first of them, where no session is given.

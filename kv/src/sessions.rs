@@ -8,6 +8,7 @@
 //!   it is due;
 //! - a session has a body, and a tombstone has a `grave` key.
 
+mod account;
 mod entry;
 mod login;
 mod read;
@@ -22,6 +23,7 @@ use self::entry::Entry;
 use crate::schema;
 use crate::transaction::{Transaction, corrupt};
 
+pub use self::account::{Account, account};
 pub use self::login::create;
 pub use self::read::{ListPart, Listed, Listing, find, get};
 pub use self::sweep::{Sweep, SweepStep, Swept, ack_expired};

@@ -70,6 +70,7 @@
 mod clock;
 mod contract;
 pub mod discovery;
+pub mod embedded;
 mod expect;
 mod harness;
 mod make;

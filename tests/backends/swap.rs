@@ -145,6 +145,7 @@ async fn each_fleet_is_its_own_and_its_nodes_share_it() {
     for backend in backends().await.unwrap() {
         let (one, other) = (backend.backend().await.unwrap(), backend.backend().await.unwrap());
         assert_ne!(one.fleet, other.fleet, "{backend}");
+        assert_eq!(one.capabilities.shared, backend.is_shared(), "{backend}");
         let fleet = Fleet::builder(one).node("n0").join().await.unwrap();
         let Login::Here(_session) = login(&fleet, &player(0)).await else {
             panic!("{backend}: a new player is elsewhere");

@@ -1,6 +1,7 @@
 //! What the tests on a real cluster share.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,20 +16,36 @@ use tokio::time::Instant;
 /// Above everything that is waited for: a failover with both cores busy takes a third of it.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
+/// The client libraries, as the ends of URLs: the nodes of a fleet take them in turn.
+const CLIENTS: &[&str] = &[
+    "&client=redis",
+    #[cfg(feature = "fred")]
+    "&client=fred",
+];
+
 /// A cluster of its own for a test.
 #[derive(Clone)]
-pub(crate) struct Bed(Arc<RedisCluster>);
+pub(crate) struct Bed {
+    cluster: Arc<RedisCluster>,
+    opened: Arc<AtomicUsize>,
+}
 
 impl Bed {
     pub(crate) async fn start() -> Self {
         let options = ClusterOptions::new().node_timeout(Duration::from_secs(2));
         let starting = tokio::task::spawn_blocking(move || RedisCluster::start(options));
-        Self(Arc::new(starting.await.unwrap().unwrap()))
+        Self {
+            cluster: Arc::new(starting.await.unwrap().unwrap()),
+            opened: Arc::default(),
+        }
     }
 
-    /// A backend with connections of its own, as each process has.
+    /// A backend with connections of its own, as each process has, through the client library whose turn
+    /// it is.
     pub(crate) async fn backend(&self) -> Backend {
-        ringhold::open(&self.0.url("test")).await.unwrap()
+        let turn = self.opened.fetch_add(1, Ordering::SeqCst);
+        let url = self.cluster.url("test") + CLIENTS[turn % CLIENTS.len()];
+        ringhold::open(&url).await.unwrap()
     }
 
     /// Does something to the cluster, on a thread that may block.
@@ -36,7 +53,7 @@ impl Bed {
         &self,
         work: impl FnOnce(&RedisCluster) -> launch::Result<T> + Send + 'static,
     ) -> T {
-        let cluster = Arc::clone(&self.0);
+        let cluster = Arc::clone(&self.cluster);
         let working = tokio::task::spawn_blocking(move || work(&cluster));
         working.await.unwrap().unwrap()
     }

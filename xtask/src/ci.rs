@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{demo, faults, guarantees, loom, setup, test, tidy};
+use crate::{demo, faults, features, guarantees, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -15,21 +15,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         let workspace = ["clippy", "--workspace", "--all-targets", "--all-features"];
         Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()
     })?;
-    for package in ["ringhold", "ringhold-cli"] {
-        steps.run(format!("{package} without features"), || {
-            Call::cargo([
-                "clippy",
-                "-p",
-                package,
-                "--no-default-features",
-                "--",
-                "-D",
-                "warnings",
-            ])
-            .advice("an item needs a `cfg(feature = …)`, or a dependency must not be optional")
-            .run()
-        })?;
-    }
+    features::run(steps)?;
     test::run(steps, false)?;
     steps.run("guarantees", || guarantees::run(&guarantees::Arguments::check()))?;
     steps.run("docs", || {
@@ -46,7 +32,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .run()
     })?;
     steps.run("loom", loom::run)?;
-    steps.run("demo", demo::run)?;
+    demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.
     steps.run("faults of Redis Cluster", || {
         faults::run(&faults::Arguments::quick(faults::Backend::Redis))

@@ -1,8 +1,12 @@
-//! The main job, run once: the demo fleet, and what its last line must say.
+//! The main job: the demo fleet on every backend, and what its last line must say.
+
+mod servers;
 
 use serde_json::Value;
 
-use crate::run::{Call, Problem, Result};
+use self::servers::{Server, Servers};
+use crate::run::{Call, Problem, Result, Steps};
+use crate::workspace::Workspace;
 
 /// What programs read from the demo's object; all but `backend` and `ok` are numbers.
 const NUMBERS: &[&str] = &[
@@ -26,29 +30,69 @@ const NUMBERS: &[&str] = &[
 /// Counts that no run which calls itself good may have.
 const LOSSES: &[&str] = &["saves_lost", "moved_needlessly"];
 
-/// Runs the demo as a user would and reads its object.
-pub(crate) fn run() -> Result<()> {
-    let printed = Call::cargo(["run", "--release", "--", "demo", "--json"])
-        .advice(
-            "the demo exits with an error when something acknowledged was lost or a player moved needlessly",
-        )
-        .run_and_read()?;
-    let last = printed
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    check(last)
+/// Runs the demo as a user would, and then on each backend that there is.
+pub(crate) fn run(steps: &mut Steps) -> Result<()> {
+    steps.run("demo", || {
+        let printed = Call::cargo(["run", "--release", "--", "demo", "--json"])
+            .advice(ADVICE)
+            .run_and_read()?;
+        check(last(&printed), "memory", false)
+    })?;
+    everywhere(steps)
 }
 
-fn check(line: &str) -> Result<()> {
+const ADVICE: &str =
+    "the demo exits with an error when something acknowledged was lost or a player moved needlessly";
+
+/// A smaller one on each backend: where processes can share it, each node is a process.
+fn everywhere(steps: &mut Steps) -> Result<()> {
+    // As the tests were built, so that little is left to do.
+    steps.run("demo, all features", || {
+        Call::cargo(["build", "--workspace", "--all-features", "--bins", "--examples"]).run()
+    })?;
+    let built = Workspace::load()?.target_directory.join("debug");
+    let servers = Servers::start(&built.join("examples/servers"))?;
+    let program = built.join("ringhold");
+    for Server { name, shared, url } in servers.list() {
+        let how = if *shared { ", by processes" } else { "" };
+        steps.run(format!("demo on {name}{how}"), || {
+            let mut line = vec!["--backend", url, "demo", "--json"];
+            line.extend(["--nodes", "4", "--players", "200", "--seconds", "2"]);
+            if *shared {
+                line.push("--processes");
+            }
+            let printed = Call::new(&program.to_string_lossy(), line)
+                .advice(ADVICE)
+                .run_and_read()?;
+            let scheme = url.split(':').next().unwrap_or_default();
+            check(last(&printed), scheme, *shared)
+        })?;
+    }
+    Ok(())
+}
+
+fn last(printed: &str) -> &str {
+    printed
+        .lines()
+        .rfind(|line| !line.trim().is_empty())
+        .unwrap_or_default()
+}
+
+/// Whether the demo's object is whole, and is about this backend.
+fn check(line: &str, backend: &str, processes: bool) -> Result<()> {
     let value: Value = serde_json::from_str(line)
         .map_err(|error| Problem::new(format!("the last line is not JSON ({error}): {line:?}")))?;
     let object = value
         .as_object()
         .ok_or_else(|| Problem::new(format!("the last line is not a JSON object: {line:?}")))?;
     let mut wrong = Vec::new();
-    if !object.get("backend").is_some_and(Value::is_string) {
-        wrong.push("`backend` must be a string".to_owned());
+    if object.get("backend").and_then(Value::as_str) != Some(backend) {
+        wrong.push(format!("`backend` must be {backend:?}"));
+    }
+    let are_processes = object.get("processes").and_then(Value::as_u64) != Some(0);
+    if are_processes != processes {
+        let count = if processes { "more than 0" } else { "0" };
+        wrong.push(format!("`processes` must be {count}"));
     }
     for key in NUMBERS {
         if !object.get(*key).is_some_and(Value::is_number) {
@@ -91,12 +135,14 @@ mod tests {
     }
 
     fn refused(object: serde_json::Map<String, Value>) -> String {
-        check(&Value::Object(object).to_string()).unwrap_err().to_string()
+        check(&Value::Object(object).to_string(), "memory", false)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn a_full_object_passes() {
-        check(&Value::Object(good()).to_string()).unwrap();
+        check(&Value::Object(good()).to_string(), "memory", false).unwrap();
     }
 
     #[test]
@@ -121,9 +167,22 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_something_else_fails() {
+        let line = Value::Object(good()).to_string();
+        let refused = |backend, processes| check(&line, backend, processes).unwrap_err().to_string();
+        assert!(refused("redis", false).contains("`backend` must be \"redis\""));
+        assert!(refused("memory", true).contains("`processes` must be more than 0"));
+        let mut apart = good();
+        apart.insert("processes".into(), 5.into());
+        check(&Value::Object(apart.clone()).to_string(), "memory", true).unwrap();
+        let problem = check(&Value::Object(apart).to_string(), "memory", false).unwrap_err();
+        assert!(problem.to_string().contains("`processes` must be 0"), "{problem}");
+    }
+
+    #[test]
     fn what_is_no_object_fails() {
-        assert!(check("").is_err());
-        assert!(check("done").is_err());
-        assert!(check("[1]").is_err());
+        for line in ["", "done", "[1]"] {
+            assert!(check(line, "memory", false).is_err());
+        }
     }
 }

@@ -26,6 +26,10 @@ pub(crate) struct Arguments {
     /// One fault by its name, such as `kill`.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// One client library, `redis` or `fred`; without it both, and with `--quick` the second one
+    /// only where it may make a difference.
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
     /// Lines for programs.
     #[arg(long)]
     json: bool,
@@ -49,6 +53,9 @@ impl Arguments {
         if let Some(name) = &self.only {
             words.extend(["--only", name]);
         }
+        if let Some(name) = &self.client {
+            words.extend(["--client", name]);
+        }
         if self.json {
             words.push("--json");
         }
@@ -59,11 +66,20 @@ impl Arguments {
 /// Installs the servers where they are missing, and runs the example that does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
-    let package = match arguments.backend {
-        Backend::Redis => "ringhold-redis",
-        Backend::Etcd => "ringhold-etcd",
+    let (package, features) = match arguments.backend {
+        Backend::Redis => ("ringhold-redis", "fred"),
+        Backend::Etcd => ("ringhold-etcd", ""),
     };
-    let example = ["run", "--release", "--package", package, "--example", "faults"];
+    let example = [
+        "run",
+        "--release",
+        "--package",
+        package,
+        "--features",
+        features,
+        "--example",
+        "faults",
+    ];
     Call::cargo(example.into_iter().chain(["--"]).chain(arguments.passed_on()))
         .advice("a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone")
         .run()
@@ -80,9 +96,11 @@ mod tests {
         let arguments = Arguments {
             quick: true,
             only: Some("kill".into()),
+            client: Some("fred".into()),
             json: true,
             ..Arguments::default()
         };
-        assert_eq!(arguments.passed_on(), ["--quick", "--only", "kill", "--json"]);
+        let expected = ["--quick", "--only", "kill", "--client", "fred", "--json"];
+        assert_eq!(arguments.passed_on(), expected);
     }
 }

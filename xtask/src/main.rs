@@ -5,6 +5,7 @@
 mod ci;
 mod demo;
 mod faults;
+mod features;
 mod guarantees;
 mod loom;
 mod run;
@@ -41,6 +42,8 @@ enum Task {
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
+    /// Compile each mix of features, and look at what it brings.
+    Features,
     /// Make the README's table of guarantees and backends from the results of the tests.
     Guarantees(guarantees::Arguments),
     /// Check the rules of the house: adapters, arrows, guides, lints, tests.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&mut steps),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),
         Task::Tidy => tidy::run(),
     };

@@ -51,6 +51,11 @@ pub(crate) const DENY: Tool = Tool {
     package: "cargo-deny",
     version: "0.20.2",
 };
+pub(crate) const HACK: Tool = Tool {
+    command: "hack",
+    package: "cargo-hack",
+    version: "0.6.46",
+};
 
 /// What to do about system packages that are absent.
 #[derive(Debug, PartialEq, Eq)]

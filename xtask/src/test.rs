@@ -30,6 +30,8 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) -> Result<()> {
             "run",
             "--package",
             "ringhold",
+            "--package",
+            "ringhold-redis",
             "--no-default-features",
             "--lib",
         ])

@@ -135,7 +135,6 @@ macro_rules! contracts {
     };
 }
 
-#[cfg(feature = "redis")]
 contracts!(redis);
 #[cfg(feature = "fred")]
 contracts!(fred);

@@ -29,6 +29,10 @@ const SUITES: &[(&str, &str)] = &[
     ("Transport", "transport_contract"),
 ];
 
+/// What an adapter of a store in one process implements: the engine of kv makes [`STORED`] of it.
+const STORAGE: &str = "Storage";
+const STORED: [&str; 2] = ["SessionStore", "Discovery"];
+
 pub(super) fn check(repo: &Repo) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in &repo.workspace.packages {
@@ -183,6 +187,11 @@ impl Adapter<'_> {
     }
 
     fn implements(&self, repo: &Repo, name: &str) -> bool {
+        let stored = STORED.contains(&name) && self.has_impl(repo, STORAGE);
+        stored || self.has_impl(repo, name)
+    }
+
+    fn has_impl(&self, repo: &Repo, name: &str) -> bool {
         let source = format!("{}/src/", self.folder);
         let statement = format!("{name} for");
         repo.rust()
@@ -431,6 +440,18 @@ mod tests {
             .copied()
             .collect();
         one(&found(&empty, "dep:ringhold-memory"), "no trait of core");
+        let mut stored = empty.clone();
+        stored.push(("adapters/memory/src/storage.rs", "impl Storage for File {}"));
+        assert_eq!(found(&stored, "dep:ringhold-memory"), [""; 0]);
+        for (path, text) in &mut stored {
+            if path.ends_with("contract.rs") {
+                *text = "discovery_contract!(y);";
+            }
+        }
+        one(
+            &found(&stored, "dep:ringhold-memory"),
+            "`session_store_contract!`",
+        );
     }
 
     #[test]

@@ -10,11 +10,9 @@ use ringhold_core::{
     Discovery, Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, NodeRecord, Nonce, OperationId,
     PlayerId, Timing, Update,
 };
-use ringhold_redis::{RedisBackend, RedisConfig};
 use ringhold_testkit::launch::ClusterOptions;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use url::Url;
 
 use crate::load::{Seen, bits};
 use crate::report::Row;
@@ -33,9 +31,7 @@ struct Renewals {
 }
 
 async fn discovery(bed: &Bed) -> Result<Arc<dyn Discovery>, Failure> {
-    let url = Url::parse(&bed.cluster.url(FLEET))?;
-    let backend = RedisBackend::open(RedisConfig::from_url(&url)?).await?;
-    Ok(backend.discovery())
+    Ok(bed.open(FLEET).await?.discovery())
 }
 
 /// Registers a node and renews its lease each heartbeat until it is told to stop.
@@ -108,7 +104,7 @@ fn watch(discovery: Arc<dyn Discovery>, stop: Arc<AtomicBool>) -> JoinHandle<Res
 
 /// Kills the master of the membership while five nodes renew.
 pub(crate) async fn run(plan: Plan) -> Outcome {
-    let bed = Bed::new(ClusterOptions::new()).await?;
+    let bed = Bed::new(plan, ClusterOptions::new()).await?;
     let mut row = Row::new("kill -9 the membership's master");
     let stop = Arc::new(AtomicBool::new(false));
     let watcher = watch(discovery(&bed).await?, Arc::clone(&stop));

@@ -54,11 +54,11 @@ impl Row {
 
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    rows: Vec<Row>,
+    rows: Vec<(&'static str, Row)>,
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, row: Row) {
+    pub(crate) fn add(&mut self, client: &'static str, row: Row) {
         eprintln!(
             "  {}: {}",
             row.fault,
@@ -68,21 +68,21 @@ impl Report {
                 row.broken.join(", ")
             }
         );
-        self.rows.push(row);
+        self.rows.push((client, row));
     }
 
     pub(crate) fn holds(&self) -> bool {
-        self.rows.iter().all(|row| row.broken.is_empty())
+        self.rows.iter().all(|(_, row)| row.broken.is_empty())
     }
 
     /// One JSON object per line.
     pub(crate) fn json(&self) -> String {
-        let line = |row: &Row| {
+        let line = |(client, row): &(&str, Row)| {
             let promotion = row
                 .promotion
                 .map_or_else(|| "null".to_owned(), |time| format!("{:.3}", time.as_secs_f64()));
             format!(
-                "{{\"fault\":{:?},\"rounds\":{},\"acknowledged\":{},\"short\":{},\"errors\":{},\"lost\":{},\
+                "{{\"client\":{client:?},\"fault\":{:?},\"rounds\":{},\"acknowledged\":{},\"short\":{},\"errors\":{},\"lost\":{},\
                  \"longest_s\":{:.3},\"promotion_s\":{promotion},\"note\":{:?},\"broken\":{:?}}}\n",
                 row.fault,
                 row.rounds,
@@ -103,9 +103,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| fault | rounds | acknowledged | errors | lost | longest operation | promotion at most | |\n|---|---|---|---|---|---|---|---|"
+            "| fault | client | rounds | acknowledged | errors | lost | longest operation | promotion at most | |\n|---|---|---|---|---|---|---|---|---|"
         )?;
-        for row in &self.rows {
+        for (client, row) in &self.rows {
             let promotion = row
                 .promotion
                 .map_or_else(String::new, |time| format!("{:.1} s", time.as_secs_f64()));
@@ -116,7 +116,7 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {:.2} s | {promotion} | {verdict} |",
+                "| {} | {client} | {} | {} | {} | {} | {:.2} s | {promotion} | {verdict} |",
                 row.fault,
                 row.rounds,
                 row.seen.acknowledged,

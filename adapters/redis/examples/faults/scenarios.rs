@@ -21,10 +21,11 @@ use crate::{leases, skew};
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type Outcome = Result<Vec<Row>, Failure>;
 
-/// How much is done.
-#[derive(Debug, Clone, Copy, Default)]
+/// How much is done, and with which client library.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) quick: bool,
+    pub(crate) client: &'static str,
 }
 
 impl Plan {
@@ -75,22 +76,27 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
 /// A cluster and a way to it.
 pub(crate) struct Bed {
-    pub(crate) cluster: Arc<RedisCluster>,
+    cluster: Arc<RedisCluster>,
+    client: &'static str,
 }
 
 impl Bed {
-    pub(crate) async fn new(options: ClusterOptions) -> Result<Self, Failure> {
+    pub(crate) async fn new(plan: Plan, options: ClusterOptions) -> Result<Self, Failure> {
         let cluster = blocking(move || RedisCluster::start(options.node_timeout(NODE_TIMEOUT))).await?;
         Ok(Self {
             cluster: Arc::new(cluster),
+            client: plan.client,
         })
     }
 
-    /// A client of its own.
+    /// Connections of its own.
+    pub(crate) async fn open(&self, fleet: &str) -> Result<RedisBackend, Failure> {
+        let url = Url::parse(&format!("{}&client={}", self.cluster.url(fleet), self.client))?;
+        Ok(RedisBackend::open(RedisConfig::from_url(&url)?).await?)
+    }
+
     pub(crate) async fn store(&self) -> Result<Arc<dyn SessionStore>, Failure> {
-        let url = Url::parse(&self.cluster.url("faults"))?;
-        let backend = RedisBackend::open(RedisConfig::from_url(&url)?).await?;
-        Ok(backend.sessions())
+        Ok(self.open("faults").await?.sessions())
     }
 
     async fn load(&self, durability: Durability) -> Result<Load, Failure> {
@@ -158,7 +164,7 @@ impl Drop for Burners {
 
 /// Kills a master, again and again, half of the time with both cores busy.
 async fn kill(plan: Plan) -> Outcome {
-    let bed = Bed::new(ClusterOptions::new()).await?;
+    let bed = Bed::new(plan, ClusterOptions::new()).await?;
     let mut rows = [
         Row::new("kill -9 a master"),
         Row::new("kill -9 a master, both cores busy"),
@@ -206,7 +212,7 @@ fn judge_failover(row: &mut Row, seen: crate::load::Seen, promotion: Duration) {
 
 /// Hangs a master, and lets it go on after ten seconds, when it is no master any more.
 async fn stop(plan: Plan) -> Outcome {
-    let bed = Bed::new(ClusterOptions::new()).await?;
+    let bed = Bed::new(plan, ClusterOptions::new()).await?;
     let mut row = Row::new("SIGSTOP a master, SIGCONT after 10 s");
     for round in 0..plan.rounds(5) {
         let victim = bed.master(round).await?;
@@ -233,7 +239,7 @@ async fn stop(plan: Plan) -> Outcome {
 
 /// What an operator does: a planned failover, all connections killed, a replica killed.
 async fn gentle(plan: Plan) -> Outcome {
-    let bed = Bed::new(ClusterOptions::new()).await?;
+    let bed = Bed::new(plan, ClusterOptions::new()).await?;
     let mut rows = Vec::new();
     for fault in ["planned failover", "all connections killed", "a replica killed"] {
         let mut row = Row::new(fault);
@@ -275,8 +281,8 @@ async fn gentle(plan: Plan) -> Outcome {
 }
 
 /// Moves 500 slots from one master to another while they are written to.
-async fn slots(_plan: Plan) -> Outcome {
-    let bed = Bed::new(ClusterOptions::new()).await?;
+async fn slots(plan: Plan) -> Outcome {
+    let bed = Bed::new(plan, ClusterOptions::new()).await?;
     let mut row = Row::new("500 slots moved");
     let masters = bed.with(RedisCluster::masters).await?;
     let load = bed.load(Durability::Fast).await?;
@@ -306,7 +312,7 @@ async fn cut_off(plan: Plan) -> Outcome {
         (Durability::Fast, "a master cut off, fast"),
     ] {
         let mut row = Row::new(name);
-        let bed = Bed::new(ClusterOptions::new().cuttable(true)).await?;
+        let bed = Bed::new(plan, ClusterOptions::new().cuttable(true)).await?;
         for round in 0..plan.rounds(3) {
             let victim = bed.master(round).await?;
             let load = bed.load(durability).await?;

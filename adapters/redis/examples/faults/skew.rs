@@ -183,14 +183,14 @@ async fn round(bed: &Bed, kind: &str, row: &mut Row, victim: usize) -> Result<()
 }
 
 /// A replica that is ahead is promoted; the clock of a running master jumps on and back.
-pub(crate) async fn run(_plan: Plan) -> Outcome {
+pub(crate) async fn run(plan: Plan) -> Outcome {
     let mut rows = Vec::new();
     for (kind, name) in [
         ("promotion", "a replica 90 s ahead is promoted"),
         ("ahead", "a master's clock jumps by +120 s"),
         ("back", "a master's clock jumps by -120 s"),
     ] {
-        let bed = Bed::new(ClusterOptions::new().skewable(true)).await?;
+        let bed = Bed::new(plan, ClusterOptions::new().skewable(true)).await?;
         let mut row = Row::new(name);
         let victim = bed.master(0).await?;
         if kind == "promotion" {

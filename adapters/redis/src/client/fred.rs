@@ -300,5 +300,9 @@ fn refused(outcome: Result<FredResult<()>, JoinError>) -> LinkError {
     if REFUSALS.contains(&said.code.as_str()) {
         return LinkError::Refused(said);
     }
+    // It keeps no error but what its `Debug` shows.
+    if error.details().contains("InvalidCertificate") {
+        return LinkError::Broken(format!("the server's certificate is not trusted: {error}").into());
+    }
     LinkError::Broken(Box::new(error))
 }

@@ -6,7 +6,7 @@ use ringhold_core::{Error, ErrorKind, Result};
 /// One answer of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
-    not(any(test, feature = "redis", feature = "fred")),
+    not(any(feature = "redis", feature = "fred")),
     expect(dead_code, reason = "from client libraries, and there is none")
 )]
 pub(crate) enum Reply {

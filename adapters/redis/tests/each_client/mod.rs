@@ -3,7 +3,6 @@
 /// One test of each function for each client library, whose name it gets as the end of a URL.
 macro_rules! on_each_client {
     ($($test:ident)+) => {
-        #[cfg(feature = "redis")]
         mod redis {
             $(#[test]
             fn $test() {

@@ -1,6 +1,8 @@
 //! What real servers see of the adapter: how many commands, which keys, how many replicas; and what
 //! it does when they forget.
 
+#[cfg(feature = "fred")]
+mod clients;
 mod durability;
 mod fleets;
 mod keys;

@@ -1,0 +1,42 @@
+//! Ringhold in one redb file: sessions and membership of a fleet whose servers are one process, on the disk.
+//!
+//! Nothing to install, and the recommended store of this kind. Several fleets can be in one file.
+//!
+//! ```
+//! use ringhold_core::FleetName;
+//! use ringhold_redb::{EmbeddedConfig, RedbBackend};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("arena.redb");
+//! let config = EmbeddedConfig::new(path, FleetName::new("arena")?);
+//! let backend = RedbBackend::open(config).await?.backend();
+//! assert!(backend.discovery.members().await?.members.is_empty());
+//! # Ok(()) }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
+//! ```
+//!
+//! As a URL: `redb:///var/lib/arena.redb?fleet=arena`, or `redb:arena.redb` from the working directory on;
+//! [`EmbeddedConfig`] lists the parameters.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `backend.rs` | [`RedbBackend`] |
+//! | `storage.rs` | keys in a redb table: snapshots, and one commit per batch |
+//! | `error.rs` | from redb's errors to a kind |
+//!
+//! The rest is `ringhold_kv::embedded`: the writer, the rules, the clocks, and what is lost when.
+//!
+//! # Damaged files
+//!
+//! Opening reads the whole file and compares its checksums, so a file that was cut off or changed is `Corrupt`
+//! at opening and not later. Where redb panics over such a file all the same, the panic is caught and is
+//! `Corrupt`, too; its message is still printed by the process's panic hook. Damage that happens while the
+//! file is open is found when it is read from the disk, or at the next opening.
+
+mod backend;
+mod error;
+mod storage;
+
+pub use backend::{RedbBackend, SCHEME};
+pub use ringhold_kv::embedded::{EmbeddedConfig, EmbeddedDurability};

@@ -1,0 +1,34 @@
+//! How these tests open stores.
+
+use std::sync::Arc;
+
+use ringhold_core::{Backend, Clock, Result};
+use ringhold_redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
+use ringhold_testkit::async_trait;
+use ringhold_testkit::embedded::{EmbeddedHarness, EmbeddedOpening};
+
+pub(crate) struct Bed;
+
+async fn open(opening: &EmbeddedOpening) -> Result<RedbBackend> {
+    let mut config = EmbeddedConfig::new(&opening.path, opening.fleet.clone());
+    if opening.fast {
+        config = config.durability(EmbeddedDurability::Fast);
+    }
+    if let Some((clock, time_of_day)) = opening.clocks.clone() {
+        config = config
+            .clock(Arc::new(clock))
+            .time_of_day(move || time_of_day.now());
+    }
+    RedbBackend::open(config).await
+}
+
+#[async_trait]
+impl EmbeddedHarness for Bed {
+    async fn open(&self, opening: &EmbeddedOpening) -> Result<Backend> {
+        Ok(open(opening).await?.backend())
+    }
+
+    async fn faults(&self, opening: &EmbeddedOpening) -> Result<Vec<String>> {
+        Ok(open(opening).await?.account().await?.examples)
+    }
+}

@@ -1,0 +1,197 @@
+//! The one writer of a file: it takes all that is queued, runs it over one snapshot, commits once, and then
+//! answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use ringhold_core::{Error, ErrorKind, Result};
+
+use super::overlay::Overlay;
+use super::slot::{Slot, again, guarded};
+use super::storage::Writes;
+
+/// The most jobs of one commit.
+const BATCH_JOBS_MAX: usize = 1_024;
+/// Once a batch holds so many bytes, it takes no further job.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// How long a store that has failed is left alone before it is opened again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// One write on its way to the writer.
+pub(super) struct Job {
+    /// The fleet that it is for.
+    pub(super) prefix: Arc<[u8]>,
+    /// How long after the answer it may take until what it wrote is on the disk; zero for before the answer.
+    pub(super) sync_within: Duration,
+    /// About how much memory it holds.
+    pub(super) bytes: usize,
+    pub(super) run: Box<dyn FnOnce(&mut Overlay<'_>) -> Ran + Send>,
+}
+
+/// What a job came to.
+pub(super) struct Ran {
+    /// Whether it wrote anything that matters, clocks left out.
+    pub(super) wrote: bool,
+    /// Tells its caller, once it is known whether its batch was committed.
+    pub(super) reply: Box<dyn FnOnce(Option<Error>) + Send>,
+}
+
+pub(super) struct Writer {
+    pub(super) queue: Receiver<Job>,
+    pub(super) queued_bytes: Arc<AtomicUsize>,
+    pub(super) slot: Arc<Slot>,
+    /// By when what was committed last has to be on the disk; `None` where it is.
+    sync_by: Option<Instant>,
+    last_attempt: Option<Instant>,
+}
+
+enum Next {
+    Job(Job),
+    /// It is time for what was committed to be on the disk.
+    Sync,
+    /// Nobody is left to ask.
+    End,
+}
+
+impl Writer {
+    pub(super) fn new(queue: Receiver<Job>, queued_bytes: Arc<AtomicUsize>, slot: Arc<Slot>) -> Self {
+        Self {
+            queue,
+            queued_bytes,
+            slot,
+            sync_by: None,
+            last_attempt: None,
+        }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.next() {
+                Next::Job(first) => self.work(first),
+                Next::Sync => self.sync(),
+                Next::End => break,
+            }
+        }
+        if self.sync_by.is_some() {
+            self.sync();
+        }
+    }
+
+    fn next(&self) -> Next {
+        let Some(sync_by) = self.sync_by else {
+            return self.queue.recv().map_or(Next::End, Next::Job);
+        };
+        match self
+            .queue
+            .recv_timeout(sync_by.saturating_duration_since(Instant::now()))
+        {
+            Ok(job) => Next::Job(job),
+            Err(RecvTimeoutError::Timeout) => Next::Sync,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+
+    fn work(&mut self, first: Job) {
+        let mut jobs = vec![first];
+        let mut bytes = jobs[0].bytes;
+        while jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(job) = self.queue.try_recv() else { break };
+            bytes += job.bytes;
+            jobs.push(job);
+        }
+        let sum = jobs.iter().map(|job| job.bytes).sum();
+        self.queued_bytes.fetch_sub(sum, Ordering::Relaxed);
+        let mut replies = Vec::with_capacity(jobs.len());
+        let outcome = self.revive().and_then(|()| self.commit(jobs, &mut replies));
+        let failure = outcome.err();
+        for reply in replies {
+            reply(failure.as_ref().map(again));
+        }
+    }
+
+    /// Runs the jobs and commits what they wrote. Jobs that did not run are dropped, and with them the way to
+    /// their callers, who take that for `Unavailable`.
+    fn commit(
+        &mut self,
+        jobs: Vec<Job>,
+        replies: &mut Vec<Box<dyn FnOnce(Option<Error>) + Send>>,
+    ) -> Result<()> {
+        let mut writes = Writes::new();
+        let mut sync_within: Option<Duration> = None;
+        let slot = Arc::clone(&self.slot);
+        let committed = slot.with(|storage| {
+            guarded(slot.name(), "writing to", || {
+                let snapshot = storage.snapshot()?;
+                for job in jobs {
+                    let (within, held) = (job.sync_within, writes.len());
+                    let mut overlay = Overlay::new(&*snapshot, &job.prefix, &mut writes);
+                    let Ran { wrote, reply } = (job.run)(&mut overlay);
+                    replies.push(reply);
+                    // A clock that was moved on is worth no wait.
+                    let within = if wrote { within } else { SOFT_SYNC };
+                    if wrote || writes.len() > held {
+                        sync_within = Some(sync_within.map_or(within, |least| least.min(within)));
+                    }
+                }
+                drop(snapshot);
+                let Some(within) = sync_within else {
+                    return Ok(false);
+                };
+                let now = Instant::now();
+                let durable = within.is_zero() || self.sync_by.is_some_and(|by| by <= now);
+                storage.commit(&writes, durable)?;
+                Ok(durable)
+            })
+        });
+        match (committed, sync_within) {
+            (Ok(true), _) => self.sync_by = None,
+            (Ok(false), Some(within)) => {
+                let by = Instant::now() + within;
+                self.sync_by = Some(self.sync_by.map_or(by, |earlier| earlier.min(by)));
+            }
+            (Ok(false), None) => {}
+            (Err(error), _) => {
+                self.give_up(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings all that was committed to the disk.
+    fn sync(&mut self) {
+        let slot = &self.slot;
+        let synced =
+            slot.with(|storage| guarded(slot.name(), "writing to", || storage.commit(&Writes::new(), true)));
+        self.sync_by = None;
+        if let Err(error) = synced {
+            self.give_up(&error);
+        }
+    }
+
+    fn give_up(&mut self, reason: &Error) {
+        self.sync_by = None;
+        self.last_attempt = Some(Instant::now());
+        if !self.slot.has_failed() {
+            self.slot.fail(reason);
+        }
+    }
+
+    /// Opens a store that has failed again, from time to time.
+    fn revive(&mut self) -> Result<()> {
+        if !self.slot.has_failed() {
+            return Ok(());
+        }
+        if self.last_attempt.is_some_and(|at| at.elapsed() < REOPEN_PAUSE) {
+            return Err(Error::new(ErrorKind::Unavailable, "store", "it has failed"));
+        }
+        self.last_attempt = Some(Instant::now());
+        self.slot.reopen()
+    }
+}
+
+/// How long what nobody waits for may take until it is on the disk: the clocks, and the leases.
+pub(super) const SOFT_SYNC: Duration = Duration::from_secs(1);

@@ -1,0 +1,51 @@
+//! What each feature asks for, written by hand: the manifests are what is checked against it.
+
+/// Crates that speak to servers or keep files. Whoever did not ask for one must not build it.
+pub(super) const CLIENTS: &[&str] = &["etcd-client", "fred", "redb", "redis", "rustls", "sled", "tonic"];
+
+/// Features of a member that, together, bring packages.
+pub(super) struct Asks {
+    pub(super) package: &'static str,
+    /// All of these.
+    pub(super) features: &'static [&'static str],
+    /// Members beside core, and clients.
+    pub(super) brings: &'static [&'static str],
+}
+
+impl Asks {
+    pub(super) const fn new(
+        package: &'static str,
+        features: &'static [&'static str],
+        brings: &'static [&'static str],
+    ) -> Self {
+        Self {
+            package,
+            features,
+            brings,
+        }
+    }
+}
+
+const REDIS: &[&str] = &["ringhold-redis", "redis"];
+
+/// Starting servers is done over their own protocol.
+const LAUNCH: &[&str] = &["ringhold-launch", "redis"];
+
+/// A line for each feature, and one for each two that bring more than both alone.
+pub(super) const ASKS: &[Asks] = &[
+    Asks::new("ringhold", &["memory"], &["ringhold-memory"]),
+    Asks::new("ringhold", &["redis"], REDIS),
+    Asks::new("ringhold", &["redis-cluster"], REDIS),
+    Asks::new("ringhold", &["tls"], &[]),
+    Asks::new("ringhold", &["tls", "redis"], &["rustls"]),
+    Asks::new("ringhold", &["tls", "redis-cluster"], &["rustls"]),
+    Asks::new("ringhold", &["testing"], LAUNCH),
+    Asks::new("ringhold-cli", &["memory"], &["ringhold-memory"]),
+    Asks::new("ringhold-cli", &["redis"], REDIS),
+    Asks::new("ringhold-cli", &["redis-cluster"], REDIS),
+    // `dev-cluster`.
+    Asks::new("ringhold-cli", &["redis-cluster"], LAUNCH),
+    Asks::new("ringhold-cli", &["tls"], &[]),
+    Asks::new("ringhold-cli", &["tls", "redis"], &["rustls"]),
+    Asks::new("ringhold-cli", &["tls", "redis-cluster"], &["rustls"]),
+];
