@@ -28,6 +28,8 @@ impl Asks {
 
 const REDIS: &[&str] = &["ringhold-redis", "redis"];
 
+const ETCD: &[&str] = &["ringhold-etcd", "ringhold-kv", "etcd-client", "tonic"];
+
 /// Starting servers is done over their own protocol.
 const LAUNCH: &[&str] = &["ringhold-launch", "redis"];
 
@@ -39,12 +41,16 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold", &["tls"], &[]),
     Asks::new("ringhold", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold", &["tls", "redis-cluster"], &["rustls"]),
+    Asks::new("ringhold", &["etcd"], ETCD),
+    Asks::new("ringhold", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold", &["testing"], LAUNCH),
     Asks::new("ringhold-cli", &["memory"], &["ringhold-memory"]),
     Asks::new("ringhold-cli", &["redis"], REDIS),
     Asks::new("ringhold-cli", &["redis-cluster"], REDIS),
     // `dev-cluster`.
     Asks::new("ringhold-cli", &["redis-cluster"], LAUNCH),
+    Asks::new("ringhold-cli", &["etcd"], ETCD),
+    Asks::new("ringhold-cli", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls"], &[]),
     Asks::new("ringhold-cli", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls", "redis-cluster"], &["rustls"]),

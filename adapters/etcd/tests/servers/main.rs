@@ -7,6 +7,8 @@ mod auth;
 mod costs;
 mod fleets;
 mod foreign;
+mod full;
+mod races;
 mod refused;
 mod support;
 mod tls;
