@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ringhold_core::discovery::{RegisterNode, RenewLease};
+use ringhold_core::node::Load;
 use ringhold_core::session::{SaveSession, Touch};
-use ringhold_core::{OperationId, Result, SessionRecord, SessionStore, Ttl};
+use ringhold_core::{
+    Discovery, Incarnation, NodeId, NodeIncarnation, NodeRecord, Nonce, OperationId, Result, SessionRecord,
+    SessionStore, Timing, Ttl,
+};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,6 +25,8 @@ const SAVES: usize = 10_000;
 /// How many sessions one call touches.
 const TOUCHES: usize = 1_000;
 const ROUNDS: usize = 5;
+const NODES: usize = 100;
+const RENEWALS: usize = 20;
 
 pub(crate) async fn run() -> std::result::Result<(), Failure> {
     let bed = Bed::new().await?;
@@ -76,6 +83,48 @@ pub(crate) async fn run() -> std::result::Result<(), Failure> {
     };
     each(&store, 0..SESSIONS, get).await?;
     rate("reads", SESSIONS, start.elapsed());
+    membership(&bed).await
+}
+
+/// Renewals of a whole fleet, as fast as they go: each reads all leases.
+async fn membership(bed: &Bed) -> std::result::Result<(), Failure> {
+    let discovery = bed.open().await?.discovery();
+    let mut nodes = Vec::new();
+    for index in 0..NODES {
+        let incarnation = Incarnation {
+            number: 0,
+            nonce: Nonce::from_bytes(bits()),
+        };
+        let id = NodeId::new(format!("node-{index}"))?;
+        let record = NodeRecord::new(id.clone(), incarnation);
+        let register = RegisterNode::new(record, Timing::relaxed());
+        let registered = discovery.register(register).await?;
+        nodes.push(NodeIncarnation::new(id, registered.incarnation));
+    }
+    let after = discovery.members().await?.revision;
+    let before = size(bed).await?;
+    let start = Instant::now();
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    for node in nodes {
+        let discovery = Arc::clone(&discovery);
+        tasks.spawn(async move {
+            for _ in 0..RENEWALS {
+                let operation = OperationId::from_bytes(bits());
+                let renewal = RenewLease::new(node.clone(), after, Load::new(1), operation);
+                discovery.renew(renewal).await?;
+            }
+            Ok(())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    rate(
+        "renewals in a fleet of 100 nodes",
+        NODES * RENEWALS,
+        start.elapsed(),
+    );
+    growth("a renewal", size(bed).await? - before, NODES * RENEWALS);
     Ok(())
 }
 

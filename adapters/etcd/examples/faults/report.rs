@@ -15,6 +15,8 @@ pub(crate) struct Row {
     pub(crate) fault: &'static str,
     pub(crate) rounds: usize,
     pub(crate) seen: Seen,
+    /// The longest that it took until there was another leader, where there had to be one.
+    elected: Option<Duration>,
     /// Changes that the watch told.
     told: u64,
     missed: u64,
@@ -27,12 +29,19 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(fault: &'static str, rounds: usize, sessions: Seen, fleet: &FleetSeen) -> Self {
+    pub(crate) fn new(
+        fault: &'static str,
+        rounds: usize,
+        elected: Option<Duration>,
+        sessions: Seen,
+        fleet: &FleetSeen,
+    ) -> Self {
         let mut seen = sessions;
         seen.add(&fleet.seen);
         let mut row = Self {
             fault,
             rounds,
+            elected,
             seen,
             told: fleet.told,
             missed: fleet.missed,
@@ -84,8 +93,11 @@ impl Report {
     /// One JSON object per line.
     pub(crate) fn json(&self) -> String {
         let line = |row: &Row| {
+            let elected = row
+                .elected
+                .map_or_else(|| "null".to_owned(), |time| format!("{:.3}", time.as_secs_f64()));
             format!(
-                "{{\"fault\":{:?},\"rounds\":{},\"acknowledged\":{},\"errors\":{},\"lost\":{},\"longest_s\":{:.3},\
+                "{{\"fault\":{:?},\"rounds\":{},\"acknowledged\":{},\"errors\":{},\"lost\":{},\"longest_s\":{:.3},\"elected_s\":{elected},\
                  \"changes_told\":{},\"changes_missed\":{},\"false_deaths\":{},\"renewal_gap_s\":{:.3},\
                  \"watch_quiet_s\":{:.3},\"broken\":{:?}}}\n",
                 row.fault,
@@ -110,11 +122,14 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| fault | rounds | acknowledged | errors | lost | longest operation | changes told | missed or out of order | \
+            "| fault | rounds | acknowledged | errors | lost | longest operation | new leader at most | changes told | missed or out of order | \
              false deaths of {NODES} nodes | longest between renewals | watch silent at most | |\n\
-             |---|---|---|---|---|---|---|---|---|---|---|---|"
+             |---|---|---|---|---|---|---|---|---|---|---|---|---|"
         )?;
         for row in &self.rows {
+            let elected = row
+                .elected
+                .map_or_else(String::new, |time| format!("{:.1} s", time.as_secs_f64()));
             let verdict = if row.broken.is_empty() {
                 String::new()
             } else {
@@ -122,7 +137,7 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {:.2} s | {} | {} | {} | {:.1} s | {:.1} s | {verdict} |",
+                "| {} | {} | {} | {} | {} | {:.2} s | {elected} | {} | {} | {} | {:.1} s | {:.1} s | {verdict} |",
                 row.fault,
                 row.rounds,
                 row.seen.acknowledged,

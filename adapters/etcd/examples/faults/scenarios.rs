@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringhold_core::Discovery;
 use ringhold_etcd::{EtcdBackend, EtcdConfig};
 use ringhold_testkit::launch::{Error, EtcdCluster, EtcdOptions};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use crate::fleet::{Fleet, NODES};
@@ -117,29 +117,44 @@ impl Bed {
         Ok(Fleet::start(ways).await?)
     }
 
-    /// Does it, and makes it good again.
-    async fn fault(&self, what: What, whom: Whom) -> Result<(), Failure> {
+    /// Does it, and makes it good again. Answers how long it took until there was a leader, where the one
+    /// before was the victim.
+    async fn fault(&self, what: What, whom: Whom) -> Result<Option<Duration>, Failure> {
         let leader = self.with(|cluster| cluster.wait_for_leader(LIMIT)).await?;
         let victim = match whom {
             Whom::Leader => leader,
             Whom::Follower => (leader + 1) % self.cluster.len(),
         };
+        let mut elected = None;
         match what {
             What::Kill => {
                 self.cluster.kill(victim);
+                let start = Instant::now();
+                elected = self.elected(whom, start).await?;
                 // sleep: how long it is dead
-                sleep(DEAD).await;
+                sleep_until(start + DEAD).await;
                 self.with(move |cluster| cluster.restart(victim)).await?;
             }
             What::Stop => {
                 self.with(move |cluster| cluster.stop(victim)).await?;
+                let start = Instant::now();
+                elected = self.elected(whom, start).await?;
                 // sleep: how long it hangs
-                sleep(HANGS).await;
+                sleep_until(start + HANGS).await;
                 self.with(move |cluster| cluster.resume(victim)).await?;
             }
             What::RestartAll => self.with(EtcdCluster::restart_all).await?,
         }
-        self.with(|cluster| cluster.wait_until_ok(LIMIT)).await
+        self.with(|cluster| cluster.wait_until_ok(LIMIT)).await?;
+        Ok(elected)
+    }
+
+    async fn elected(&self, whom: Whom, start: Instant) -> Result<Option<Duration>, Failure> {
+        if matches!(whom, Whom::Follower) {
+            return Ok(None);
+        }
+        self.with(|cluster| cluster.wait_for_leader(LIMIT)).await?;
+        Ok(Some(start.elapsed()))
     }
 }
 
@@ -148,15 +163,16 @@ pub(crate) async fn run(scenario: &Scenario, plan: Plan) -> Result<Row, Failure>
     let load = Load::start(bed.open().await?.sessions()).await?;
     let fleet = bed.fleet().await?;
     let rounds = if plan.quick { 1 } else { ROUNDS };
+    let mut elected = None;
     for _ in 0..rounds {
         // sleep: everybody works for a while before the fault.
         sleep(CALM).await;
-        bed.fault(scenario.what, scenario.whom).await?;
+        elected = elected.max(bed.fault(scenario.what, scenario.whom).await?);
         // sleep: what the end of a fault does has to show, too.
         sleep(CALM).await;
     }
     let (sessions, fleet) = (load.finish().await?, fleet.finish().await?);
-    Ok(Row::new(scenario.fault, rounds, sessions, &fleet))
+    Ok(Row::new(scenario.fault, rounds, elected, sessions, &fleet))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -48,10 +48,10 @@ async fn sessions_that_are_saved_all_the_time_hold_up_no_touches() {
         .map(|session| Touch::new(session.id, session.fence, ttl(600)))
         .collect();
     for _ in 0..5 {
-        let touched = within("a batch", store.touch_many(&touches)).await.unwrap();
+        let outcome = within("a batch", store.touch_many(&touches)).await.unwrap();
         assert!(
-            touched.answers.iter().all(|answer| *answer == Touched::Renewed),
-            "{touched:?}"
+            outcome.answers.iter().all(|answer| *answer == Touched::Renewed),
+            "{outcome:?}"
         );
     }
     stop.store(true, Ordering::Relaxed);
