@@ -7,57 +7,13 @@ use std::time::Duration;
 
 use ringhold::core::{Backend, Limits};
 use ringhold::memory::MemoryBackend;
-use ringhold::redis::{RedisBackend, RedisConfig};
-use ringhold::{ErrorKind, FleetName, Result};
-use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
-use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime, async_trait};
-use url::Url;
+use ringhold::{ErrorKind, Result};
+use ringhold_testkit::{Make, SimulatedClock};
 
-/// How many sequences a test plays, each in a fleet of its own.
-pub(crate) const SEQUENCES: usize = 40;
+use crate::subjects::{SEQUENCES, Subject};
 
 /// How many requests there are in one of them.
 pub(crate) const STEPS: usize = 300;
-
-/// A backend that is held against the reference implementation.
-#[async_trait]
-pub(crate) trait Subject: Send + Sync {
-    /// An empty fleet. Its time is the clock's, or what [`pass`](Self::pass) makes of it.
-    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend;
-
-    /// Moves its own time on, where it does not run on the clock it was opened with.
-    async fn pass(&self, duration: Duration);
-}
-
-/// One Redis, which stands still until it is moved.
-pub(crate) struct Redis {
-    server: RedisServer,
-    time: RedisTime,
-}
-
-impl Redis {
-    pub(crate) async fn start() -> Self {
-        let options = RedisOptions::new().clock(ServerClock::Settable);
-        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
-        let server = started.await.expect("no panic").expect("redis-server");
-        let time = RedisTime::of_server(&server);
-        Self { server, time }
-    }
-}
-
-#[async_trait]
-impl Subject for Redis {
-    async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
-        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
-        let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
-        let redis = RedisBackend::open(config).await.expect("a server that runs");
-        redis.backend()
-    }
-
-    async fn pass(&self, duration: Duration) {
-        self.time.pass(duration).await;
-    }
-}
 
 /// The reference implementation and another backend, both empty.
 pub(crate) struct Pair<'s> {
@@ -110,6 +66,20 @@ pub(crate) fn pick_recent<'a, T>(make: &Make, values: &'a [T], recent: usize) ->
     pick(make, &values[values.len().saturating_sub(recent)..])
 }
 
+/// The lines of two answers from the first that differs to the last.
+fn difference(memory: &str, other: &str) -> String {
+    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| pairs.take_while(|(a, b)| a == b).count();
+    let (memory, other): (Vec<&str>, Vec<&str>) = (memory.lines().collect(), other.lines().collect());
+    let before = same(&mut memory.iter().copied().zip(other.iter().copied()));
+    let after = same(&mut memory.iter().rev().copied().zip(other.iter().rev().copied()));
+    let cut = |lines: &[&str]| lines[before..(lines.len() - after).max(before)].join("\n");
+    format!(
+        "from line {before} on\nmemory:\n{}\nother:\n{}",
+        cut(&memory),
+        cut(&other)
+    )
+}
+
 /// Errors are compared by their kinds: their words are the adapter's own.
 pub(crate) fn kinds<T>(result: Result<T>) -> Result<T, ErrorKind> {
     result.map_err(|error| error.kind())
@@ -142,9 +112,9 @@ impl Story {
         if memory != other {
             let told = self.told[self.told.len().saturating_sub(Self::TOLD)..].join("\n");
             panic!(
-                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\nmemory: \
-                 {memory:#?}\nother: {other:#?}",
-                self.told.len()
+                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\n{}",
+                self.told.len(),
+                difference(&format!("{memory:#?}"), &format!("{other:#?}"))
             );
         }
         let request = asked.split('(').next().unwrap_or_default();
@@ -153,10 +123,17 @@ impl Story {
         self.told.push(format!("{asked} => {memory:?}"));
     }
 
-    /// Whether the random requests came to everything that they can come to: a model that meets only
-    /// refusals shows little.
-    pub(crate) fn met(&self, outcomes: &[&str]) {
+    /// Whether the random requests came to everything that they can come to, where all of them were
+    /// played: a model that meets only refusals shows little. Of fewer, most have to be met.
+    pub(crate) fn met(&self, sequences: usize, outcomes: &[&str]) {
         let met: Vec<&str> = self.met.iter().map(String::as_str).collect();
-        assert_eq!(met, outcomes);
+        if sequences == SEQUENCES {
+            assert_eq!(met, outcomes);
+        } else {
+            assert!(
+                met.len() * 4 >= outcomes.len() * 3,
+                "only these were met: {met:?}"
+            );
+        }
     }
 }

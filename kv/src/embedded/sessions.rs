@@ -98,6 +98,9 @@ impl SessionStore for EmbeddedSessions {
     }
 
     async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
+        if touches.is_empty() {
+            return Ok(TouchedMany::default());
+        }
         let touches = touches.to_vec();
         let write = self.firm().carrying(size_of_val(&*touches));
         self.write(write, move |tx, now| sessions::touch_many(tx, now, &touches))
