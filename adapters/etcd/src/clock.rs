@@ -34,14 +34,14 @@ impl Clock for MonotonicClock {
 pub(crate) struct FleetClock {
     observed: ObservedClock,
     /// What it read last, and when.
-    last: Mutex<(u64, Duration)>,
+    last: Mutex<Option<(u64, Duration)>>,
 }
 
 impl FleetClock {
     pub(crate) fn new(kind: ClockKind, step: Duration) -> Self {
         Self {
             observed: ObservedClock::new(kind, step),
-            last: Mutex::new((0, Duration::ZERO)),
+            last: Mutex::default(),
         }
     }
 
@@ -84,12 +84,12 @@ impl FleetClock {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match now_ms {
             Ok(now_ms) => {
-                *last = (now_ms, time);
+                *last = Some((now_ms, time));
                 drop(last);
                 rule(tx, now_ms)
             }
             Err(Stop::Missing) => {
-                let (then_ms, then) = *last;
+                let (then_ms, then) = last.unwrap_or((0, time));
                 drop(last);
                 let passed = u64::try_from(time.saturating_sub(then).as_millis()).unwrap_or(u64::MAX);
                 // Nothing that it reads is here, so whatever it came to means nothing.

@@ -176,3 +176,58 @@ impl Transaction for EtcdTransaction {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetched(keys: &[(&str, &str)], span: (&str, &str, usize)) -> EtcdTransaction {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let mut tx = EtcdTransaction::default();
+        let (from, to, limit) = span;
+        let span = Span {
+            from: from.into(),
+            to: to.into(),
+            limit,
+        };
+        let found = keys.iter().map(|(key, value)| (bytes(key), bytes(value)));
+        tx.snapshot.spans.insert(span, found.collect());
+        tx
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_all_at_once() {
+        let mut tx = EtcdTransaction::default();
+        tx.expect_range(b"a", b"b", 3);
+        assert!(matches!(tx.expect(&[b"k", b"l"]), Err(Stop::Missing)));
+        assert_eq!((tx.asked.keys.len(), tx.asked.spans.len()), (2, 1));
+        tx.snapshot.keys.insert(b"k".to_vec(), None);
+        assert!(matches!(tx.get(b"k"), Ok(None)));
+        assert!(matches!(tx.get(b"l"), Err(Stop::Missing)));
+        assert_eq!(tx.held.len(), 1, "what was not got is not held");
+    }
+
+    #[test]
+    fn a_range_shows_what_was_written_since() {
+        let mut tx = fetched(&[("a1", "x"), ("a3", "y")], ("a", "b", 3));
+        tx.put(b"a2".to_vec(), b"new".to_vec());
+        tx.delete(b"a1".to_vec());
+        tx.put(b"c".to_vec(), b"elsewhere".to_vec());
+        let found = tx.range(b"a", b"b", 3).unwrap();
+        let keys: Vec<&[u8]> = found.iter().map(|(key, _)| &key[..]).collect();
+        assert_eq!(keys, [b"a2", b"a3"]);
+        assert!(matches!(tx.get(b"a2"), Ok(Some(value)) if value == "new"));
+        assert!(tx.range(b"b", b"a", 3).unwrap().is_empty());
+        assert!(matches!(tx.range(b"a", b"b", 2), Err(Stop::Missing)));
+    }
+
+    #[test]
+    fn a_run_begins_with_nothing_but_what_was_fetched() {
+        let mut tx = fetched(&[], ("a", "b", 3));
+        tx.put(b"a".to_vec(), Vec::new());
+        tx.tick(b"clock", None, 7);
+        tx.restart();
+        assert!(tx.writes_nothing() && tx.ticks_nothing());
+        assert!(tx.range(b"a", b"b", 3).unwrap().is_empty());
+    }
+}

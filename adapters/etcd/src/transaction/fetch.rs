@@ -9,7 +9,7 @@ use super::{Asked, Snapshot, Span, Stored};
 use crate::supervisor::Effort;
 
 /// How many operations one request has; an etcd takes 128 unless told otherwise.
-pub(super) const OPS_MAX: usize = 100;
+const OPS_MAX: usize = 120;
 
 enum What {
     Key(Vec<u8>),
