@@ -49,6 +49,9 @@ pub use ringhold_core::session::{Saved, SessionRecord, SessionStore};
 pub use ringhold_core::view::{PlaceRequest, Reservation, View, ViewNode};
 pub use ringhold_core::{Discovery, Error, ErrorKind, HealthCheck, Limits, Result, Timing, Transport};
 
+/// etcd, `etcd://`.
+#[cfg(feature = "etcd")]
+pub use ringhold_etcd as etcd;
 /// The in-memory backend, `memory:`.
 #[cfg(feature = "memory")]
 pub use ringhold_memory as memory;

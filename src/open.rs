@@ -119,6 +119,24 @@ const SCHEMES: &[Scheme] = &[
         open: None,
     },
     Scheme {
+        name: "etcd",
+        feature: "etcd",
+        shared: true,
+        #[cfg(feature = "etcd")]
+        open: Some(etcd),
+        #[cfg(not(feature = "etcd"))]
+        open: None,
+    },
+    Scheme {
+        name: "etcds",
+        feature: "etcd",
+        shared: true,
+        #[cfg(feature = "etcd")]
+        open: Some(etcd),
+        #[cfg(not(feature = "etcd"))]
+        open: None,
+    },
+    Scheme {
         name: "sled",
         feature: "sled",
         shared: false,
@@ -139,12 +157,14 @@ const SCHEMES: &[Scheme] = &[
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
 /// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
+/// | `etcd://user:password@h1:2379?node=h2:2379&node=h3:2379&fleet=eu` | an etcd | `etcd` |
+/// | `etcds://…` | the same over TLS | and `tls` |
 ///
 /// Parameters: `fleet`, the fleet's name (`default` unless given); `data_bytes_max`, the most bytes
-/// of data of one session (65,536 unless given); the Redis schemes have more, which
-/// `ringhold::redis::RedisConfig` lists, and so have files and folders: `ringhold::redb::EmbeddedConfig`.
-/// Each call opens its own backend: share one by cloning it. What is on the disk, however, is there once, and
-/// two backends on one path share it.
+/// of data of one session (65,536 unless given); the schemes of servers have more, which
+/// `ringhold::redis::RedisConfig` and `ringhold::etcd::EtcdConfig` list, and so have those of files and
+/// folders: `ringhold::redb::EmbeddedConfig`. Each call opens its own backend: share one by cloning it.
+/// What is on the disk, however, is there once, and two backends on one path share it.
 ///
 /// # Errors
 /// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
@@ -238,6 +258,14 @@ fn redis(url: Url) -> Opening {
     Box::pin(async move {
         let config = ringhold_redis::RedisConfig::from_url(&url)?;
         Ok(ringhold_redis::RedisBackend::open(config).await?.backend())
+    })
+}
+
+#[cfg(feature = "etcd")]
+fn etcd(url: Url) -> Opening {
+    Box::pin(async move {
+        let config = ringhold_etcd::EtcdConfig::from_url(&url)?;
+        Ok(ringhold_etcd::EtcdBackend::open(config).await?.backend())
     })
 }
 
@@ -345,6 +373,8 @@ mod tests {
             ("rediss", "redis", true),
             ("redis-cluster", "redis-cluster", true),
             ("rediss-cluster", "redis-cluster", true),
+            ("etcd", "etcd", true),
+            ("etcds", "etcd", true),
             ("sled", "sled", false),
         ];
         assert_eq!(table, expected);

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ringhold_core::{Backend, Error, ErrorKind, Result};
-#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+#[cfg(any(feature = "redis", feature = "redis-cluster", feature = "etcd"))]
 use ringhold_launch as launch;
 
 /// Makes the URL of a fleet, and keeps alive what it leads to.
@@ -66,12 +66,25 @@ const KINDS: &[Kind] = &[
     #[cfg(feature = "redis")]
     Kind {
         start: redis,
-        backends: &[("redis", "")],
+        backends: &[
+            ("redis", ""),
+            #[cfg(feature = "fred")]
+            ("redis-fred", "&client=fred"),
+        ],
     },
     #[cfg(feature = "redis-cluster")]
     Kind {
         start: redis_cluster,
-        backends: &[("redis-cluster", "")],
+        backends: &[
+            ("redis-cluster", ""),
+            #[cfg(feature = "fred")]
+            ("redis-cluster-fred", "&client=fred"),
+        ],
+    },
+    #[cfg(feature = "etcd")]
+    Kind {
+        start: etcd,
+        backends: &[("etcd", "")],
     },
 ];
 
@@ -84,6 +97,8 @@ const KINDS: &[Kind] = &[
 /// | `sled` | `sled` | a temporary folder |
 /// | `redis` | `redis` | one `redis-server` |
 /// | `redis-cluster` | `redis-cluster` | three masters without replicas: keys are spread and clients redirected as in production, but no failover and no acknowledgement by replicas is there to be tested |
+/// | and `fred` | `redis-fred`, `redis-cluster-fred` | the same servers, spoken to by the other client library |
+/// | `etcd` | `etcd` | one member: no leader changes |
 ///
 /// Servers listen on 127.0.0.1 alone. They end when the last [`TestBackend`] on them is dropped, and also
 /// when the test is killed.
@@ -255,7 +270,13 @@ fn redis_cluster() -> Result<Urls> {
     Ok(Arc::new(move |fleet| cluster.url(fleet)))
 }
 
-#[cfg(any(feature = "redis", feature = "redis-cluster"))]
+#[cfg(feature = "etcd")]
+fn etcd() -> Result<Urls> {
+    let cluster = launch::EtcdCluster::start(&launch::EtcdOptions::new().members(1)).map_err(not_started)?;
+    Ok(Arc::new(move |fleet| cluster.url(fleet)))
+}
+
+#[cfg(any(feature = "redis", feature = "redis-cluster", feature = "etcd"))]
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn not_started(error: launch::Error) -> Error {
     let kind = match error.kind() {

@@ -77,7 +77,7 @@ mod table;
 
 use ringhold_core::{Error, Timing};
 
-pub use self::leases::{check_renewal, evict, evict_all, expect_renewal, leave, register, renew};
+pub use self::leases::{evict, evict_all, expect_renewal, leave, register, renew};
 pub use self::read::{Polled, Position, expect_poll, members, poll};
 
 use self::form::Fleet;

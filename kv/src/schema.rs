@@ -49,7 +49,8 @@ pub(crate) const DUE: &[u8] = b"due/";
 pub(crate) const GRAVES: &[u8] = b"grave/";
 pub(crate) const NODES: &[u8] = b"node/";
 pub(crate) const LEASES: &[u8] = b"lease/";
-pub(crate) const CHANGES: &[u8] = b"change/";
+/// What the keys of the log of changes begin with: written whenever the membership changes, and then alone.
+pub const CHANGES: &[u8] = b"change/";
 
 fn key(prefix: &[u8], name: &str) -> Vec<u8> {
     [prefix, name.as_bytes()].concat()

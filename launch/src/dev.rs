@@ -17,8 +17,9 @@ pub use self::status::{DevNode, DevRole};
 use crate::client::Access;
 use crate::cluster::start::{config, random_hex};
 use crate::cluster::table::{Identity, nodes_conf};
-use crate::keeper::{BECOME, installed};
-use crate::node::{START_MAX, STARTS_MAX, StartError, answers, last_words};
+use crate::daemon::{START_MAX, STARTS_MAX, StartError, last_words};
+use crate::keeper::BECOME;
+use crate::node::{REDIS, answers};
 use crate::options::url_encoded;
 use crate::process::Process;
 use crate::{ClusterOptions, Error, ErrorKind, Result, ServerClock, ports, wait};
@@ -56,7 +57,7 @@ impl DevCluster {
                 "a cluster that outlives its program has the real clock, no password and no cuts",
             ));
         }
-        installed("redis-server", "redis-server")?;
+        REDIS.check()?;
         let lock = own(folder)?;
         let mut taken = None;
         for attempt in 0..STARTS_MAX {
@@ -156,7 +157,7 @@ impl DevCluster {
 
     /// Starts what does not run, and waits until each answers.
     fn start_missing(&mut self) -> Result<usize, StartError> {
-        installed("redis-server", "redis-server")?;
+        REDIS.check()?;
         let mut started = Vec::new();
         for index in 0..self.entries.len() {
             if !self.entries[index].is_alive()? {
@@ -174,7 +175,7 @@ impl DevCluster {
                 _ => Ok(false),
             })?;
             if !runs {
-                return Err(last_words(&log, entry.address));
+                return Err(last_words(REDIS.name, &log, entry.address));
             }
         }
         Ok(started.len())

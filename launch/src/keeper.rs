@@ -45,7 +45,7 @@ impl Keeper {
     /// A keeper with a new folder.
     pub(crate) fn new() -> Result<Self> {
         let folder = tempfile::Builder::new()
-            .prefix("ringhold-redis-")
+            .prefix("ringhold-servers-")
             .tempdir()
             .map_err(Error::io("making a temporary folder"))?;
         let mut shell = Command::new("sh")

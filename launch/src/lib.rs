@@ -1,4 +1,4 @@
-//! Real Redis servers and clusters on free loopback ports, for tests and for development.
+//! Real Redis and etcd servers and clusters on free loopback ports, for tests and for development.
 //!
 //! | | |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`RedisCluster`] | masters and replicas, with everything that can happen to them |
 //! | [`SlotMove`] | a slot that moves, step by step |
 //! | [`DevCluster`] | a cluster that outlives the program which starts it |
+//! | [`EtcdCluster`] | an etcd of one or several members, with everything that can happen to them |
 //! | [`SettableClock`] | server time that stands still until a test moves it |
 //!
 //! Each server has a folder of its own below the temporary folder and listens on 127.0.0.0/8 alone.
@@ -15,7 +16,8 @@
 //! All calls block, so an asynchronous test makes them in `spawn_blocking`. All may be made from
 //! several threads at once.
 //!
-//! For Linux. `redis-server` 7.0 or newer has to be installed; the settable clock needs a C compiler too.
+//! For Linux. What is started has to be installed: `redis-server` 7.0 or newer, `etcd` 3.4 or newer; the
+//! settable clock needs a C compiler too.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -35,8 +37,11 @@
 mod client;
 mod clock;
 mod cluster;
+mod daemon;
 mod dev;
 mod error;
+mod etcd;
+mod http;
 mod keeper;
 mod node;
 mod options;
@@ -51,6 +56,7 @@ pub use clock::SettableClock;
 pub use cluster::{ClusterOptions, RedisCluster, SlotMove};
 pub use dev::{DevCluster, DevNode, DevRole};
 pub use error::{Error, ErrorKind};
+pub use etcd::{EtcdCluster, EtcdOptions};
 pub use options::{RedisOptions, ServerClock};
 pub use reply::Reply;
 pub use server::RedisServer;

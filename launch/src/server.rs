@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::client::Access;
 use crate::clock::SettableClock;
-use crate::keeper::{Keeper, installed};
-use crate::node::{Node, STARTS_MAX, StartError};
+use crate::daemon::{StartError, start_anew};
+use crate::keeper::Keeper;
+use crate::node::{Node, REDIS};
 use crate::options::{RedisOptions, ServerClock, url_encoded};
 use crate::reply::Reply;
-use crate::{Error, ErrorKind, Result, ports};
+use crate::{Error, Result, ports};
 
 /// A running `redis-server` on a free port of 127.0.0.1. Dropping it kills it.
 pub struct RedisServer {
@@ -27,16 +28,9 @@ impl RedisServer {
     /// `Start` with the server's last words; `Io`.
     pub fn start(options: &RedisOptions) -> Result<Self> {
         options.check()?;
-        installed("redis-server", "redis-server")?;
+        REDIS.check()?;
         let keeper = Arc::new(Keeper::new()?);
-        let mut taken = None;
-        for attempt in 0..STARTS_MAX {
-            match Self::attempt(options, &keeper, attempt) {
-                Err(StartError::Taken(error)) => taken = Some(error),
-                outcome => return outcome.map_err(StartError::into_error),
-            }
-        }
-        Err(taken.unwrap_or_else(|| Error::new(ErrorKind::Start, "no start was tried")))
+        start_anew(|attempt| Self::attempt(options, &keeper, attempt))
     }
 
     fn attempt(options: &RedisOptions, keeper: &Arc<Keeper>, attempt: usize) -> Result<Self, StartError> {

@@ -6,3 +6,4 @@
 mod discovery;
 mod pair;
 mod sessions;
+mod subjects;

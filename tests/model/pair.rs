@@ -5,87 +5,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold::core::{Backend, Limits};
+use ringhold::core::session::TakeExpired;
+use ringhold::core::{Backend, Limits, Partition};
 use ringhold::memory::MemoryBackend;
-use ringhold::redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
-use ringhold::redis::{RedisBackend, RedisConfig};
-use ringhold::{ErrorKind, FleetName, Result};
-use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
-use ringhold_testkit::{Make, RedisTime, SimulatedClock, TestTime, async_trait};
-use tempfile::TempDir;
-use url::Url;
+use ringhold::{ErrorKind, Nonce, Result};
+use ringhold_testkit::{Make, SimulatedClock};
 
-/// How many sequences a test plays, each in a fleet of its own.
-pub(crate) const SEQUENCES: usize = 40;
+use crate::subjects::{SEQUENCES, Subject};
 
 /// How many requests there are in one of them.
 pub(crate) const STEPS: usize = 300;
-
-/// A backend that is held against the reference implementation.
-#[async_trait]
-pub(crate) trait Subject: Send + Sync {
-    /// An empty fleet. Its time is the clock's, or what [`pass`](Self::pass) makes of it.
-    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend;
-
-    /// Moves its own time on, where it does not run on the clock it was opened with.
-    async fn pass(&self, duration: Duration);
-}
-
-/// One Redis, which stands still until it is moved.
-pub(crate) struct Redis {
-    server: RedisServer,
-    time: RedisTime,
-}
-
-impl Redis {
-    pub(crate) async fn start() -> Self {
-        let options = RedisOptions::new().clock(ServerClock::Settable);
-        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
-        let server = started.await.expect("no panic").expect("redis-server");
-        let time = RedisTime::of_server(&server);
-        Self { server, time }
-    }
-}
-
-#[async_trait]
-impl Subject for Redis {
-    async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
-        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
-        let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
-        let redis = RedisBackend::open(config).await.expect("a server that runs");
-        redis.backend()
-    }
-
-    async fn pass(&self, duration: Duration) {
-        self.time.pass(duration).await;
-    }
-}
-
-/// One redb file with all fleets.
-pub(crate) struct Redb {
-    folder: TempDir,
-}
-
-impl Redb {
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder }
-    }
-}
-
-#[async_trait]
-impl Subject for Redb {
-    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend {
-        let config = EmbeddedConfig::new(self.folder.path().join("model.redb"), fleet)
-            .durability(EmbeddedDurability::Fast)
-            .clock(Arc::new(clock.clone()));
-        let redb = RedbBackend::open(config).await.expect("a file of this test");
-        redb.backend()
-    }
-
-    /// It runs on the clock that it was opened with.
-    async fn pass(&self, _: Duration) {}
-}
 
 /// The reference implementation and another backend, both empty.
 pub(crate) struct Pair<'s> {
@@ -111,9 +40,25 @@ impl<'s> Pair<'s> {
     /// Moves both clocks on. Both start at a whole millisecond and go by whole ones, as stores cut the
     /// rest off.
     pub(crate) async fn pass(&self, millis: u64) {
-        let duration = Duration::from_millis(millis);
+        let (mut duration, step) = (Duration::from_millis(millis), self.subject.step());
+        if duration.is_zero() {
+            return;
+        }
+        duration = duration.max(step);
         self.clock.advance(duration);
         self.subject.pass(duration).await;
+        if !step.is_zero() {
+            for backend in [&self.memory, &self.other] {
+                self.tick(backend).await;
+            }
+        }
+    }
+
+    /// Has a backend look at its clocks.
+    async fn tick(&self, backend: &Backend) {
+        let everywhere = TakeExpired::new(Partition::all().collect(), 0, Nonce::from_bytes([0; 16]));
+        backend.sessions.take_expired(everywhere).await.expect("a tick");
+        backend.discovery.members().await.expect("a look");
     }
 }
 
@@ -136,6 +81,20 @@ pub(crate) fn pick<'a, T>(make: &Make, values: &'a [T]) -> Option<&'a T> {
 /// One of the last `recent` of `values`.
 pub(crate) fn pick_recent<'a, T>(make: &Make, values: &'a [T], recent: usize) -> Option<&'a T> {
     pick(make, &values[values.len().saturating_sub(recent)..])
+}
+
+/// The lines of two answers from the first that differs to the last.
+fn difference(memory: &str, other: &str) -> String {
+    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| pairs.take_while(|(a, b)| a == b).count();
+    let (memory, other): (Vec<&str>, Vec<&str>) = (memory.lines().collect(), other.lines().collect());
+    let before = same(&mut memory.iter().copied().zip(other.iter().copied()));
+    let after = same(&mut memory.iter().rev().copied().zip(other.iter().rev().copied()));
+    let cut = |lines: &[&str]| lines[before..(lines.len() - after).max(before)].join("\n");
+    format!(
+        "from line {before} on\nmemory:\n{}\nother:\n{}",
+        cut(&memory),
+        cut(&other)
+    )
 }
 
 /// Errors are compared by their kinds: their words are the adapter's own.
@@ -170,9 +129,9 @@ impl Story {
         if memory != other {
             let told = self.told[self.told.len().saturating_sub(Self::TOLD)..].join("\n");
             panic!(
-                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\nmemory: \
-                 {memory:#?}\nother: {other:#?}",
-                self.told.len()
+                "step {}: the two differ (or the data does, which is not shown)\n{told}\nasked: {asked}\n{}",
+                self.told.len(),
+                difference(&format!("{memory:#?}"), &format!("{other:#?}"))
             );
         }
         let request = asked.split('(').next().unwrap_or_default();
@@ -181,10 +140,17 @@ impl Story {
         self.told.push(format!("{asked} => {memory:?}"));
     }
 
-    /// Whether the random requests came to everything that they can come to: a model that meets only
-    /// refusals shows little.
-    pub(crate) fn met(&self, outcomes: &[&str]) {
+    /// Whether the random requests came to everything that they can come to, where all of them were
+    /// played: a model that meets only refusals shows little. Of fewer, most have to be met.
+    pub(crate) fn met(&self, sequences: usize, outcomes: &[&str]) {
         let met: Vec<&str> = self.met.iter().map(String::as_str).collect();
-        assert_eq!(met, outcomes);
+        if sequences == SEQUENCES {
+            assert_eq!(met, outcomes);
+        } else {
+            assert!(
+                met.len() * 4 >= outcomes.len() * 3,
+                "only these were met: {met:?}"
+            );
+        }
     }
 }

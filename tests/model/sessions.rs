@@ -14,7 +14,8 @@ use ringhold::{
 };
 use ringhold_testkit::Make;
 
-use crate::pair::{Pair, Redb, Redis, SEQUENCES, STEPS, Story, Subject, kinds, pause, pick, pick_recent};
+use crate::pair::{Pair, STEPS, Story, kinds, pause, pick, pick_recent};
+use crate::subjects::{Embedded, Etcd, Redis, Subject};
 
 /// What a store is asked.
 #[derive(Debug, Clone)]
@@ -354,7 +355,7 @@ impl Scene {
 async fn both_answer_the_same(subject: &dyn Subject) {
     let seeds = Make::new("model of sessions");
     let mut story = Story::default();
-    for _ in 0..SEQUENCES {
+    for _ in 0..subject.sequences() {
         let make = Make::with_seed("a sequence of sessions", seeds.bits());
         let pair = Pair::new(subject, &make).await;
         let mut scene = Scene::new(make, pair.other.capabilities.session_clocks);
@@ -368,35 +369,38 @@ async fn both_answer_the_same(subject: &dyn Subject) {
             scene.learn(request, &memory);
         }
     }
-    story.met(&[
-        "Ack fenced",
-        "Ack not_found",
-        "Ack ok",
-        "Claim fenced",
-        "Claim not_found",
-        "Claim ok",
-        "Claim version_conflict",
-        "Create already_exists",
-        "Create fenced",
-        "Create invalid_argument",
-        "Create ok",
-        "Find ok",
-        "Get ok",
-        "List ok",
-        "Remove fenced",
-        "Remove not_found",
-        "Remove ok",
-        "Restore already_exists",
-        "Restore fenced",
-        "Restore invalid_argument",
-        "Restore ok",
-        "Save fenced",
-        "Save not_found",
-        "Save ok",
-        "Save version_conflict",
-        "Take ok",
-        "Touch ok",
-    ]);
+    story.met(
+        subject.sequences(),
+        &[
+            "Ack fenced",
+            "Ack not_found",
+            "Ack ok",
+            "Claim fenced",
+            "Claim not_found",
+            "Claim ok",
+            "Claim version_conflict",
+            "Create already_exists",
+            "Create fenced",
+            "Create invalid_argument",
+            "Create ok",
+            "Find ok",
+            "Get ok",
+            "List ok",
+            "Remove fenced",
+            "Remove not_found",
+            "Remove ok",
+            "Restore already_exists",
+            "Restore fenced",
+            "Restore invalid_argument",
+            "Restore ok",
+            "Save fenced",
+            "Save not_found",
+            "Save ok",
+            "Save version_conflict",
+            "Take ok",
+            "Touch ok",
+        ],
+    );
 }
 
 /// One id names a login of one player, which took a session over, and a session of another player: what
@@ -450,14 +454,28 @@ async fn pass(pair: &Pair<'_>, scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_stores_as_memory_does() {
-    let redis = Redis::start().await;
-    both_answer_the_same(&redis).await;
-    an_id_of_two_harms_neither(&redis).await;
+    let subject = Redis::start().await;
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_stores_as_memory_does() {
-    let redb = Redb::new();
-    both_answer_the_same(&redb).await;
-    an_id_of_two_harms_neither(&redb).await;
+    let subject = Embedded::redb();
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sled_stores_as_memory_does() {
+    let subject = Embedded::sled();
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_etcd_stores_as_memory_does() {
+    let subject = Etcd::start().await;
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
 }

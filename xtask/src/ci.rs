@@ -34,5 +34,10 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("loom", loom::run)?;
     demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.
-    steps.run("faults", || faults::run(&faults::Arguments::quick()))
+    steps.run("faults of Redis Cluster", || {
+        faults::run(&faults::Arguments::quick(faults::Backend::Redis))
+    })?;
+    steps.run("faults of etcd", || {
+        faults::run(&faults::Arguments::quick(faults::Backend::Etcd))
+    })
 }

@@ -1,11 +1,25 @@
-//! `cargo xtask faults`: a real Redis Cluster is broken under load, and what comes of it is counted.
+//! `cargo xtask faults`: a real Redis Cluster, or an etcd, is broken under load, and what comes of it is
+//! counted.
 
 use crate::run::{Call, Result};
 use crate::setup;
 
+/// What is broken.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// A Redis Cluster of three masters and three replicas
+    #[default]
+    Redis,
+    /// An etcd of three members
+    Etcd,
+}
+
 /// What is done, and how it is shown.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Arguments {
+    /// What is broken.
+    #[arg(long, value_enum, default_value_t)]
+    backend: Backend,
     /// A few rounds of each fault.
     #[arg(long)]
     quick: bool,
@@ -23,8 +37,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// A few rounds of everything, for CI.
-    pub(crate) fn quick() -> Self {
+    pub(crate) fn quick(backend: Backend) -> Self {
         Self {
+            backend,
             quick: true,
             ..Self::default()
         }
@@ -48,16 +63,20 @@ impl Arguments {
     }
 }
 
-/// Installs Redis where it is missing, and runs the example that does it.
+/// Installs the servers where they are missing, and runs the example that does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
+    let (package, features) = match arguments.backend {
+        Backend::Redis => ("ringhold-redis", "fred"),
+        Backend::Etcd => ("ringhold-etcd", ""),
+    };
     let example = [
         "run",
         "--release",
         "--package",
-        "ringhold-redis",
+        package,
         "--features",
-        "fred",
+        features,
         "--example",
         "faults",
     ];
@@ -73,12 +92,13 @@ mod tests {
     #[test]
     fn all_that_was_asked_for_is_passed_on() {
         assert!(Arguments::default().passed_on().is_empty());
-        assert_eq!(Arguments::quick().passed_on(), ["--quick"]);
+        assert_eq!(Arguments::quick(Backend::Etcd).passed_on(), ["--quick"]);
         let arguments = Arguments {
             quick: true,
             only: Some("kill".into()),
             client: Some("fred".into()),
             json: true,
+            ..Arguments::default()
         };
         let expected = ["--quick", "--only", "kill", "--client", "fred", "--json"];
         assert_eq!(arguments.passed_on(), expected);

@@ -13,7 +13,8 @@ struct Need {
 /// This program was linked, so some linker is there; the cargo tools below also compile C, and call
 /// the compiler by this name.
 ///
-/// The tests of Redis start servers of their own.
+/// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
+/// reads include files of its own.
 const SYSTEM: &[Need] = &[
     Need {
         program: "cc",
@@ -22,6 +23,14 @@ const SYSTEM: &[Need] = &[
     Need {
         program: "redis-server",
         packages: &["redis-server"],
+    },
+    Need {
+        program: "etcd",
+        packages: &["etcd-server"],
+    },
+    Need {
+        program: "protoc",
+        packages: &["protobuf-compiler", "libprotobuf-dev"],
     },
 ];
 

@@ -41,7 +41,7 @@ const SEEDS_MAX: usize = 64;
 ///
 /// What is stored and what is promised is the same with both client libraries, and processes of one fleet
 /// may differ in it. Three things are fred's own. It parses by recursion: something in the place of the
-/// server that nests its answer some hundred deep overflows the stack, which ends the process. A connection
+/// server that nests its answer a thousand deep or more overflows the stack, which ends the process. A connection
 /// costs three round trips more. A password that the server does not ask for is ignored, not refused.
 #[derive(Clone)]
 #[non_exhaustive]

@@ -20,7 +20,7 @@
 //! | `store.rs` | [`RedisSessions`] |
 //! | `discovery.rs` | [`RedisDiscovery`], and the watch that polls |
 //! | `supervisor.rs` | topology, deadlines, retries, redirects, watchdogs |
-//! | `client.rs` | the seam: one connection to one server |
+//! | `client.rs` | the seam: one connection to one server, through the library `redis` or `fred` |
 //! | `error.rs` | from a server's words to a kind |
 //!
 //! # What is lost when

@@ -168,14 +168,6 @@ pub fn renew<T: Transaction>(
     Ok(Step::Done(renewed))
 }
 
-/// What can be said of a renewal before anything is read.
-///
-/// # Errors
-/// `InvalidArgument` for the record of another run.
-pub fn check_renewal(request: &RenewLease) -> Result<()> {
-    new_record(request).map(drop)
-}
-
 /// Says what a renewal will read, the lease clock with it: who reads the clock behind this and then runs
 /// [`renew`] fetches once.
 pub fn expect_renewal<T: Transaction>(tx: &mut T, request: &RenewLease) -> Result<(), T::Stop> {
@@ -190,17 +182,10 @@ pub fn expect_renewal<T: Transaction>(tx: &mut T, request: &RenewLease) -> Resul
 
 /// The new record of a renewal in its stored form.
 fn new_record(request: &RenewLease) -> Result<Option<Vec<u8>>> {
+    request.check()?;
     let Some(record) = &request.record else {
         return Ok(None);
     };
-    if record.node() != request.node {
-        let context = format!(
-            "the record is of {}, and the lease of {}",
-            record.node(),
-            request.node
-        );
-        return Err(Error::new(ErrorKind::InvalidArgument, RENEW, context));
-    }
     codec::encode_node(record).map(Some)
 }
 

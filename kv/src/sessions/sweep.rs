@@ -62,8 +62,11 @@ pub enum Swept {
     Taken(TakenSession),
     /// An expired session was taken that cannot be read here.
     Unreadable(UnreadableSession),
-    /// There was something to tidy up, or somebody else was faster.
+    /// There was something to tidy up, or nothing any more.
     Tidied,
+    /// What was to be taken was taken or revived by somebody who was faster. There may be others in its
+    /// place: plan again for its partition, unless no sweep runs beside this one.
+    Missed(Partition),
 }
 
 impl Sweep {
@@ -100,7 +103,7 @@ impl Sweep {
             match swept {
                 Swept::Taken(session) => taken.sessions.push(session),
                 Swept::Unreadable(session) => taken.unreadable.push(session),
-                Swept::Tidied => {}
+                Swept::Tidied | Swept::Missed(_) => {}
             }
         }
         taken.more = self.more;
@@ -273,16 +276,20 @@ impl SweepStep {
             tx.delete(schema::grave(at_ms, Some(&id)));
             return Ok(Swept::Tidied);
         }
+        let nothing = || match what {
+            What::Take => Swept::Missed(id.partition()),
+            What::Rearm | What::Forget => Swept::Tidied,
+        };
         let stored = tx.get(&schema::session(&id))?;
         let mut entry = match stored.map(|bytes| Entry::decode(id, &bytes)) {
             // Whoever ended it, or armed it elsewhere, took this key away; where not, it is in the way.
             None => {
                 tx.delete(schema::due(at_ms, Some(&id)));
-                return Ok(Swept::Tidied);
+                return Ok(nothing());
             }
             Some(Ok(entry)) if entry.armed_ms != at_ms => {
                 tx.delete(schema::due(at_ms, Some(&id)));
-                return Ok(Swept::Tidied);
+                return Ok(nothing());
             }
             // Nothing is known of when it is due: it is told, and comes again after the visibility time.
             Some(Err(error)) => {
@@ -296,7 +303,7 @@ impl SweepStep {
         if due_ms > now_ms {
             entry.armed_ms = arm(tx, &id, Some(at_ms), due_ms);
             put_entry(tx, &entry);
-            return Ok(Swept::Tidied);
+            return Ok(nothing());
         }
         if what == What::Rearm {
             return Ok(Swept::Tidied);

@@ -85,6 +85,19 @@ pub fn touch_many<T: Transaction>(
 ) -> Result<Vec<Touched>, T::Stop> {
     let keys: Vec<Vec<u8>> = touches.iter().map(|touch| schema::session(&touch.id)).collect();
     tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    // What refusals tell of is fetched together, too.
+    let mut told = Vec::new();
+    for Touch { id, fence, .. } in touches {
+        match tx
+            .peek(&schema::session(id))?
+            .map(|bytes| Entry::decode(*id, &bytes))
+        {
+            None => told.push(schema::tombstone(id)),
+            Some(Ok(entry)) if entry.header.fence != *fence => told.push(schema::body(id)),
+            Some(_) => {}
+        }
+    }
+    tx.expect(&told.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     touches.iter().map(|one| touch(tx, now_ms, one)).collect()
 }
 

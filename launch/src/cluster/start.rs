@@ -11,8 +11,9 @@ use super::table::{Identity, nodes_conf};
 use super::{ClusterOptions, Member, RedisCluster};
 use crate::client::Access;
 use crate::clock::{ClockOffset, SettableClock};
-use crate::keeper::{Keeper, installed};
-use crate::node::{Node, STARTS_MAX, StartError};
+use crate::daemon::{StartError, start_anew};
+use crate::keeper::Keeper;
+use crate::node::{Node, REDIS};
 use crate::options::{ServerClock, quoted};
 use crate::{Error, ErrorKind, Result, ports};
 
@@ -24,21 +25,12 @@ const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     options.check()?;
-    installed("redis-server", "redis-server")?;
+    REDIS.check()?;
     let keeper = Arc::new(Keeper::new()?);
-    let mut taken = None;
-    for attempt in 0..STARTS_MAX {
-        match launch(options, &keeper, attempt) {
-            Ok(cluster) => {
-                cluster.wait_until_ok(OK_MAX)?;
-                cluster.wait_until_in_sync(OK_MAX)?;
-                return Ok(cluster);
-            }
-            Err(StartError::Taken(error)) => taken = Some(error),
-            Err(StartError::Other(error)) => return Err(error),
-        }
-    }
-    Err(taken.unwrap_or_else(|| Error::new(ErrorKind::Start, "no start was tried")))
+    let cluster = start_anew(|attempt| launch(options, &keeper, attempt))?;
+    cluster.wait_until_ok(OK_MAX)?;
+    cluster.wait_until_in_sync(OK_MAX)?;
+    Ok(cluster)
 }
 
 /// Starts all servers at once; they know each other from their files.

@@ -7,8 +7,8 @@ pub(super) struct Column {
     /// Its heading.
     pub(super) title: &'static str,
     package: &'static str,
-    /// What stands before the suite in the names of its tests in `tests/contract.rs`.
-    pub(super) prefix: &'static str,
+    /// What stands before the suite in the names of its tests in `tests/contract.rs`, once for each way to run them.
+    pub(super) prefixes: &'static [&'static str],
     /// The suites that it runs.
     pub(super) suites: &'static [&'static str],
 }
@@ -17,13 +17,13 @@ impl Column {
     pub(super) const fn new(
         title: &'static str,
         package: &'static str,
-        prefix: &'static str,
+        prefixes: &'static [&'static str],
         suites: &'static [&'static str],
     ) -> Self {
         Self {
             title,
             package,
-            prefix,
+            prefixes,
             suites,
         }
     }
@@ -61,7 +61,9 @@ impl Row {
 const STORES: &[&str] = &["session_store", "discovery"];
 
 const CLUSTER: &str = "Redis Cluster";
-const SINGLE: &str = "one Redis";
+const CLUSTER_FRED: &str = "the same (fred)";
+const SINGLE: &str = "one Redis (both clients)";
+const ETCD: &str = "etcd × 3";
 const REDB: &str = "redb";
 const SLED: &str = "sled";
 
@@ -69,13 +71,20 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new(
         "memory",
         "ringhold-memory",
-        "",
+        &[""],
         &["session_store", "discovery", "transport"],
     ),
-    Column::new(CLUSTER, "ringhold-redis", "cluster::", STORES),
-    Column::new(SINGLE, "ringhold-redis", "single::", STORES),
-    Column::new(REDB, "ringhold-redb", "", STORES),
-    Column::new(SLED, "ringhold-sled", "", STORES),
+    Column::new(CLUSTER, "ringhold-redis", &["redis::cluster::"], STORES),
+    Column::new(CLUSTER_FRED, "ringhold-redis", &["fred::cluster::"], STORES),
+    Column::new(
+        SINGLE,
+        "ringhold-redis",
+        &["redis::single::", "fred::single::"],
+        STORES,
+    ),
+    Column::new(ETCD, "ringhold-etcd", &[""], STORES),
+    Column::new(REDB, "ringhold-redb", &[""], STORES),
+    Column::new(SLED, "ringhold-sled", &[""], STORES),
 ];
 
 pub(super) const ROWS: &[Row] = &[

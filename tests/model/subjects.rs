@@ -1,0 +1,135 @@
+//! The backends that are held against the reference implementation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use ringhold::FleetName;
+use ringhold::core::Backend;
+use ringhold::etcd::{EtcdBackend, EtcdConfig};
+use ringhold::redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
+use ringhold::redis::{RedisBackend, RedisConfig};
+use ringhold::sled::SledBackend;
+use ringhold_testkit::launch::{EtcdCluster, EtcdOptions, RedisOptions, RedisServer, ServerClock};
+use ringhold_testkit::{RedisTime, SimulatedClock, TestTime, async_trait};
+use tempfile::TempDir;
+use url::Url;
+
+/// How many sequences show everything that can be met.
+pub(crate) const SEQUENCES: usize = 40;
+
+/// A backend that is held against the reference implementation.
+#[async_trait]
+pub(crate) trait Subject: Send + Sync {
+    /// An empty fleet. Its time is the clock's, or what [`pass`](Self::pass) makes of it.
+    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend;
+
+    /// Moves its own time on, where it does not run on the clock it was opened with.
+    async fn pass(&self, _: Duration) {}
+
+    /// How far its clocks move before that is stored. What passes below it counts too, but above a cap it
+    /// is lost, so time passes in steps that are not below it, and is looked at after each.
+    fn step(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How many sequences a test plays, each in a fleet of its own.
+    fn sequences(&self) -> usize {
+        SEQUENCES
+    }
+}
+
+/// One Redis, which stands still until it is moved.
+pub(crate) struct Redis {
+    server: RedisServer,
+    time: RedisTime,
+}
+
+impl Redis {
+    pub(crate) async fn start() -> Self {
+        let options = RedisOptions::new().clock(ServerClock::Settable);
+        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
+        let server = started.await.expect("no panic").expect("redis-server");
+        let time = RedisTime::of_server(&server);
+        Self { server, time }
+    }
+}
+
+#[async_trait]
+impl Subject for Redis {
+    async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
+        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
+        let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
+        let redis = RedisBackend::open(config).await.expect("a server that runs");
+        redis.backend()
+    }
+
+    async fn pass(&self, duration: Duration) {
+        self.time.pass(duration).await;
+    }
+}
+
+/// Embedded stores in a folder that goes with them.
+pub(crate) struct Embedded {
+    folder: TempDir,
+    open: fn(EmbeddedConfig) -> BoxFuture<'static, Backend>,
+}
+
+impl Embedded {
+    pub(crate) fn redb() -> Self {
+        Self::new(|config| Box::pin(async { RedbBackend::open(config).await.expect("a new file").backend() }))
+    }
+
+    pub(crate) fn sled() -> Self {
+        Self::new(|config| {
+            Box::pin(async { SledBackend::open(config).await.expect("a new folder").backend() })
+        })
+    }
+
+    fn new(open: fn(EmbeddedConfig) -> BoxFuture<'static, Backend>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder, open }
+    }
+}
+
+#[async_trait]
+impl Subject for Embedded {
+    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend {
+        let config = EmbeddedConfig::new(self.folder.path().join("store"), fleet)
+            .clock(Arc::new(clock.clone()))
+            // Answers are the same, and come sooner.
+            .durability(EmbeddedDurability::Fast);
+        (self.open)(config).await
+    }
+}
+
+/// An etcd of one member, whose every write waits for the disk.
+pub(crate) struct Etcd(EtcdCluster);
+
+impl Etcd {
+    pub(crate) async fn start() -> Self {
+        let start = || EtcdCluster::start(&EtcdOptions::new().members(1)).expect("etcd");
+        Self(tokio::task::spawn_blocking(start).await.expect("no panic"))
+    }
+}
+
+#[async_trait]
+impl Subject for Etcd {
+    async fn open(&self, fleet: FleetName, clock: &SimulatedClock) -> Backend {
+        let url = Url::parse(&self.0.url(fleet.as_str())).expect("a URL");
+        let config = EtcdConfig::from_url(&url).expect("a URL of this adapter");
+        let config = config.with_clock(Arc::new(clock.clone()));
+        EtcdBackend::open(config)
+            .await
+            .expect("a member that runs")
+            .backend()
+    }
+
+    fn step(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    fn sequences(&self) -> usize {
+        6
+    }
+}
