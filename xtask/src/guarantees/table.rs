@@ -64,6 +64,8 @@ const CLUSTER: &str = "Redis Cluster";
 const CLUSTER_FRED: &str = "the same (fred)";
 const SINGLE: &str = "one Redis (both clients)";
 const ETCD: &str = "etcd × 3";
+const REDB: &str = "redb";
+const SLED: &str = "sled";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
@@ -81,6 +83,8 @@ pub(super) const COLUMNS: &[Column] = &[
         STORES,
     ),
     Column::new(ETCD, "ringhold-etcd", &[""], STORES),
+    Column::new(REDB, "ringhold-redb", &[""], STORES),
+    Column::new(SLED, "ringhold-sled", &[""], STORES),
 ];
 
 pub(super) const ROWS: &[Row] = &[
@@ -183,6 +187,28 @@ pub(super) const ROWS: &[Row] = &[
                 SINGLE,
                 "ringhold::model",
                 "discovery::redis_keeps_members_as_memory_does",
+            ),
+            (
+                ETCD,
+                "ringhold::model",
+                "sessions::slow_etcd_stores_as_memory_does",
+            ),
+            (
+                ETCD,
+                "ringhold::model",
+                "discovery::slow_etcd_keeps_members_as_memory_does",
+            ),
+            (REDB, "ringhold::model", "sessions::redb_stores_as_memory_does"),
+            (
+                REDB,
+                "ringhold::model",
+                "discovery::redb_keeps_members_as_memory_does",
+            ),
+            (SLED, "ringhold::model", "sessions::sled_stores_as_memory_does"),
+            (
+                SLED,
+                "ringhold::model",
+                "discovery::sled_keeps_members_as_memory_does",
             ),
         ],
     ),
@@ -294,6 +320,44 @@ pub(super) const ROWS: &[Row] = &[
                 CLUSTER,
                 "ringhold-redis::servers",
                 "durability::replicas_acknowledge_what_they_are_asked_to",
+            ),
+        ],
+    ),
+    Row::new(
+        "a process that is killed amid writes finds everything acknowledged again; damage is told",
+        &[],
+        &[
+            (
+                REDB,
+                "ringhold-redb::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (REDB, "ringhold-redb::kill", "slow_nothing_acknowledged_is_lost"),
+            (
+                REDB,
+                "ringhold-redb::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                REDB,
+                "ringhold-redb::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
+            ),
+            (
+                SLED,
+                "ringhold-sled::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (SLED, "ringhold-sled::kill", "slow_nothing_acknowledged_is_lost"),
+            (
+                SLED,
+                "ringhold-sled::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                SLED,
+                "ringhold-sled::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
             ),
         ],
     ),
