@@ -53,15 +53,33 @@ const KINDS: &[Kind] = &[
         start: memory,
         backends: &[("memory", "")],
     },
+    #[cfg(feature = "redb")]
+    Kind {
+        start: redb,
+        backends: &[("redb", "")],
+    },
+    #[cfg(feature = "sled")]
+    Kind {
+        start: sled,
+        backends: &[("sled", "")],
+    },
     #[cfg(feature = "redis")]
     Kind {
         start: redis,
-        backends: &[("redis", "")],
+        backends: &[
+            ("redis", ""),
+            #[cfg(feature = "fred")]
+            ("redis-fred", "&client=fred"),
+        ],
     },
     #[cfg(feature = "redis-cluster")]
     Kind {
         start: redis_cluster,
-        backends: &[("redis-cluster", "")],
+        backends: &[
+            ("redis-cluster", ""),
+            #[cfg(feature = "fred")]
+            ("redis-cluster-fred", "&client=fred"),
+        ],
     },
     #[cfg(feature = "etcd")]
     Kind {
@@ -75,8 +93,11 @@ const KINDS: &[Kind] = &[
 /// | feature | backends | on |
 /// |---|---|---|
 /// | `memory` | `memory` | nothing |
+/// | `redb` | `redb` | a file in a temporary folder |
+/// | `sled` | `sled` | a temporary folder |
 /// | `redis` | `redis` | one `redis-server` |
 /// | `redis-cluster` | `redis-cluster` | three masters without replicas: keys are spread and clients redirected as in production, but no failover and no acknowledgement by replicas is there to be tested |
+/// | and `fred` | `redis-fred`, `redis-cluster-fred` | the same servers, spoken to by the other client library |
 /// | `etcd` | `etcd` | one member: no leader changes |
 ///
 /// Servers listen on 127.0.0.1 alone. They end when the last [`TestBackend`] on them is dropped, and also
@@ -196,6 +217,41 @@ impl fmt::Debug for TestBackend {
 #[expect(clippy::unnecessary_wraps, reason = "others have something to start")]
 fn memory() -> Result<Urls> {
     Ok(Arc::new(|fleet| format!("memory:?fleet={fleet}")))
+}
+
+#[cfg(feature = "redb")]
+fn redb() -> Result<Urls> {
+    in_folder(|folder, fleet| format!("redb://{folder}/test.redb?fleet={fleet}"))
+}
+
+#[cfg(feature = "sled")]
+fn sled() -> Result<Urls> {
+    in_folder(|folder, fleet| format!("sled://{folder}/test?fleet={fleet}"))
+}
+
+/// Makes a temporary folder, which goes with the URLs. What they open there may be open for longer.
+#[cfg(any(feature = "redb", feature = "sled"))]
+fn in_folder(url: fn(&str, &str) -> String) -> Result<Urls> {
+    let failed = |error: std::io::Error| {
+        Error::new(ErrorKind::Unavailable, TESTING, "no temporary folder").with_source(error)
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("ringhold-")
+        .tempdir()
+        .map_err(failed)?;
+    // A URL's own encoding of a path, whatever is in it.
+    let path = url::Url::from_directory_path(folder.path()).map_err(|()| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            TESTING,
+            "the temporary folder has no absolute path",
+        )
+    })?;
+    let path = path.path().trim_end_matches('/').to_owned();
+    Ok(Arc::new(move |fleet| {
+        let _kept = &folder;
+        url(&path, fleet)
+    }))
 }
 
 #[cfg(feature = "redis")]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::membership::{Membership, Revision, Update};
 use crate::node::Load;
 use crate::session::Durability;
-use crate::{Incarnation, NodeIncarnation, NodeRecord, OperationId, Result, Timing};
+use crate::{Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, OperationId, Result, Timing};
 
 /// Registers a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,24 @@ impl RenewLease {
             load,
             record: None,
             operation,
+        }
+    }
+
+    /// What every adapter checks before any I/O.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for the record of another run than the lease's.
+    pub fn check(&self) -> Result<()> {
+        match &self.record {
+            Some(record) if record.node() != self.node => {
+                let context = format!(
+                    "the record is of {}, and the lease of {}",
+                    record.node(),
+                    self.node
+                );
+                Err(Error::new(ErrorKind::InvalidArgument, "renew", context))
+            }
+            _ => Ok(()),
         }
     }
 

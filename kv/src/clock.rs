@@ -47,11 +47,14 @@ struct Sight {
     at: Duration,
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Sight {
     fn reading(&self, time: Duration, cap: Duration) -> u64 {
         let passed = time.saturating_sub(self.at).min(cap);
-        let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        self.stored.unwrap_or(0).saturating_add(passed)
+        self.stored.unwrap_or(0).saturating_add(millis(passed))
     }
 
     /// The sight of the reading `now`, which holds at `time`. The part of a millisecond that it does not
@@ -85,11 +88,12 @@ impl Sights {
 }
 
 impl ObservedClock {
-    /// A clock that nothing was seen of yet, and that is moved on in steps of at least `step`.
+    /// A clock that nothing was seen of yet, and that is moved on in steps of at least `step`, or of a
+    /// quarter of its cap where that is less.
     pub fn new(kind: ClockKind, step: Duration) -> Self {
         Self {
             kind,
-            step_ms: u64::try_from(step.as_millis()).unwrap_or(u64::MAX).max(1),
+            step_ms: millis(step),
             sights: Mutex::default(),
         }
     }
@@ -113,16 +117,17 @@ impl ObservedClock {
     /// # Errors
     /// `Corrupt` where what is stored is no reading.
     pub fn read<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
-        let (_, now) = self.sight(tx, time)?;
+        let (_, now, _) = self.sight(tx, time)?;
         Ok(now)
     }
 
-    fn sight<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<(Sight, u64), T::Stop> {
+    /// What was seen, what it reads, and the cap.
+    fn sight<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<(Sight, u64, Duration), T::Stop> {
         tx.expect(&[self.key(), schema::FLEET])?;
         let cap = self.cap(tx)?;
         let stored = self.stored(tx)?;
         let sight = self.look(stored, time);
-        Ok((sight, sight.reading(time, cap)))
+        Ok((sight, sight.reading(time, cap), cap))
     }
 
     /// What it reads, and moves it on to there where it is a step or more behind.
@@ -130,8 +135,10 @@ impl ObservedClock {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn advance<T: Transaction>(&self, tx: &mut T, time: Duration) -> Result<u64, T::Stop> {
-        let (sight, now) = self.sight(tx, time)?;
-        if sight.stored.is_none_or(|stored| now - stored >= self.step_ms) {
+        let (sight, now, cap) = self.sight(tx, time)?;
+        // A step that is not well below the cap would lose what passes above it.
+        let step_ms = self.step_ms.min(millis(cap / 4).max(1));
+        if sight.stored.is_none_or(|stored| now - stored >= step_ms) {
             let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
             sights.propose(sight.next(now, time));
             drop(sights);

@@ -44,6 +44,8 @@ mod overlay;
 mod sessions;
 mod slot;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod time;
 mod writer;
 

@@ -3,6 +3,7 @@
 mod damage;
 mod kill;
 mod place;
+mod program;
 mod restart;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use kill::{Kills, child, kills};
 pub use place::{
     a_full_disk_is_survived, bad_places_are_told, full_disk, one_path_is_one_store, other_process,
 };
+pub use program::faults;
 pub use restart::{restarts, two_fleets_share_a_place};
 
 /// What is opened, and how.

@@ -1,4 +1,6 @@
 //! One fleet on every backend, through `ringhold::testing` as users' tests reach them.
 
 mod programs;
+#[cfg(any(feature = "redb", feature = "sled"))]
+mod restart;
 mod swap;

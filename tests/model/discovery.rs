@@ -246,7 +246,8 @@ async fn both_answer_the_same(subject: &dyn Subject) {
             let mut memory = kinds(ask(&*pair.memory.discovery, request.clone()).await);
             let mut other = kinds(ask(&*pair.other.discovery, of_other(request.clone())).await);
             if pair.other.capabilities.session_clocks == ClockScope::Fleet {
-                [&mut memory, &mut other].map(forget_lag);
+                forget_lag(&mut memory);
+                forget_lag(&mut other);
             }
             let revisions =
                 |answer: &mut Result<Answer, _>| answer.as_mut().map_or(Vec::new(), Answer::untag);

@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold::core::{Backend, Limits};
+use ringhold::core::session::TakeExpired;
+use ringhold::core::{Backend, Limits, Partition};
 use ringhold::memory::MemoryBackend;
-use ringhold::{ErrorKind, Result};
+use ringhold::{ErrorKind, Nonce, Result};
 use ringhold_testkit::{Make, SimulatedClock};
 
 use crate::subjects::{SEQUENCES, Subject};
@@ -39,9 +40,25 @@ impl<'s> Pair<'s> {
     /// Moves both clocks on. Both start at a whole millisecond and go by whole ones, as stores cut the
     /// rest off.
     pub(crate) async fn pass(&self, millis: u64) {
-        let duration = Duration::from_millis(millis);
+        let (mut duration, step) = (Duration::from_millis(millis), self.subject.step());
+        if duration.is_zero() {
+            return;
+        }
+        duration = duration.max(step);
         self.clock.advance(duration);
         self.subject.pass(duration).await;
+        if !step.is_zero() {
+            for backend in [&self.memory, &self.other] {
+                self.tick(backend).await;
+            }
+        }
+    }
+
+    /// Has a backend look at its clocks.
+    async fn tick(&self, backend: &Backend) {
+        let everywhere = TakeExpired::new(Partition::all().collect(), 0, Nonce::from_bytes([0; 16]));
+        backend.sessions.take_expired(everywhere).await.expect("a tick");
+        backend.discovery.members().await.expect("a look");
     }
 }
 

@@ -27,6 +27,12 @@ pub(crate) trait Subject: Send + Sync {
     /// Moves its own time on, where it does not run on the clock it was opened with.
     async fn pass(&self, _: Duration) {}
 
+    /// How far its clocks move before that is stored. What passes below it counts too, but above a cap it
+    /// is lost, so time passes in steps that are not below it, and is looked at after each.
+    fn step(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// How many sequences a test plays, each in a fleet of its own.
     fn sequences(&self) -> usize {
         SEQUENCES
@@ -117,6 +123,10 @@ impl Subject for Etcd {
             .await
             .expect("a member that runs")
             .backend()
+    }
+
+    fn step(&self) -> Duration {
+        Duration::from_millis(500)
     }
 
     fn sequences(&self) -> usize {

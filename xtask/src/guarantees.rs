@@ -126,7 +126,8 @@ fn cell(results: &Results, column: &Column, row: &Row, wrong: &mut Vec<String>) 
     for rule in row.rules {
         let suite = rule.split("::").next().unwrap_or_default();
         if column.suites.contains(&suite) {
-            tests.push((column.binary(), format!("{}{rule}", column.prefix)));
+            let names = column.prefixes.iter().map(|prefix| format!("{prefix}{rule}"));
+            tests.extend(names.map(|test| (column.binary(), test)));
         }
     }
     for (title, binary, test) in row.tests {
@@ -172,10 +173,18 @@ fn rot(results: &Results, columns: &[Column], rows: &[Row]) -> Vec<String> {
         if !binary.ends_with("::contract") {
             continue;
         }
-        let rule = columns.iter().find_map(|column| {
-            let rule = test.strip_prefix(column.prefix)?;
-            let suite = rule.split("::").next()?;
-            (column.binary() == binary && column.suites.contains(&suite)).then_some(rule)
+        let mut of = columns.iter().filter(|column| column.binary() == binary);
+        let rule = of.find_map(|column| {
+            let mut rules = column
+                .prefixes
+                .iter()
+                .filter_map(|prefix| test.strip_prefix(prefix));
+            rules.find(|rule| {
+                column
+                    .suites
+                    .iter()
+                    .any(|suite| rule.starts_with(&format!("{suite}::")))
+            })
         });
         match rule {
             None => wrong.push(format!("{binary} {test} is of no column")),
@@ -193,8 +202,13 @@ mod tests {
     use super::*;
 
     const SMALL: &[Column] = &[
-        Column::new("memory", "ringhold-memory", "", &["session_store", "transport"]),
-        Column::new("one Redis", "ringhold-redis", "single::", &["session_store"]),
+        Column::new(
+            "memory",
+            "ringhold-memory",
+            &[""],
+            &["session_store", "transport"],
+        ),
+        Column::new("one Redis", "ringhold-redis", &["single::"], &["session_store"]),
     ];
 
     const TWO: &[Row] = &[

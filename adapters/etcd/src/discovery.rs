@@ -91,6 +91,7 @@ impl Discovery for EtcdDiscovery {
     }
 
     async fn renew(&self, request: RenewLease) -> Result<Renewed> {
+        request.check()?;
         let rule = |tx: &mut EtcdTransaction, now_ms| rules::renew(tx, now_ms, &request);
         let mut renewed = self.way.write("renew", rule).await?;
         renewed.replicated = self.replicated;

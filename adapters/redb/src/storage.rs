@@ -64,7 +64,11 @@ fn make(path: &Path) -> Result<()> {
         _ => {}
     }
     drop(database(&new)?);
-    fs::rename(&new, path).map_err(fails)?;
+    match fs::rename(&new, path) {
+        // Another process that makes the same file was faster; the lock decides who has it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
+        renamed => renamed.map_err(fails)?,
+    }
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         // The new name is on the disk before anything that is acknowledged.

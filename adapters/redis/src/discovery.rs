@@ -184,13 +184,10 @@ impl Discovery for RedisDiscovery {
     async fn renew(&self, request: RenewLease) -> Result<Renewed> {
         const RENEW: &str = "renew";
         let node = &request.node;
+        request.check()?;
         let record = match &request.record {
             None => Bytes::new(),
-            Some(record) if record.node() == *node => codec::encode_node(record)?.into(),
-            Some(record) => {
-                let context = format!("the record is of {}, and the lease of {node}", record.node());
-                return Err(Error::new(ErrorKind::InvalidArgument, RENEW, context));
-            }
+            Some(record) => codec::encode_node(record)?.into(),
         };
         let [number, tag] = resume_point(request.after);
         let arguments = vec![

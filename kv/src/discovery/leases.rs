@@ -182,17 +182,10 @@ pub fn expect_renewal<T: Transaction>(tx: &mut T, request: &RenewLease) -> Resul
 
 /// The new record of a renewal in its stored form.
 fn new_record(request: &RenewLease) -> Result<Option<Vec<u8>>> {
+    request.check()?;
     let Some(record) = &request.record else {
         return Ok(None);
     };
-    if record.node() != request.node {
-        let context = format!(
-            "the record is of {}, and the lease of {}",
-            record.node(),
-            request.node
-        );
-        return Err(Error::new(ErrorKind::InvalidArgument, RENEW, context));
-    }
     codec::encode_node(record).map(Some)
 }
 

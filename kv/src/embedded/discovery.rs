@@ -76,6 +76,7 @@ impl Discovery for EmbeddedDiscovery {
 
     /// A crash puts all members out, so nothing of a renewal need outlive one.
     async fn renew(&self, request: RenewLease) -> Result<Renewed> {
+        request.check()?;
         self.write(Write::soft(ClockKind::Leases), request, |tx, now, request| {
             discovery::renew(tx, now, request)
         })

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::common::{Reach, TestStore};
 use ringhold_core::clock::StoreClock;
-use ringhold_core::{Clock, ErrorKind};
+use ringhold_core::discovery::RegisterNode;
+use ringhold_core::{Clock, ErrorKind, Timing};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
+use ringhold_kv::discovery::{self, Step};
 use ringhold_kv::schema::SESSION_CLOCK;
 use ringhold_testkit::{Make, SimulatedClock};
 
@@ -145,4 +147,21 @@ fn a_reading_that_is_none_is_corrupt() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
     store.set(SESSION_CLOCK, Some(&u64::MAX.to_le_bytes()));
     assert_eq!(advance(&store, &observer(), Duration::from_secs(9)), u64::MAX);
+}
+
+/// A fleet with very short heartbeats has a cap below the step of a store far away, and its time goes on.
+#[test]
+fn a_step_is_well_below_the_cap() {
+    let (store, make) = (TestStore::new(Reach::Far), Make::new("fast fleet"));
+    let timing = Timing::new(Duration::from_millis(20), Duration::from_millis(60)).expect("a timing");
+    let register = RegisterNode::new(make.node(), timing);
+    let registered = store
+        .run(|tx| discovery::register(tx, 0, &register))
+        .expect("a node");
+    assert!(matches!(registered, Step::Done(_)), "{registered:?}");
+    let clock = ObservedClock::new(ClockKind::Leases, STEP);
+    for time in 0..100 {
+        advance(&store, &clock, Duration::from_millis(time * 10));
+    }
+    assert_eq!(read(&store, &clock, Duration::from_millis(990)), 990);
 }

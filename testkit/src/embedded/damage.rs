@@ -44,9 +44,9 @@ pub async fn survives_damage(harness: &dyn EmbeddedHarness, folder: &Path, round
     panic::set_hook(Box::new(|_: &PanicHookInfo<'_>| {}));
     for round in 0..rounds {
         let opening = EmbeddedOpening::new(fresh(folder, round));
-        let mut damaged = image.clone();
-        let words = damage(&mut damaged, round, &make);
-        write(&opening.path, &damaged);
+        let mut copy = image.clone();
+        let words = damage(&mut copy, round, &make);
+        write(&opening.path, &copy);
         match look(harness, &opening, &players).await {
             Ok(()) => damages.harmless += 1,
             Err(Found::Told(error)) => match error.kind() {
@@ -174,9 +174,9 @@ fn damage(image: &mut Image, round: usize, make: &Make) -> String {
             format!("{name:?} is empty")
         }
         3 if make.below(4) == 0 => {
-            bytes
-                .iter_mut()
-                .for_each(|byte| *byte = make.bits().to_le_bytes()[0]);
+            for byte in bytes.iter_mut() {
+                *byte = make.bits().to_le_bytes()[0];
+            }
             format!("{name:?} of {len} bytes is random")
         }
         4 => {

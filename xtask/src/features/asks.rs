@@ -28,6 +28,10 @@ impl Asks {
 
 const REDIS: &[&str] = &["ringhold-redis", "redis"];
 
+const REDB: &[&str] = &["ringhold-redb", "ringhold-kv", "redb"];
+
+const SLED: &[&str] = &["ringhold-sled", "ringhold-kv", "sled"];
+
 const ETCD: &[&str] = &["ringhold-etcd", "ringhold-kv", "etcd-client", "tonic"];
 
 /// Starting servers is done over their own protocol.
@@ -38,20 +42,32 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold", &["memory"], &["ringhold-memory"]),
     Asks::new("ringhold", &["redis"], REDIS),
     Asks::new("ringhold", &["redis-cluster"], REDIS),
+    // A second client beside the first; alone it has nothing to be a client of.
+    Asks::new("ringhold", &["fred"], &[]),
+    Asks::new("ringhold", &["fred", "redis"], &["fred"]),
+    Asks::new("ringhold", &["fred", "redis-cluster"], &["fred"]),
+    Asks::new("ringhold", &["etcd"], ETCD),
+    Asks::new("ringhold", &["redb"], REDB),
+    Asks::new("ringhold", &["sled"], SLED),
     Asks::new("ringhold", &["tls"], &[]),
+    Asks::new("ringhold", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold", &["tls", "redis-cluster"], &["rustls"]),
-    Asks::new("ringhold", &["etcd"], ETCD),
-    Asks::new("ringhold", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold", &["testing"], LAUNCH),
     Asks::new("ringhold-cli", &["memory"], &["ringhold-memory"]),
     Asks::new("ringhold-cli", &["redis"], REDIS),
     Asks::new("ringhold-cli", &["redis-cluster"], REDIS),
     // `dev-cluster`.
     Asks::new("ringhold-cli", &["redis-cluster"], LAUNCH),
+    // A second client beside the first; alone it has nothing to be a client of.
+    Asks::new("ringhold-cli", &["fred"], &[]),
+    Asks::new("ringhold-cli", &["fred", "redis"], &["fred"]),
+    Asks::new("ringhold-cli", &["fred", "redis-cluster"], &["fred"]),
     Asks::new("ringhold-cli", &["etcd"], ETCD),
-    Asks::new("ringhold-cli", &["tls", "etcd"], &["rustls"]),
+    Asks::new("ringhold-cli", &["redb"], REDB),
+    Asks::new("ringhold-cli", &["sled"], SLED),
     Asks::new("ringhold-cli", &["tls"], &[]),
+    Asks::new("ringhold-cli", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls", "redis"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls", "redis-cluster"], &["rustls"]),
 ];

@@ -7,8 +7,8 @@ pub(super) struct Column {
     /// Its heading.
     pub(super) title: &'static str,
     package: &'static str,
-    /// What stands before the suite in the names of its tests in `tests/contract.rs`.
-    pub(super) prefix: &'static str,
+    /// What stands before the suite in the names of its tests in `tests/contract.rs`, once for each way to run them.
+    pub(super) prefixes: &'static [&'static str],
     /// The suites that it runs.
     pub(super) suites: &'static [&'static str],
 }
@@ -17,13 +17,13 @@ impl Column {
     pub(super) const fn new(
         title: &'static str,
         package: &'static str,
-        prefix: &'static str,
+        prefixes: &'static [&'static str],
         suites: &'static [&'static str],
     ) -> Self {
         Self {
             title,
             package,
-            prefix,
+            prefixes,
             suites,
         }
     }
@@ -61,19 +61,30 @@ impl Row {
 const STORES: &[&str] = &["session_store", "discovery"];
 
 const CLUSTER: &str = "Redis Cluster";
-const SINGLE: &str = "one Redis";
-const ETCD: &str = "etcd";
+const CLUSTER_FRED: &str = "the same (fred)";
+const SINGLE: &str = "one Redis (both clients)";
+const ETCD: &str = "etcd × 3";
+const REDB: &str = "redb";
+const SLED: &str = "sled";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
         "memory",
         "ringhold-memory",
-        "",
+        &[""],
         &["session_store", "discovery", "transport"],
     ),
-    Column::new(CLUSTER, "ringhold-redis", "cluster::", STORES),
-    Column::new(SINGLE, "ringhold-redis", "single::", STORES),
-    Column::new(ETCD, "ringhold-etcd", "", STORES),
+    Column::new(CLUSTER, "ringhold-redis", &["redis::cluster::"], STORES),
+    Column::new(CLUSTER_FRED, "ringhold-redis", &["fred::cluster::"], STORES),
+    Column::new(
+        SINGLE,
+        "ringhold-redis",
+        &["redis::single::", "fred::single::"],
+        STORES,
+    ),
+    Column::new(ETCD, "ringhold-etcd", &[""], STORES),
+    Column::new(REDB, "ringhold-redb", &[""], STORES),
+    Column::new(SLED, "ringhold-sled", &[""], STORES),
 ];
 
 pub(super) const ROWS: &[Row] = &[
@@ -165,6 +176,8 @@ pub(super) const ROWS: &[Row] = &[
                 "ringhold-redis::servers",
                 "round_trips::each_operation_is_one_command",
             ),
+            (REDB, "ringhold-redb::kill", "slow_nothing_acknowledged_is_lost"),
+            (SLED, "ringhold-sled::kill", "slow_nothing_acknowledged_is_lost"),
         ],
     ),
     Row::new(
@@ -176,6 +189,12 @@ pub(super) const ROWS: &[Row] = &[
                 SINGLE,
                 "ringhold::model",
                 "discovery::redis_keeps_members_as_memory_does",
+            ),
+            (REDB, "ringhold::model", "sessions::redb_stores_as_memory_does"),
+            (
+                REDB,
+                "ringhold::model",
+                "discovery::redb_keeps_members_as_memory_does",
             ),
         ],
     ),
@@ -287,6 +306,62 @@ pub(super) const ROWS: &[Row] = &[
                 CLUSTER,
                 "ringhold-redis::servers",
                 "durability::replicas_acknowledge_what_they_are_asked_to",
+            ),
+        ],
+    ),
+    Row::new(
+        "restarts, full disks and damaged files take nothing in silence",
+        &[],
+        &[
+            (
+                REDB,
+                "ringhold-redb::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (
+                REDB,
+                "ringhold::backends",
+                "restart::a_fleet_on_redb_plays_on_after_a_restart",
+            ),
+            (
+                REDB,
+                "ringhold-redb::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                REDB,
+                "ringhold-redb::place",
+                "slow_a_full_disk_is_told_and_survived",
+            ),
+            (
+                REDB,
+                "ringhold-redb::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
+            ),
+            (
+                SLED,
+                "ringhold-sled::restart",
+                "what_was_written_survives_and_a_night_costs_one_cap",
+            ),
+            (
+                SLED,
+                "ringhold::backends",
+                "restart::a_fleet_on_sled_plays_on_after_a_restart",
+            ),
+            (
+                SLED,
+                "ringhold-sled::kill",
+                "slow_fast_loses_no_more_than_its_window",
+            ),
+            (
+                SLED,
+                "ringhold-sled::place",
+                "slow_a_full_disk_is_told_and_survived",
+            ),
+            (
+                SLED,
+                "ringhold-sled::damage",
+                "slow_every_damage_is_told_or_does_no_harm",
             ),
         ],
     ),

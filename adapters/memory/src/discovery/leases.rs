@@ -152,6 +152,7 @@ impl Leases {
 
     /// Renews a lease and answers what is new.
     pub(crate) fn renew(&mut self, time: Duration, request: RenewLease) -> Result<Renewed> {
+        request.check()?;
         let RenewLease {
             node,
             after,
@@ -161,12 +162,6 @@ impl Leases {
             ..
         } = request;
         let id = &node.node;
-        if let Some(record) = &record
-            && record.node() != node
-        {
-            let context = format!("the record is of {}, and the lease of {node}", record.node());
-            return Err(Error::new(ErrorKind::InvalidArgument, RENEW, context));
-        }
         let now = self.clock.advance(time);
         let seed = operation.to_bytes();
         self.reap(now, seed);
