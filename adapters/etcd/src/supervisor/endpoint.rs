@@ -16,7 +16,7 @@ use crate::error::{Verdict, judge, unreachable};
 use crate::random;
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// How long a connection may take to come about, TLS included.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
@@ -182,7 +182,10 @@ async fn ask(
 ) -> Result<Link, Trouble> {
     const PROBE: &str = "probe";
     // Whoever answers later than this would fail the attempts of operations too.
-    let limit = (settings.attempt * 3 / 5).max(Duration::from_millis(50));
+    let mut limit = (settings.attempt * 3 / 5).max(Duration::from_millis(50));
+    if link.is_none() {
+        limit += CONNECT_MAX;
+    }
     let work = async {
         let link = match link {
             Some(link) => link,
@@ -190,12 +193,18 @@ async fn ask(
         };
         let options = GetOptions::new().with_count_only();
         let mut kv = link.kv.clone();
-        kv.get(probe, Some(options))
-            .await
-            .map_err(|error| judge(PROBE, &error, address))?;
-        Ok(link)
+        loop {
+            let Err(error) = kv.get(probe, Some(options.clone())).await else {
+                return Ok(link);
+            };
+            match judge(PROBE, &error, address) {
+                // It serves, and there is another leader: that is what was waited for.
+                Verdict::Again(_) => sleep(PAUSE_MIN).await,
+                verdict => return Err(verdict),
+            }
+        }
     };
-    match timeout(CONNECT_MAX + limit, work).await {
+    match timeout(limit, work).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(Verdict::Final(error))) => Err(trouble(&error, true)),
         Ok(Err(Verdict::Again(error) | Verdict::Down(error))) => Err(trouble(&error, false)),
