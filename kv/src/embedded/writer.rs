@@ -44,6 +44,8 @@ pub(super) struct Writer {
     pub(super) slot: Arc<Slot>,
     /// By when what was committed last has to be on the disk; `None` where it is.
     sync_by: Option<Instant>,
+    /// Whether what was acknowledged ahead of the disk may be asked for again by somebody who waits for it.
+    ahead: bool,
     last_attempt: Option<Instant>,
 }
 
@@ -62,6 +64,7 @@ impl Writer {
             queued_bytes,
             slot,
             sync_by: None,
+            ahead: false,
             last_attempt: None,
         }
     }
@@ -121,6 +124,7 @@ impl Writer {
     ) -> Result<()> {
         let mut writes = Writes::new();
         let mut sync_within: Option<Duration> = None;
+        let mut ahead = self.ahead;
         let slot = Arc::clone(&self.slot);
         let committed = slot.with(|storage| {
             guarded(slot.name(), "writing to", || {
@@ -130,9 +134,12 @@ impl Writer {
                     let mut overlay = Overlay::new(&*snapshot, &job.prefix, &mut writes);
                     let Ran { wrote, reply } = (job.run)(&mut overlay);
                     replies.push(reply);
+                    // A repetition tells of what was written before, which may not be on the disk yet.
+                    let tells = wrote || (ahead && within.is_zero());
+                    ahead |= wrote && !within.is_zero() && within < SOFT_SYNC;
                     // A clock that was moved on is worth no wait.
-                    let within = if wrote { within } else { SOFT_SYNC };
-                    if wrote || writes.len() > held {
+                    let within = if tells { within } else { SOFT_SYNC };
+                    if tells || writes.len() > held {
                         sync_within = Some(sync_within.map_or(within, |least| least.min(within)));
                     }
                 }
@@ -147,10 +154,11 @@ impl Writer {
             })
         });
         match (committed, sync_within) {
-            (Ok(true), _) => self.sync_by = None,
+            (Ok(true), _) => (self.sync_by, self.ahead) = (None, false),
             (Ok(false), Some(within)) => {
                 let by = Instant::now() + within;
                 self.sync_by = Some(self.sync_by.map_or(by, |earlier| earlier.min(by)));
+                self.ahead = ahead;
             }
             (Ok(false), None) => {}
             (Err(error), _) => {
@@ -167,6 +175,7 @@ impl Writer {
         let synced =
             slot.with(|storage| guarded(slot.name(), "writing to", || storage.commit(&Writes::new(), true)));
         self.sync_by = None;
+        self.ahead = false;
         if let Err(error) = synced {
             self.give_up(&error);
         }
@@ -174,6 +183,8 @@ impl Writer {
 
     fn give_up(&mut self, reason: &Error) {
         self.sync_by = None;
+        // What is read after this may have been written and not flushed.
+        self.ahead = true;
         self.last_attempt = Some(Instant::now());
         if !self.slot.has_failed() {
             self.slot.fail(reason);
