@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use bytes::Bytes;
 use ringhold_core::discovery::{RegisterNode, RenewLease};
 use ringhold_core::node::Load;
-use ringhold_core::session::OnExisting;
+use ringhold_core::session::{ClaimSession, OnExisting};
 use ringhold_core::{
     Discovery, Error, ErrorKind, FleetName, NodeIncarnation, PlayerId, Result, SessionRecord, SessionStore,
     Timing, Ttl,
@@ -28,6 +28,8 @@ struct Disk {
     commits: AtomicUsize,
     durable: AtomicUsize,
     opened: AtomicUsize,
+    /// The most bytes of one commit.
+    largest: AtomicUsize,
     /// What the next commit does instead.
     next: Mutex<Fault>,
     /// Commits wait here while it is shut.
@@ -87,6 +89,8 @@ impl Storage for Memory {
         let flushed = durable && !matches!(fault, Fault::FailToFlush);
         disk.commits.fetch_add(1, Ordering::SeqCst);
         disk.durable.fetch_add(usize::from(flushed), Ordering::SeqCst);
+        let bytes = writes.values().flatten().map(Bytes::len).sum();
+        disk.largest.fetch_max(bytes, Ordering::SeqCst);
         let mut keys = lock(&disk.keys);
         for (key, value) in writes {
             match value {
@@ -374,4 +378,35 @@ async fn a_repetition_after_a_failure_is_durable() {
     .await;
     let now = Disk::count(&bed.disk.durable);
     assert!(now > before, "{now} durable commits at the answer, as before");
+}
+
+/// A claim is small and writes its session's data anew: a batch is bounded by what it writes, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_bounded_by_what_it_writes() {
+    let bed = Bed::new("bounded", EmbeddedDurability::Durable).await;
+    let data = Bytes::from(vec![0; 60_000]);
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        let login = bed.make.login(&bed.make.player(), &bed.owner, Ttl::MAX);
+        let created = bed.backend.sessions().create(login.with_data(data.clone())).await;
+        held.push(created.unwrap().session);
+    }
+    bed.disk.shut(true);
+    let sessions = bed.backend.sessions();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut claims = Vec::new();
+    for session in held {
+        let (owner, nonce) = (bed.make.owner(), bed.make.nonce());
+        let claim = ClaimSession::new(session.id, session.fence, owner, nonce, Ttl::MAX);
+        let mut claiming = sessions.claim(claim);
+        // It is in the queue once it was looked at.
+        assert!(claiming.as_mut().poll(&mut context).is_pending());
+        claims.push(claiming);
+    }
+    bed.disk.shut(false);
+    for claiming in claims {
+        claiming.await.unwrap();
+    }
+    let largest = Disk::count(&bed.disk.largest);
+    assert!(largest < (8 << 20) + 100_000, "{largest} bytes in one commit");
 }

@@ -1,6 +1,7 @@
 //! The one writer of a file: it takes all that is queued, runs it over one snapshot, commits once, and then
 //! answers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +15,7 @@ use super::storage::Writes;
 
 /// The most jobs of one commit.
 const BATCH_JOBS_MAX: usize = 1_024;
-/// Once a batch holds so many bytes, it takes no further job.
+/// Once a batch holds so many bytes, or is about to write as many, it takes no further job.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// How long a store that has failed is left alone before it is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -98,28 +99,34 @@ impl Writer {
     }
 
     fn work(&mut self, first: Job) {
-        let mut jobs = vec![first];
-        let mut bytes = jobs[0].bytes;
+        let mut bytes = first.bytes;
+        let mut jobs = VecDeque::from([first]);
         while jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
             let Ok(job) = self.queue.try_recv() else { break };
             bytes += job.bytes;
-            jobs.push(job);
+            jobs.push_back(job);
         }
         let sum = jobs.iter().map(|job| job.bytes).sum();
         self.queued_bytes.fetch_sub(sum, Ordering::Relaxed);
-        let mut replies = Vec::with_capacity(jobs.len());
-        let outcome = self.revive().and_then(|()| self.commit(jobs, &mut replies));
-        let failure = outcome.err();
-        for reply in replies {
-            reply(failure.as_ref().map(again));
+        // What they write is known once they have run, so they may be more than one commit.
+        while !jobs.is_empty() {
+            let mut replies = Vec::with_capacity(jobs.len());
+            let outcome = self.revive().and_then(|()| self.commit(&mut jobs, &mut replies));
+            let failure = outcome.err();
+            if failure.is_some() {
+                jobs.clear();
+            }
+            for reply in replies {
+                reply(failure.as_ref().map(again));
+            }
         }
     }
 
-    /// Runs the jobs and commits what they wrote. Jobs that did not run are dropped, and with them the way to
+    /// Runs jobs from the front on, until they write enough, and commits that. Where this fails, jobs that did not run are dropped, and with them the way to
     /// their callers, who take that for `Unavailable`.
     fn commit(
         &mut self,
-        jobs: Vec<Job>,
+        jobs: &mut VecDeque<Job>,
         replies: &mut Vec<Box<dyn FnOnce(Option<Error>) + Send>>,
     ) -> Result<()> {
         let mut writes = Writes::new();
@@ -129,10 +136,14 @@ impl Writer {
         let committed = slot.with(|storage| {
             guarded(slot.name(), "writing to", || {
                 let snapshot = storage.snapshot()?;
-                for job in jobs {
+                let mut bytes = 0;
+                while bytes < BATCH_BYTES_MAX
+                    && let Some(job) = jobs.pop_front()
+                {
                     let (within, held) = (job.sync_within, writes.len());
                     let mut overlay = Overlay::new(&*snapshot, &job.prefix, &mut writes);
                     let Ran { wrote, reply } = (job.run)(&mut overlay);
+                    bytes += overlay.kept();
                     replies.push(reply);
                     // A repetition tells of what was written before, which may not be on the disk yet.
                     let tells = wrote || (ahead && within.is_zero());
