@@ -159,7 +159,12 @@ impl Shared {
             }
             let states: Vec<_> = self.endpoints.iter().map(Endpoint::trouble).collect();
             let refusal = states.iter().flatten().find(|trouble| trouble.is_final);
-            if let Some(refusal) = refusal.filter(|_| states.iter().all(Option::is_some)) {
+            // Where one has served before, it will again, whatever others refuse for good.
+            let is_over = |(state, endpoint): (&Option<endpoint::Trouble>, &Endpoint)| match state {
+                Some(trouble) => trouble.is_final || !endpoint.has_served(),
+                None => false,
+            };
+            if let Some(refusal) = refusal.filter(|_| states.iter().zip(&self.endpoints).all(is_over)) {
                 let error = Error::new(refusal.kind, operation, refusal.context.clone());
                 return Err(error.with_retryable(false));
             }
