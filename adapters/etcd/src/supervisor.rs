@@ -119,6 +119,11 @@ impl Supervisor {
         self.shared.serving(operation, None, deadline).await
     }
 
+    /// How long an operation may take.
+    pub(crate) fn overall(&self) -> Duration {
+        self.shared.settings.overall
+    }
+
     /// Returns when the member behind `link` has been left out.
     pub(crate) async fn left_out(&self, link: &Link) {
         let mut changes = self.shared.changes.subscribe();
