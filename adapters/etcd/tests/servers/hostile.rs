@@ -11,6 +11,23 @@ use ringhold_testkit::{Make, SimulatedClock, within};
 
 use crate::support::{one, open, open_at, raw, start, ttl};
 
+/// Two etcds in one URL are no cluster: half of what is written would not be found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_another_cluster_serves_nobody() {
+    let (one, other) = (one().await, one().await);
+    let make = Make::new("a_member_of_another_cluster_serves_nobody");
+    let url = format!("etcd://{}?node={}&fleet=split", one.address(0), other.address(0));
+    let Ok(backend) = open(&url).await else { return };
+    for _ in 0..20 {
+        let login = make.login(&make.player(), &make.owner(), ttl(60));
+        let created = backend.sessions.create(login).await.unwrap().session;
+        for _ in 0..4 {
+            let found = backend.sessions.get(&created.id).await.unwrap();
+            assert!(found.is_some(), "what is acknowledged is not found");
+        }
+    }
+}
+
 /// A store that is gone costs a batch of touches one deadline, however many they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn touches_of_a_store_that_is_gone_take_one_deadline() {
