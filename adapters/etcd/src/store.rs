@@ -15,7 +15,7 @@ use ringhold_core::{
 };
 use ringhold_kv::Transaction;
 use ringhold_kv::clock::ClockKind;
-use ringhold_kv::sessions::{self, Listing, Sweep, SweepStep, Swept};
+use ringhold_kv::sessions::{self, Listing, SharedCursor, Sweep, SweepStep, Swept};
 use tokio::time::Instant;
 
 use crate::clock::FleetClock;
@@ -60,6 +60,7 @@ pub struct EtcdSessions {
     limits: Limits,
     /// How many members beside the leader have what a majority has acknowledged.
     replicated: u8,
+    cursor: SharedCursor,
 }
 
 impl EtcdSessions {
@@ -69,6 +70,7 @@ impl EtcdSessions {
             clock: FleetClock::new(ClockKind::Sessions, CLOCK_STEP),
             limits,
             replicated,
+            cursor: SharedCursor::default(),
         }
     }
 
@@ -135,9 +137,11 @@ impl EtcdSessions {
     /// One plan, and all of its steps. Answers too where somebody was faster.
     async fn sweep(&self, request: &TakeExpired) -> Result<(TakenSessions, BTreeSet<Partition>)> {
         const TAKE: &str = "take_expired";
+        let from = self.cursor.get();
         let sweep = self
-            .write(TAKE, |tx, now_ms| Sweep::plan(tx, now_ms, request))
+            .write(TAKE, |tx, now_ms| Sweep::plan(tx, now_ms, request, &from))
             .await?;
+        self.cursor.follow(&sweep);
         let chunks: Vec<_> = sweep.steps().chunks(STEPS_AT_ONCE).collect();
         let calls = chunks.into_iter().map(|steps| {
             self.write(TAKE, move |tx, now_ms| {

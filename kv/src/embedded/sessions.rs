@@ -1,6 +1,7 @@
 //! Sessions: each method runs its rule in the writer or beside it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ringhold_core::session::{
@@ -14,7 +15,7 @@ use super::fleet::{Reading, Write};
 use super::handle::Handle;
 use super::overlay::Overlay;
 use crate::clock::ClockKind;
-use crate::sessions::{self, Account, Listing, Sweep, Swept};
+use crate::sessions::{self, Account, Listing, SharedCursor, Sweep, Swept};
 
 /// How many sessions one part of a listing reads.
 const LIST_PART: usize = 256;
@@ -26,11 +27,16 @@ const SWEEP_PART: usize = 512;
 pub struct EmbeddedSessions {
     handle: Handle,
     limits: Limits,
+    cursor: Arc<SharedCursor>,
 }
 
 impl EmbeddedSessions {
     pub(super) fn new(handle: Handle, limits: Limits) -> Self {
-        Self { handle, limits }
+        Self {
+            handle,
+            limits,
+            cursor: Arc::default(),
+        }
     }
 
     pub(super) async fn account(&self) -> Result<Account> {
@@ -138,12 +144,14 @@ impl SessionStore for EmbeddedSessions {
             return Ok(TakenSessions::default());
         }
         let asked = request.clone();
+        let from = self.cursor.get();
         let plan = move |tx: &mut Overlay<'_>, now| {
-            let sweep = Sweep::plan(tx, now, &asked)?;
+            let sweep = Sweep::plan(tx, now, &asked, &from)?;
             let swept = run_steps(tx, now, &asked, sweep.steps().iter().take(SWEEP_PART))?;
             Ok((sweep, swept))
         };
         let (sweep, mut swept) = self.write(self.firm(), plan).await?;
+        self.cursor.follow(&sweep);
         let mut left = sweep.steps().iter().skip(SWEEP_PART).copied().peekable();
         while left.peek().is_some() {
             let asked = request.clone();

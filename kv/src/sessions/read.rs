@@ -121,7 +121,7 @@ impl Listing {
 }
 
 impl ListPart {
-    /// How many stored sessions one part looks at, whether they are shown or not.
+    /// How many stored sessions one part looks at at most, whether they are shown or not.
     pub const SCAN: usize = 1_000;
 
     /// Reads it.
@@ -129,8 +129,13 @@ impl ListPart {
     /// # Errors
     /// None of its own: what cannot be read is told.
     pub fn read<T: Transaction>(&self, tx: &mut T, now_ms: u64) -> Result<Listed, T::Stop> {
-        let found = tx.range(&self.from, &schema::end_of(schema::SESSIONS), Self::SCAN)?;
-        let mut next = (found.len() == Self::SCAN)
+        // Of all sessions most are shown, of an owner's few.
+        let scan = match self.owner {
+            None => self.limit.clamp(Self::SCAN / 10, Self::SCAN),
+            Some(_) => Self::SCAN,
+        };
+        let found = tx.range(&self.from, &schema::end_of(schema::SESSIONS), scan)?;
+        let mut next = (found.len() == scan)
             .then(|| found.last().map(|(key, _)| behind(key)))
             .flatten();
         let mut shown = Vec::new();

@@ -5,6 +5,7 @@
 //! meanwhile counts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use ringhold_core::codec::{self, StoredEnd, StoredTake};
 use ringhold_core::session::{
@@ -26,6 +27,12 @@ const EXTRA: usize = 256;
 /// How many sessions one sweep looks at, over all its partitions.
 const LOOKED_MAX: usize = 4_096;
 
+/// How many of them it takes: all of their data is in one answer.
+const TAKEN_MAX: usize = 512;
+
+/// How many keys of a stretch one sweep reads, whosever they are.
+const WALKED_MAX: usize = 8 * PAGE;
+
 /// How many tombstones one sweep forgets, over all its partitions.
 const FORGOTTEN_MAX: usize = 4_096;
 
@@ -34,6 +41,31 @@ const FORGOTTEN_MAX: usize = 4_096;
 pub struct Sweep {
     steps: Vec<SweepStep>,
     more: Vec<Partition>,
+    next: SweepCursor,
+}
+
+/// Where a sweeper goes on that could not read all that is due at once: a backlog of others, however long,
+/// neither holds it up nor makes a transaction long.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepCursor {
+    due: Option<Vec<u8>>,
+    graves: Option<Vec<u8>>,
+}
+
+/// A sweep cursor that the sweeps of one store pass on to each other.
+#[derive(Debug, Default)]
+pub struct SharedCursor(Mutex<SweepCursor>);
+
+impl SharedCursor {
+    /// Where the next sweep starts.
+    pub fn get(&self) -> SweepCursor {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on behind `sweep`.
+    pub fn follow(&self, sweep: &Sweep) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sweep.next.clone();
+    }
 }
 
 /// One thing that a sweep does; it stands by itself.
@@ -70,21 +102,28 @@ pub enum Swept {
 }
 
 impl Sweep {
-    /// Looks for what is due in the partitions of `request`. Writes nothing.
+    /// Looks for what is due in the partitions of `request`, from where the sweep before it stopped. Writes
+    /// nothing.
     ///
     /// # Errors
     /// None of its own.
-    pub fn plan<T: Transaction>(tx: &mut T, now_ms: u64, request: &TakeExpired) -> Result<Self, T::Stop> {
+    pub fn plan<T: Transaction>(
+        tx: &mut T,
+        now_ms: u64,
+        request: &TakeExpired,
+        from: &SweepCursor,
+    ) -> Result<Self, T::Stop> {
         let asked: BTreeSet<Partition> = request.partitions.iter().copied().collect();
         let mut sweep = Self::default();
         let limit = usize::from(request.limit);
         if limit > 0 {
-            tx.expect_range(schema::DUE, &end_of(schema::DUE, now_ms), PAGE);
+            let start = from.due.as_deref().unwrap_or(schema::DUE);
+            tx.expect_range(start, &end_of(schema::DUE, now_ms), PAGE);
         }
-        let all_graves = sweep.graves(tx, now_ms, &asked)?;
+        sweep.next.graves = sweep.graves(tx, now_ms, &asked, from.graves.as_deref())?;
         if limit > 0 {
-            let all_sessions = sweep.sessions(tx, now_ms, &asked, limit)?;
-            if !all_graves || !all_sessions {
+            sweep.next.due = sweep.sessions(tx, now_ms, &asked, limit, from.due.as_deref())?;
+            if sweep.next != SweepCursor::default() {
                 sweep.more = asked.into_iter().collect();
             }
         }
@@ -110,15 +149,16 @@ impl Sweep {
         taken
     }
 
-    /// Whether these were all.
+    /// Where to go on, if these were not all.
     fn graves<T: Transaction>(
         &mut self,
         tx: &mut T,
         now_ms: u64,
         asked: &BTreeSet<Partition>,
-    ) -> Result<bool, T::Stop> {
+        from: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, T::Stop> {
         let mut left = FORGOTTEN_MAX;
-        let complete = walk(tx, schema::GRAVES, now_ms, |at_ms, id| {
+        walk(tx, schema::GRAVES, from, now_ms, |at_ms, id| {
             if asked.contains(&id.partition()) {
                 if left == 0 {
                     return false;
@@ -131,22 +171,22 @@ impl Sweep {
                 });
             }
             true
-        })?;
-        Ok(complete)
+        })
     }
 
-    /// Whether these were all that are due.
+    /// Where to go on, if these were not all that are due.
     fn sessions<T: Transaction>(
         &mut self,
         tx: &mut T,
         now_ms: u64,
         asked: &BTreeSet<Partition>,
         limit: usize,
-    ) -> Result<bool, T::Stop> {
+        from: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, T::Stop> {
         let mut left = LOOKED_MAX;
         let mut found: BTreeMap<Partition, Vec<(u64, SessionId)>> = BTreeMap::new();
         let mut more: BTreeSet<Partition> = BTreeSet::new();
-        let complete = walk(tx, schema::DUE, now_ms, |armed_ms, id| {
+        let next = walk(tx, schema::DUE, from, now_ms, |armed_ms, id| {
             let partition = id.partition();
             if !asked.contains(&partition) {
                 return true;
@@ -168,6 +208,7 @@ impl Sweep {
             .map(|(_, id)| schema::session(id))
             .collect();
         tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let mut takes = TAKEN_MAX;
         for (partition, found) in found {
             let mut due: Vec<(u64, u64, SessionId, u64)> = Vec::new();
             for (armed_ms, id) in found {
@@ -187,10 +228,11 @@ impl Sweep {
                 }
             }
             due.sort_unstable_by_key(|(due_ms, _, id, _)| (*due_ms, *id));
-            if due.len() > limit {
-                due.truncate(limit);
+            if due.len() > limit.min(takes) {
+                due.truncate(limit.min(takes));
                 more.insert(partition);
             }
+            takes -= due.len();
             // Those that come again are due by their visibility, not by their age.
             due.sort_unstable_by_key(|(_, deadline_ms, id, _)| (*deadline_ms, *id));
             self.steps
@@ -201,45 +243,51 @@ impl Sweep {
                 }));
         }
         self.more = more.into_iter().collect();
-        Ok(complete)
+        Ok(next)
     }
 }
 
-/// Shows each key of a stretch of `due` or `grave` keys up to `now_ms`, until `show` answers `false`.
-/// Whether it came to the end.
+/// Shows each key of a stretch of `due` or `grave` keys up to `now_ms`, until `show` answers `false` or so
+/// many were read. Answers the key to go on with where it did not come to the end.
 fn walk<T: Transaction>(
     tx: &mut T,
     prefix: &'static [u8],
+    from: Option<&[u8]>,
     now_ms: u64,
     mut show: impl FnMut(u64, SessionId) -> bool,
-) -> Result<bool, T::Stop> {
+) -> Result<Option<Vec<u8>>, T::Stop> {
     let end = end_of(prefix, now_ms);
-    let mut from = prefix.to_vec();
+    let mut from = from.unwrap_or(prefix).to_vec();
+    let mut read = 0;
     loop {
         let keys = tx.range(&from, &end, PAGE)?;
+        read += keys.len();
         for (key, _) in &keys {
             // A key that none of these rules has made is nobody's session.
             let Some((at_ms, id)) = schema::read_timed(prefix, key) else {
                 continue;
             };
             if at_ms > now_ms {
-                return Ok(true);
+                return Ok(None);
             }
             if !show(at_ms, id) {
-                return Ok(false);
+                return Ok(Some(key.to_vec()));
             }
         }
         match keys.last() {
             Some((last, _)) if keys.len() == PAGE => from = [last, &[0][..]].concat(),
-            _ => return Ok(true),
+            _ => return Ok(None),
+        }
+        if read >= WALKED_MAX {
+            return Ok(Some(from));
         }
     }
 }
 
-/// The first key of a stretch some time behind those of `now_ms`: the same for half a minute or so, since a
-/// rule that fetches what it reads is run again a little later and has to ask for the same.
+/// The first key of a stretch some time behind those of `now_ms`: the same for some seconds, since a rule
+/// that fetches what it reads is run again a little later and has to ask for the same.
 fn end_of(prefix: &'static [u8], now_ms: u64) -> Vec<u8> {
-    schema::timed(prefix, (now_ms | 0x7fff).saturating_add(1), None)
+    schema::timed(prefix, (now_ms | 0xfff).saturating_add(1), None)
 }
 
 impl SweepStep {
@@ -289,6 +337,11 @@ impl SweepStep {
             }
             Some(Ok(entry)) if entry.armed_ms != at_ms => {
                 tx.delete(schema::due(at_ms, Some(&id)));
+                // One that could not be read for a while was armed without being written.
+                let own = schema::due(entry.armed_ms, Some(&id));
+                if tx.get(&own)?.is_none() {
+                    tx.put(own, Vec::new());
+                }
                 return Ok(nothing());
             }
             // Nothing is known of when it is due: it is told, and comes again after the visibility time.

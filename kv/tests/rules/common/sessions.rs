@@ -14,7 +14,7 @@ use ringhold_core::session::{
 };
 use ringhold_core::{Clock, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
-use ringhold_kv::sessions::{self, Listing, Sweep};
+use ringhold_kv::sessions::{self, Listing, SharedCursor, Sweep};
 use ringhold_testkit::SimulatedClock;
 
 use super::{Cost, Reach, Stop, TestStore, TestTx};
@@ -24,6 +24,7 @@ pub(crate) struct KvSessions {
     pub(crate) store: TestStore,
     clock: SimulatedClock,
     observed: Arc<ObservedClock>,
+    cursor: Arc<SharedCursor>,
 }
 
 impl KvSessions {
@@ -33,6 +34,7 @@ impl KvSessions {
             store: TestStore::new(reach),
             clock,
             observed: Arc::new(observed),
+            cursor: Arc::default(),
         }
     }
 
@@ -42,6 +44,7 @@ impl KvSessions {
             store: self.store.copied(),
             clock: self.clock.clone(),
             observed: Arc::clone(&self.observed),
+            cursor: Arc::clone(&self.cursor),
         }
     }
 
@@ -129,7 +132,9 @@ impl SessionStore for KvSessions {
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
-        let sweep = self.write(|tx, now| Sweep::plan(tx, now, &request))?;
+        let from = self.cursor.get();
+        let sweep = self.write(|tx, now| Sweep::plan(tx, now, &request, &from))?;
+        self.cursor.follow(&sweep);
         let mut swept = Vec::new();
         for steps in sweep.steps().chunks(100) {
             let rule = |tx: &mut TestTx, now| {

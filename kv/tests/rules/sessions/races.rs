@@ -37,7 +37,7 @@ fn run(write: &Write, tx: &mut TestTx, now: u64) -> Result<String, Stop> {
         Write::Restore(request) => text(sessions::restore(tx, now, request)),
         Write::Ack(request) => text(sessions::ack_expired(tx, now, request)),
         Write::Take(request) => {
-            let sweep = sessions::Sweep::plan(tx, now, request)?;
+            let sweep = sessions::Sweep::plan(tx, now, request, &sessions::SweepCursor::default())?;
             let swept: Result<Vec<_>, Stop> = sweep
                 .steps()
                 .iter()
