@@ -10,6 +10,7 @@ mod foreign;
 mod full;
 mod races;
 mod refused;
+mod rush;
 mod support;
 mod tls;
 mod watching;
