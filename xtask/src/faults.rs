@@ -1,5 +1,5 @@
 //! `cargo xtask faults`: a real Redis Cluster, or an etcd, is broken under load, and what comes of it is
-//! counted.
+//! counted. Or a process is killed amid writes to a store of its own.
 
 use crate::run::{Call, Result};
 use crate::setup;
@@ -12,6 +12,10 @@ pub(crate) enum Backend {
     Redis,
     /// An etcd of three members
     Etcd,
+    /// A redb file whose process is killed
+    Redb,
+    /// A sled folder whose process is killed
+    Sled,
 }
 
 /// What is done, and how it is shown.
@@ -66,11 +70,13 @@ impl Arguments {
 /// Installs the servers where they are missing, and runs the example that does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
-    let (package, features) = match arguments.backend {
-        Backend::Redis => ("ringhold-redis", "fred"),
-        Backend::Etcd => ("ringhold-etcd", ""),
+    let (package, features, example) = match arguments.backend {
+        Backend::Redis => ("ringhold-redis", "fred", "faults"),
+        Backend::Etcd => ("ringhold-etcd", "", "faults"),
+        Backend::Redb => ("ringhold-redb", "", "faults-redb"),
+        Backend::Sled => ("ringhold-sled", "", "faults-sled"),
     };
-    let example = [
+    let call = [
         "run",
         "--release",
         "--package",
@@ -78,9 +84,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "--features",
         features,
         "--example",
-        "faults",
+        example,
     ];
-    Call::cargo(example.into_iter().chain(["--"]).chain(arguments.passed_on()))
+    Call::cargo(call.into_iter().chain(["--"]).chain(arguments.passed_on()))
         .advice("a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone")
         .run()
 }

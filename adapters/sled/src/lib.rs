@@ -28,6 +28,22 @@
 //! | `error.rs` | from sled's errors to a kind |
 //!
 //! The rest is `ringhold_kv::embedded`: the writer, the rules, the clocks, and what is lost when.
+//!
+//! # What holds, and what sled 0.34.7 does not give
+//!
+//! - A batch is there after a crash as a whole or not at all: sled writes in front of it where it ends
+//!   (`Tree::apply_batch_inner` in its `src/tree.rs`), and recovery stops at a batch whose end is not there
+//!   (`LogIter::next` in its `src/pagecache/iterator.rs`).
+//! - On Linux a flush of sled hands its log to the disk (`sync_file_range`, in its `src/pagecache/iobuf.rs`) and does
+//!   not wait until the disk has it for good, so this adapter does (`fdatasync`).
+//! - A reader may see a write a moment before it is on the disk; it never sees half of one.
+//! - Damage in the middle of sled's log looks to it like the torn end that a crash leaves, and it would open with
+//!   what stands before. So this adapter reads everything at opening, and keeps a floor of commits beside the
+//!   log: what holds less is `Corrupt`. What was written after the floor was last set, at most a second, can
+//!   still go in silence where somebody damages the end of the log of a process that was killed.
+//! - sled panics over some damage. The panic is caught and is `Corrupt`; its message is still printed by the
+//!   process's panic hook. With `panic = "abort"` nothing can be caught.
+//! - Its dependencies `fxhash` and `instant` have no maintainer any more (RUSTSEC-2025-0057, RUSTSEC-2024-0384).
 
 mod backend;
 mod error;

@@ -1,6 +1,7 @@
 //! Keys in a sled tree.
 
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const FLOOR_PERIOD: Duration = Duration::from_secs(1);
 /// An open folder.
 pub(crate) struct SledStorage {
     db: Db,
+    /// sled's log. On Linux sled hands it to the disk and does not wait until the disk has it for good.
+    log: File,
     /// Held by whoever reads, and by the writer while it applies a batch: sled shows a batch key by key.
     whole: RwLock<()>,
     floor: Floor,
@@ -61,8 +64,10 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
     let commits = u64::from_le_bytes(commits);
     let floor = Floor::of(path);
     floor.check(commits)?;
+    let log = File::open(path.join("db")).map_err(|error| opening(path, error.into()))?;
     Ok(Box::new(SledStorage {
         db,
+        log,
         whole: RwLock::new(()),
         floor,
         count: Mutex::new(Count {
@@ -85,6 +90,12 @@ impl SledStorage {
         count.set = Instant::now();
     }
 
+    /// Brings everything to the disk.
+    fn flush(&self) -> Result<()> {
+        self.db.flush().map_err(from_sled)?;
+        self.log.sync_data().map_err(|error| from_sled(error.into()))
+    }
+
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +104,7 @@ impl SledStorage {
 impl Drop for SledStorage {
     fn drop(&mut self) {
         let mut count = self.count();
-        if count.floor < count.commits && self.db.flush().is_ok() {
+        if count.floor < count.commits && self.flush().is_ok() {
             self.set_floor(&mut count);
         }
     }
@@ -131,7 +142,7 @@ impl Storage for SledStorage {
             self.db.apply_batch(batch).map_err(from_sled)?;
         }
         if durable {
-            self.db.flush().map_err(from_sled)?;
+            self.flush()?;
             if count.floor < count.commits && count.set.elapsed() >= FLOOR_PERIOD {
                 self.set_floor(&mut count);
             }

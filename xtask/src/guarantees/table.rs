@@ -190,11 +190,27 @@ pub(super) const ROWS: &[Row] = &[
                 "ringhold::model",
                 "discovery::redis_keeps_members_as_memory_does",
             ),
+            (
+                ETCD,
+                "ringhold::model",
+                "sessions::slow_etcd_stores_as_memory_does",
+            ),
+            (
+                ETCD,
+                "ringhold::model",
+                "discovery::slow_etcd_keeps_members_as_memory_does",
+            ),
             (REDB, "ringhold::model", "sessions::redb_stores_as_memory_does"),
             (
                 REDB,
                 "ringhold::model",
                 "discovery::redb_keeps_members_as_memory_does",
+            ),
+            (SLED, "ringhold::model", "sessions::sled_stores_as_memory_does"),
+            (
+                SLED,
+                "ringhold::model",
+                "discovery::sled_keeps_members_as_memory_does",
             ),
         ],
     ),
