@@ -8,6 +8,7 @@ mod costs;
 mod fleets;
 mod foreign;
 mod full;
+mod members;
 mod races;
 mod refused;
 mod rush;
