@@ -86,16 +86,6 @@ const KINDS: &[Kind] = &[
         start: etcd,
         backends: &[("etcd", "")],
     },
-    #[cfg(feature = "redb")]
-    Kind {
-        start: || folder("redb"),
-        backends: &[("redb", "")],
-    },
-    #[cfg(feature = "sled")]
-    Kind {
-        start: || folder("sled"),
-        backends: &[("sled", "")],
-    },
 ];
 
 /// Starts every backend whose feature is on; all at once, which takes about two seconds.
@@ -103,13 +93,11 @@ const KINDS: &[Kind] = &[
 /// | feature | backends | on |
 /// |---|---|---|
 /// | `memory` | `memory` | nothing |
-/// | `redb` | `redb` | a file in a temporary folder |
-/// | `sled` | `sled` | a temporary folder |
+/// | `redb`, `sled` | `redb`, `sled` | a file or a folder in a temporary folder, which all fleets of the test share |
 /// | `redis` | `redis` | one `redis-server` |
 /// | `redis-cluster` | `redis-cluster` | three masters without replicas: keys are spread and clients redirected as in production, but no failover and no acknowledgement by replicas is there to be tested |
 /// | and `fred` | `redis-fred`, `redis-cluster-fred` | the same servers, spoken to by the other client library |
 /// | `etcd` | `etcd` | one member: no leader changes |
-/// | `redb`, `sled` | `redb`, `sled` | a temporary folder, in which each fleet has a file or folder of its own |
 ///
 /// Servers listen on 127.0.0.1 alone. They end when the last [`TestBackend`] on them is dropped, and also
 /// when the test is killed.
@@ -285,23 +273,6 @@ fn redis_cluster() -> Result<Urls> {
 fn etcd() -> Result<Urls> {
     let cluster = launch::EtcdCluster::start(&launch::EtcdOptions::new().members(1)).map_err(not_started)?;
     Ok(Arc::new(move |fleet| cluster.url(fleet)))
-}
-
-#[cfg(any(feature = "redb", feature = "sled"))]
-fn folder(scheme: &'static str) -> Result<Urls> {
-    let folder = tempfile::tempdir().map_err(|error| {
-        Error::new(ErrorKind::Unavailable, TESTING, "no temporary folder can be made").with_source(error)
-    })?;
-    let url = url::Url::from_directory_path(folder.path()).map_err(|()| {
-        let context = "the temporary folder has no absolute path";
-        Error::new(ErrorKind::InvalidArgument, TESTING, context)
-    })?;
-    // The path, with whatever in it needs to be escaped.
-    let path = url.path().to_owned();
-    Ok(Arc::new(move |fleet| {
-        let _folder = &folder;
-        format!("{scheme}://{path}{fleet}?fleet={fleet}")
-    }))
 }
 
 #[cfg(any(feature = "redis", feature = "redis-cluster", feature = "etcd"))]

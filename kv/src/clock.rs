@@ -71,19 +71,27 @@ impl Sight {
 #[derive(Debug, Default)]
 struct Sights {
     seen: Option<Sight>,
-    /// The readings that this process wanted to store since: one of them becomes the one that was seen.
-    proposed: VecDeque<Sight>,
+    /// The readings that this process wanted to store, and those that it saw before: answers overtake each
+    /// other, so any of them may be the next that is seen, and each has stood since its own time.
+    known: VecDeque<Sight>,
 }
 
 impl Sights {
     /// As many as are under way at once at most; one that is forgotten costs the time until the next look.
-    const PROPOSED_MAX: usize = 16;
+    const KNOWN_MAX: usize = 32;
 
-    fn propose(&mut self, sight: Sight) {
-        if self.proposed.len() == Self::PROPOSED_MAX {
-            self.proposed.pop_front();
+    /// Of two sights of one reading the later one counts: where writes fail for long, the same reading is
+    /// proposed again and again, and what passed before it was stored is not added.
+    fn keep(&mut self, sight: Sight) {
+        let same = self.known.iter_mut().find(|known| known.stored == sight.stored);
+        if let Some(known) = same {
+            known.at = known.at.max(sight.at);
+            return;
         }
-        self.proposed.push_back(sight);
+        if self.known.len() == Self::KNOWN_MAX {
+            self.known.pop_front();
+        }
+        self.known.push_back(sight);
     }
 }
 
@@ -140,7 +148,7 @@ impl ObservedClock {
         let step_ms = self.step_ms.min(millis(cap / 4).max(1));
         if sight.stored.is_none_or(|stored| now - stored >= step_ms) {
             let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
-            sights.propose(sight.next(now, time));
+            sights.keep(sight.next(now, time));
             drop(sights);
             tx.tick(self.key(), sight.stored, now);
         }
@@ -171,11 +179,11 @@ impl ObservedClock {
         if let Some(seen) = sights.seen.filter(|seen| seen.stored == stored) {
             return seen;
         }
-        let mut proposed = sights.proposed.drain(..);
-        let own = proposed.find(|sight| sight.stored == stored);
-        drop(proposed);
-        let sight = own.unwrap_or(Sight { stored, at: time });
-        sights.seen = Some(sight);
+        let known = sights.known.iter().find(|known| known.stored == stored);
+        let sight = known.copied().unwrap_or(Sight { stored, at: time });
+        if let Some(before) = sights.seen.replace(sight) {
+            sights.keep(before);
+        }
         sight
     }
 }

@@ -16,6 +16,7 @@ use ringhold_core::{
 use ringhold_kv::Transaction;
 use ringhold_kv::clock::ClockKind;
 use ringhold_kv::sessions::{self, Listing, Sweep, SweepStep, Swept};
+use tokio::time::Instant;
 
 use crate::clock::FleetClock;
 use crate::transaction::{EtcdTransaction, Runner, Stop, Tried};
@@ -91,7 +92,12 @@ impl EtcdSessions {
 
     /// Touches one batch. Where somebody was faster with one of its sessions, halves of it are tried, so
     /// that sessions which are saved all the time hold up no others.
-    async fn touch_batch(&self, touches: &[(usize, Touch)]) -> (Vec<(usize, Touched)>, Option<Error>) {
+    /// What would begin after `last` is not asked for.
+    async fn touch_batch(
+        &self,
+        touches: &[(usize, Touch)],
+        last: Instant,
+    ) -> (Vec<(usize, Touched)>, Option<Error>) {
         const TOUCH: &str = "touch";
         let mut left = vec![touches];
         let mut answers = Vec::with_capacity(touches.len());
@@ -103,6 +109,10 @@ impl EtcdSessions {
                     .advance(tx, time, |tx, now_ms| sessions::touch_many(tx, now_ms, &asked))
             };
             let tried = match batch.len() {
+                _ if Instant::now() >= last => {
+                    let context = "those before it took all the time; it has not happened";
+                    Err(Error::new(ErrorKind::Unavailable, TOUCH, context))
+                }
                 1 => self.runner.run(TOUCH, rule).await.map(Tried::Done),
                 _ => self.runner.try_once(TOUCH, rule).await,
             };
@@ -194,9 +204,10 @@ impl SessionStore for EtcdSessions {
 
     async fn touch_many(&self, touches: &[Touch]) -> Result<TouchedMany> {
         let numbered: Vec<(usize, Touch)> = touches.iter().copied().enumerate().collect();
+        let last = Instant::now() + self.runner.supervisor().overall();
         let batches: Vec<_> = numbered
             .chunks(TOUCHES_AT_ONCE)
-            .map(|batch| self.touch_batch(batch))
+            .map(|batch| self.touch_batch(batch, last))
             .collect();
         let mut answers = vec![Touched::NotFound; touches.len()];
         let (mut answered, mut failed) = (touches.is_empty(), None);

@@ -136,6 +136,11 @@ impl Supervisor {
         self.shared.serving(operation, None, deadline).await
     }
 
+    /// How long an operation may take.
+    pub(crate) fn overall(&self) -> Duration {
+        self.shared.settings.overall
+    }
+
     /// Returns when the member behind `link` has been left out.
     pub(crate) async fn left_out(&self, link: &Link) {
         let mut changes = self.shared.changes.subscribe();
@@ -183,7 +188,12 @@ impl Shared {
             }
             let states: Vec<_> = self.endpoints.iter().map(Endpoint::trouble).collect();
             let refusal = states.iter().flatten().find(|trouble| trouble.is_final);
-            if let Some(refusal) = refusal.filter(|_| states.iter().all(Option::is_some)) {
+            // Where one has served before, it will again, whatever others refuse for good.
+            let is_over = |(state, endpoint): (&Option<endpoint::Trouble>, &Endpoint)| match state {
+                Some(trouble) => trouble.is_final || !endpoint.has_served(),
+                None => false,
+            };
+            if let Some(refusal) = refusal.filter(|_| states.iter().zip(&self.endpoints).all(is_over)) {
                 let error = Error::new(refusal.kind, operation, refusal.context.clone());
                 return Err(error.with_retryable(false));
             }

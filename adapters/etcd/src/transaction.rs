@@ -55,6 +55,8 @@ struct Stored {
 struct Snapshot {
     keys: BTreeMap<Vec<u8>, Option<Stored>>,
     spans: BTreeMap<Span, Vec<(Bytes, Bytes)>>,
+    /// Which one; `None` before anything was fetched.
+    revision: Option<i64>,
 }
 
 /// A step of a clock.

@@ -52,23 +52,19 @@ fn database(path: &Path) -> Result<Database> {
     Ok(database)
 }
 
-/// Makes a file under another name and then gives it its own, so that one of this name is always whole.
+/// Makes a file under another name and then gives it its own, so that one of this name is always whole. One
+/// that is there stays: another process may have made it meanwhile, and written to it.
 fn make(path: &Path) -> Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
     let fails = |error: io::Error| opening(path, redb::Error::Io(error));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fails(error)),
-        // One that was left half made held nothing.
-        _ => {}
-    }
-    drop(database(&new)?);
-    match fs::rename(&new, path) {
-        // Another process that makes the same file was faster; the lock decides who has it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
-        renamed => renamed.map_err(fails)?,
-    }
+    let new = unused(path).map_err(fails)?;
+    let made = database(&new).map(drop);
+    let named = made.and_then(|()| match fs::hard_link(&new, path) {
+        // The lock decides who has it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.map_err(fails),
+    });
+    let removed = fs::remove_file(&new).map_err(fails);
+    named.and(removed)?;
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         // The new name is on the disk before anything that is acknowledged.
@@ -77,6 +73,19 @@ fn make(path: &Path) -> Result<()> {
             .map_err(fails)?;
     }
     Ok(())
+}
+
+/// An empty file beside `path` that nobody else has. One that a killed process left half made stays there.
+fn unused(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 0_u64;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".making-{number}"));
+        match fs::File::create_new(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            made => return made.map(|_| PathBuf::from(name)),
+        }
+    }
 }
 
 impl fmt::Debug for RedbStorage {
@@ -132,5 +141,42 @@ impl Snapshot for RedbSnapshot {
             ))
         });
         pairs.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(storage: &dyn Storage, key: &[u8]) -> Option<Bytes> {
+        storage.snapshot().unwrap().get(key).unwrap()
+    }
+
+    fn with_one(path: &Path) {
+        let storage = open(path).unwrap();
+        let writes = Writes::from([(b"k".to_vec(), Some(Bytes::from_static(b"v")))]);
+        storage.commit(&writes, true).unwrap();
+    }
+
+    /// Two processes find no file, and both make one: the slower must not put its own in the place of the one
+    /// that the faster has written to since.
+    #[test]
+    fn making_a_file_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.redb");
+        with_one(&path);
+        make(&path).unwrap();
+        assert!(one(&*open(&path).unwrap(), b"k").is_some(), "it was replaced");
+    }
+
+    /// A store of somebody's may have the name of the one that is made, with something behind.
+    #[test]
+    fn making_a_file_takes_no_other_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("x.redb.new");
+        with_one(&other);
+        drop(open(&folder.path().join("x.redb")).unwrap());
+        assert!(other.exists(), "it was taken away");
+        assert!(one(&*open(&other).unwrap(), b"k").is_some());
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bed::Bed;
+use ringhold_redb::EmbeddedDurability;
 use ringhold_testkit::embedded::{EmbeddedOpening, Kills, child, kills};
 
 /// Does nothing, but in the processes that the other tests start.
@@ -44,6 +45,6 @@ async fn slow_nothing_acknowledged_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_fast_loses_no_more_than_its_window() {
     let kills = killed(20, true).await;
-    // The window, and what a busy disk takes beside it.
-    assert!(kills.oldest_lost < Duration::from_secs(1), "{kills:?}");
+    // The window, and what a busy machine adds until this test has read of it.
+    assert!(kills.lost_span < EmbeddedDurability::FAST_WINDOW * 5, "{kills:?}");
 }

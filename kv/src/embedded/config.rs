@@ -19,18 +19,18 @@ pub enum EmbeddedDurability {
     /// Once it is on the disk.
     #[default]
     Durable,
-    /// At once. It is on the disk [`EmbeddedDurability::FAST_WINDOW`] later; what was acknowledged in
-    /// that time before the process was killed may be lost, always the newest.
+    /// At once. A kill may cost the newest writes, those that were acknowledged in the last
+    /// [`EmbeddedDurability::FAST_WINDOW`] in which any were.
     Fast,
 }
 
 impl EmbeddedDurability {
-    /// How much of the newest writes a kill may cost with [`Fast`](Self::Fast), on a disk that takes what was
-    /// written meanwhile in three quarters of that: 100 ms.
+    /// How much a kill may cost with [`Fast`](Self::Fast): the writes of the last 100 ms. They are brought to
+    /// the disk 25 ms after the first of them, and while that lasts nothing is acknowledged, so a slow disk makes
+    /// writers wait and the loss no larger. The rest is for the requests that are under way by then.
     pub const FAST_WINDOW: Duration = Duration::from_millis(100);
 
-    /// When a write of this kind is brought to the disk at the latest. The rest of the window is for the
-    /// disk itself.
+    /// When what was written is brought to the disk at the latest.
     pub(super) fn sync_within(self) -> Duration {
         match self {
             Self::Durable => Duration::ZERO,

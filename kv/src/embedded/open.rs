@@ -62,6 +62,8 @@ const OPEN_OPERATION: &str = "open";
 /// The path with links followed, so that one file has one name; checked as far as it is there already.
 fn located(driver: Driver, path: &Path) -> Result<PathBuf> {
     let refused = |context: String| Error::new(ErrorKind::InvalidArgument, OPEN_OPERATION, context);
+    // A slash at the end says nothing: with it, a file would be found only while it is not there yet.
+    let path: &Path = &path.components().collect::<PathBuf>();
     let shown = path.display();
     let is_folder = match fs::metadata(path) {
         Ok(metadata) => Some(metadata.is_dir()),
@@ -89,6 +91,9 @@ fn located(driver: Driver, path: &Path) -> Result<PathBuf> {
         return path
             .canonicalize()
             .map_err(|error| refused(format!("{shown} cannot be found: {error}")).with_source(error));
+    }
+    if path.is_symlink() {
+        return Err(refused(format!("{shown} is a link that leads nowhere")));
     }
     let Some(name) = path.file_name() else {
         return Err(refused(format!("{shown} has no name at its end")));

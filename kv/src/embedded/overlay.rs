@@ -15,6 +15,8 @@ pub(super) struct Overlay<'a> {
     prefix: &'a [u8],
     batch: &'a mut Writes,
     own: Writes,
+    /// The bytes that it has added to the batch.
+    kept: usize,
 }
 
 impl<'a> Overlay<'a> {
@@ -25,14 +27,23 @@ impl<'a> Overlay<'a> {
             prefix,
             batch,
             own: BTreeMap::new(),
+            kept: 0,
         }
     }
 
     /// Adds its writes to the batch; whether there were any.
     pub(super) fn keep(&mut self) -> bool {
         let some = !self.own.is_empty();
+        let bytes =
+            |(key, value): (&Vec<u8>, &Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.kept += self.own.iter().map(bytes).sum::<usize>();
         self.batch.append(&mut self.own);
         some
+    }
+
+    /// How many bytes it has added to the batch.
+    pub(super) const fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Forgets its writes.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use bytes::Bytes;
 use ringhold_core::discovery::{RegisterNode, RenewLease};
 use ringhold_core::node::Load;
-use ringhold_core::session::OnExisting;
+use ringhold_core::session::{ClaimSession, OnExisting};
 use ringhold_core::{
     Discovery, Error, ErrorKind, FleetName, NodeIncarnation, PlayerId, Result, SessionRecord, SessionStore,
     Timing, Ttl,
@@ -28,6 +28,8 @@ struct Disk {
     commits: AtomicUsize,
     durable: AtomicUsize,
     opened: AtomicUsize,
+    /// The most bytes of one commit.
+    largest: AtomicUsize,
     /// What the next commit does instead.
     next: Mutex<Fault>,
     /// Commits wait here while it is shut.
@@ -40,6 +42,8 @@ enum Fault {
     #[default]
     None,
     Fail,
+    /// Writes, and fails to bring it to the disk.
+    FailToFlush,
     Panic,
 }
 
@@ -76,19 +80,26 @@ impl Storage for Memory {
         let disk = &self.0;
         let is_shut = lock(&disk.shut);
         drop(disk.open.wait_while(is_shut, |is_shut| *is_shut));
-        match std::mem::take(&mut *lock(&disk.next)) {
-            Fault::None => {}
+        let fault = std::mem::take(&mut *lock(&disk.next));
+        match fault {
+            Fault::None | Fault::FailToFlush => {}
             Fault::Fail => return Err(Error::new(ErrorKind::Unavailable, "disk", "it fails")),
             Fault::Panic => panic!("a damaged page"),
         }
+        let flushed = durable && !matches!(fault, Fault::FailToFlush);
         disk.commits.fetch_add(1, Ordering::SeqCst);
-        disk.durable.fetch_add(usize::from(durable), Ordering::SeqCst);
+        disk.durable.fetch_add(usize::from(flushed), Ordering::SeqCst);
+        let bytes = writes.values().flatten().map(Bytes::len).sum();
+        disk.largest.fetch_max(bytes, Ordering::SeqCst);
         let mut keys = lock(&disk.keys);
         for (key, value) in writes {
             match value {
                 Some(value) => drop(keys.insert(key.clone(), value.clone())),
                 None => drop(keys.remove(key)),
             }
+        }
+        if matches!(fault, Fault::FailToFlush) {
+            return Err(Error::new(ErrorKind::Unavailable, "disk", "it does not flush"));
         }
         Ok(())
     }
@@ -334,4 +345,68 @@ fn outside_of_a_runtime_is_an_error() {
         std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::InvalidArgument),
         other => panic!("{other:?}"),
     }
+}
+
+/// A handle that waits for the disk answers no repetition before the first attempt is there, also where that
+/// came through a handle that does not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_through_a_durable_handle_is_durable() {
+    let fast = Bed::new("mixed", EmbeddedDurability::Fast).await;
+    let path = std::env::temp_dir().join(format!("ringhold-mixed-{}", std::process::id()));
+    let config = EmbeddedConfig::new(&path, FleetName::new("arena").unwrap());
+    let durable = EmbeddedBackend::open(DRIVER, config).await.unwrap();
+    let before = Disk::count(&fast.disk.durable);
+    let login = fast.make.login(&fast.make.player(), &fast.owner, Ttl::MAX);
+    fast.backend.sessions().create(login.clone()).await.unwrap();
+    durable.sessions().create(login).await.unwrap();
+    let now = Disk::count(&fast.disk.durable);
+    assert!(now > before, "{now} durable commits at the answer, as before");
+}
+
+/// A commit that failed may have been written and not flushed: who repeats it waits for a flush of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repetition_after_a_failure_is_durable() {
+    let bed = Bed::new("unflushed", EmbeddedDurability::Durable).await;
+    let login = bed.make.login(&bed.make.player(), &bed.owner, Ttl::MAX);
+    *lock(&bed.disk.next) = Fault::FailToFlush;
+    let sessions = bed.backend.sessions();
+    sessions.create(login.clone()).await.unwrap_err();
+    let before = Disk::count(&bed.disk.durable);
+    wait_for("the store to work again", WAIT_MAX, async || {
+        sessions.create(login.clone()).await
+    })
+    .await;
+    let now = Disk::count(&bed.disk.durable);
+    assert!(now > before, "{now} durable commits at the answer, as before");
+}
+
+/// A claim is small and writes its session's data anew: a batch is bounded by what it writes, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_bounded_by_what_it_writes() {
+    let bed = Bed::new("bounded", EmbeddedDurability::Durable).await;
+    let data = Bytes::from(vec![0; 60_000]);
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        let login = bed.make.login(&bed.make.player(), &bed.owner, Ttl::MAX);
+        let created = bed.backend.sessions().create(login.with_data(data.clone())).await;
+        held.push(created.unwrap().session);
+    }
+    bed.disk.shut(true);
+    let sessions = bed.backend.sessions();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut claims = Vec::new();
+    for session in held {
+        let (owner, nonce) = (bed.make.owner(), bed.make.nonce());
+        let claim = ClaimSession::new(session.id, session.fence, owner, nonce, Ttl::MAX);
+        let mut claiming = sessions.claim(claim);
+        // It is in the queue once it was looked at.
+        assert!(claiming.as_mut().poll(&mut context).is_pending());
+        claims.push(claiming);
+    }
+    bed.disk.shut(false);
+    for claiming in claims {
+        claiming.await.unwrap();
+    }
+    let largest = Disk::count(&bed.disk.largest);
+    assert!(largest < (8 << 20) + 100_000, "{largest} bytes in one commit");
 }

@@ -1,6 +1,7 @@
 //! The one writer of a file: it takes all that is queued, runs it over one snapshot, commits once, and then
 //! answers.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +15,7 @@ use super::storage::Writes;
 
 /// The most jobs of one commit.
 const BATCH_JOBS_MAX: usize = 1_024;
-/// Once a batch holds so many bytes, it takes no further job.
+/// Once a batch holds so many bytes, or is about to write as many, it takes no further job.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// How long a store that has failed is left alone before it is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -44,6 +45,8 @@ pub(super) struct Writer {
     pub(super) slot: Arc<Slot>,
     /// By when what was committed last has to be on the disk; `None` where it is.
     sync_by: Option<Instant>,
+    /// Whether what was acknowledged ahead of the disk may be asked for again by somebody who waits for it.
+    ahead: bool,
     last_attempt: Option<Instant>,
 }
 
@@ -62,6 +65,7 @@ impl Writer {
             queued_bytes,
             slot,
             sync_by: None,
+            ahead: false,
             last_attempt: None,
         }
     }
@@ -95,44 +99,58 @@ impl Writer {
     }
 
     fn work(&mut self, first: Job) {
-        let mut jobs = vec![first];
-        let mut bytes = jobs[0].bytes;
+        let mut bytes = first.bytes;
+        let mut jobs = VecDeque::from([first]);
         while jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
             let Ok(job) = self.queue.try_recv() else { break };
             bytes += job.bytes;
-            jobs.push(job);
+            jobs.push_back(job);
         }
         let sum = jobs.iter().map(|job| job.bytes).sum();
         self.queued_bytes.fetch_sub(sum, Ordering::Relaxed);
-        let mut replies = Vec::with_capacity(jobs.len());
-        let outcome = self.revive().and_then(|()| self.commit(jobs, &mut replies));
-        let failure = outcome.err();
-        for reply in replies {
-            reply(failure.as_ref().map(again));
+        // What they write is known once they have run, so they may be more than one commit.
+        while !jobs.is_empty() {
+            let mut replies = Vec::with_capacity(jobs.len());
+            let outcome = self.revive().and_then(|()| self.commit(&mut jobs, &mut replies));
+            let failure = outcome.err();
+            if failure.is_some() {
+                jobs.clear();
+            }
+            for reply in replies {
+                reply(failure.as_ref().map(again));
+            }
         }
     }
 
-    /// Runs the jobs and commits what they wrote. Jobs that did not run are dropped, and with them the way to
+    /// Runs jobs from the front on, until they write enough, and commits that. Where this fails, jobs that did not run are dropped, and with them the way to
     /// their callers, who take that for `Unavailable`.
     fn commit(
         &mut self,
-        jobs: Vec<Job>,
+        jobs: &mut VecDeque<Job>,
         replies: &mut Vec<Box<dyn FnOnce(Option<Error>) + Send>>,
     ) -> Result<()> {
         let mut writes = Writes::new();
         let mut sync_within: Option<Duration> = None;
+        let mut ahead = self.ahead;
         let slot = Arc::clone(&self.slot);
         let committed = slot.with(|storage| {
             guarded(slot.name(), "writing to", || {
                 let snapshot = storage.snapshot()?;
-                for job in jobs {
+                let mut bytes = 0;
+                while bytes < BATCH_BYTES_MAX
+                    && let Some(job) = jobs.pop_front()
+                {
                     let (within, held) = (job.sync_within, writes.len());
                     let mut overlay = Overlay::new(&*snapshot, &job.prefix, &mut writes);
                     let Ran { wrote, reply } = (job.run)(&mut overlay);
+                    bytes += overlay.kept();
                     replies.push(reply);
+                    // A repetition tells of what was written before, which may not be on the disk yet.
+                    let tells = wrote || (ahead && within.is_zero());
+                    ahead |= wrote && !within.is_zero() && within < SOFT_SYNC;
                     // A clock that was moved on is worth no wait.
-                    let within = if wrote { within } else { SOFT_SYNC };
-                    if wrote || writes.len() > held {
+                    let within = if tells { within } else { SOFT_SYNC };
+                    if tells || writes.len() > held {
                         sync_within = Some(sync_within.map_or(within, |least| least.min(within)));
                     }
                 }
@@ -147,10 +165,11 @@ impl Writer {
             })
         });
         match (committed, sync_within) {
-            (Ok(true), _) => self.sync_by = None,
+            (Ok(true), _) => (self.sync_by, self.ahead) = (None, false),
             (Ok(false), Some(within)) => {
                 let by = Instant::now() + within;
                 self.sync_by = Some(self.sync_by.map_or(by, |earlier| earlier.min(by)));
+                self.ahead = ahead;
             }
             (Ok(false), None) => {}
             (Err(error), _) => {
@@ -167,6 +186,7 @@ impl Writer {
         let synced =
             slot.with(|storage| guarded(slot.name(), "writing to", || storage.commit(&Writes::new(), true)));
         self.sync_by = None;
+        self.ahead = false;
         if let Err(error) = synced {
             self.give_up(&error);
         }
@@ -174,6 +194,8 @@ impl Writer {
 
     fn give_up(&mut self, reason: &Error) {
         self.sync_by = None;
+        // What is read after this may have been written and not flushed.
+        self.ahead = true;
         self.last_attempt = Some(Instant::now());
         if !self.slot.has_failed() {
             self.slot.fail(reason);

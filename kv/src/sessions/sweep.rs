@@ -236,10 +236,10 @@ fn walk<T: Transaction>(
     }
 }
 
-/// The first key of a stretch some time behind those of `now_ms`: the same for a second or so, since a rule
-/// that fetches what it reads is run again a little later and has to ask for the same.
+/// The first key of a stretch some time behind those of `now_ms`: the same for half a minute or so, since a
+/// rule that fetches what it reads is run again a little later and has to ask for the same.
 fn end_of(prefix: &'static [u8], now_ms: u64) -> Vec<u8> {
-    schema::timed(prefix, (now_ms | 0x3ff).saturating_add(1), None)
+    schema::timed(prefix, (now_ms | 0x7fff).saturating_add(1), None)
 }
 
 impl SweepStep {

@@ -165,3 +165,31 @@ fn a_step_is_well_below_the_cap() {
     }
     assert_eq!(read(&store, &clock, Duration::from_millis(990)), 990);
 }
+
+#[test]
+fn answers_that_overtake_each_other_take_no_time_away() {
+    let (store, clock, millis) = (TestStore::new(Reach::Near), observer(), Duration::from_millis);
+    advance(&store, &clock, millis(0));
+    // It fetched, and is held up on its way.
+    let mut late = store.begin();
+    assert_eq!(advance(&store, &clock, millis(500)), 500);
+    assert_eq!(read(&store, &clock, millis(700)), 700);
+    let now = late.settle(|tx| clock.read(tx, millis(900))).expect("a reading");
+    drop(late);
+    assert_eq!(now, 900, "what is stored there has stood since 0");
+    assert_eq!(read(&store, &clock, millis(900)), 900);
+}
+
+#[test]
+fn an_outage_of_writes_alone_costs_one_cap_too() {
+    let (store, clock, secs) = (TestStore::new(Reach::Near), observer(), Duration::from_secs);
+    let cap = u64::try_from(StoreClock::PARTITION_CAP.as_millis()).expect("3,000");
+    advance(&store, &clock, secs(0));
+    // It is read, and no step of it is stored.
+    for time in 1..20 {
+        let mut tx = store.begin();
+        tx.settle(|tx| clock.advance(tx, secs(time))).expect("a reading");
+    }
+    assert_eq!(advance(&store, &clock, secs(20)), cap);
+    assert_eq!((stored(&store), read(&store, &clock, secs(20))), (Some(cap), cap));
+}

@@ -34,6 +34,8 @@ pub struct Kills {
     pub lost: usize,
     /// How long before its kill the oldest of the missing writes had been acknowledged.
     pub oldest_lost: Duration,
+    /// The longest time in which the writes that one kill cost had been acknowledged.
+    pub lost_span: Duration,
     /// The longest time that a killed store took to open.
     pub reopen_max: Duration,
     /// What did not fit together, after any of the kills.
@@ -108,11 +110,16 @@ pub async fn kills(
             };
             there.insert(number, progress);
         }
+        let mut lost: Option<(Instant, Instant)> = None;
         for (player, progress, at) in told.acknowledged {
             if there.get(&player).is_some_and(|there| *there < progress) {
                 kills.lost += 1;
-                kills.oldest_lost = kills.oldest_lost.max(killed.saturating_duration_since(at));
+                lost = Some(lost.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             }
+        }
+        if let Some((first, last)) = lost {
+            kills.oldest_lost = kills.oldest_lost.max(killed.saturating_duration_since(first));
+            kills.lost_span = kills.lost_span.max(last.duration_since(first));
         }
         kills
             .faults

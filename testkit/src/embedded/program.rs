@@ -38,9 +38,9 @@ pub async fn faults(harness: &dyn EmbeddedHarness, name: &str, folder: &std::pat
     if is_asked_for("kill") {
         let number = if quick { 10 } else { 50 };
         println!(
-            "| {name} | kill -9 | acknowledged | lost | the oldest of them, before its kill | reopened within |"
+            "| {name} | kill -9 | acknowledged | lost | acknowledged within | the oldest, before its kill | reopened within |"
         );
-        println!("|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|");
         for (mode, fast) in MODES {
             let mut opening = EmbeddedOpening::new(folder.join(mode));
             opening.fast = fast;
@@ -52,16 +52,21 @@ pub async fn faults(harness: &dyn EmbeddedHarness, name: &str, folder: &std::pat
                 acknowledged,
                 lost,
                 oldest_lost,
+                lost_span,
                 reopen_max,
                 faults,
             } = seen;
-            let oldest = if lost == 0 {
-                String::new()
-            } else {
-                millis(oldest_lost)
+            let of_lost = |duration| {
+                if lost == 0 {
+                    String::new()
+                } else {
+                    millis(duration)
+                }
             };
             println!(
-                "| `{mode}` | {kills} | {acknowledged} | {lost} | {oldest} | {} |",
+                "| `{mode}` | {kills} | {acknowledged} | {lost} | {} | {} | {} |",
+                of_lost(lost_span),
+                of_lost(oldest_lost),
                 millis(reopen_max)
             );
             for fault in faults {
@@ -91,13 +96,13 @@ pub async fn faults(harness: &dyn EmbeddedHarness, name: &str, folder: &std::pat
 
 /// Whether what is promised held.
 fn kept(seen: &Kills, fast: bool) -> bool {
-    // What a fast store may lose, and as much again for a disk that others use too.
+    // What a fast store may lose, and as much again for a machine that others use too.
     let window = if fast {
         Duration::from_millis(200)
     } else {
         Duration::ZERO
     };
-    let in_window = seen.lost == 0 || seen.oldest_lost <= window;
+    let in_window = seen.lost == 0 || seen.lost_span <= window;
     seen.faults.is_empty() && in_window && seen.reopen_max < Duration::from_secs(1) && seen.acknowledged > 0
 }
 

@@ -105,6 +105,11 @@ impl Endpoint {
         state.serves && state.link.as_ref().is_some_and(|link| link.id == id)
     }
 
+    /// Whether it has ever served.
+    pub(super) fn has_served(&self) -> bool {
+        self.state().links > 0
+    }
+
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.state().trouble.clone()
     }

@@ -34,26 +34,33 @@ impl What {
     }
 }
 
-/// Fetches what is asked for. The first request is read at the newest revision that a majority has; where
-/// there is more than fits one, the others are read at the same revision.
+/// Fetches what is asked for and not in `snapshot`. The first request of all is read at the newest revision
+/// that a majority has; whatever is asked for later, or does not fit it, is read at the same revision.
 pub(super) async fn fetch(
     effort: &mut Effort,
     operation: &'static str,
     prefix: &[u8],
     asked: Asked,
+    mut snapshot: Snapshot,
 ) -> Result<Snapshot> {
     let keys = asked.keys.into_iter().map(What::Key);
-    let wanted: Vec<What> = keys.chain(asked.spans.into_iter().map(What::Span)).collect();
+    let asked: Vec<What> = keys.chain(asked.spans.into_iter().map(What::Span)).collect();
     'anew: loop {
-        let mut snapshot = Snapshot::default();
-        let mut revision = None;
+        let wanted: Vec<&What> = asked.iter().filter(|what| !snapshot.has(what)).collect();
         for wanted in wanted.chunks(OPS_MAX) {
-            let ops: Vec<TxnOp> = wanted.iter().map(|what| what.op(prefix, revision)).collect();
+            let ops: Vec<TxnOp> = wanted
+                .iter()
+                .map(|what| what.op(prefix, snapshot.revision))
+                .collect();
             let Some(response) = effort.attempt(Txn::new().and_then(ops)).await? else {
+                // Its revision may be gone.
+                snapshot = Snapshot::default();
                 continue 'anew;
             };
             let header = response.header();
-            revision = revision.or(header.map(etcd_client::ResponseHeader::revision));
+            snapshot.revision = snapshot
+                .revision
+                .or(header.map(etcd_client::ResponseHeader::revision));
             snapshot.add(operation, prefix, wanted, response)?;
         }
         return Ok(snapshot);
@@ -61,11 +68,18 @@ pub(super) async fn fetch(
 }
 
 impl Snapshot {
+    fn has(&self, what: &What) -> bool {
+        match what {
+            What::Key(key) => self.keys.contains_key(key),
+            What::Span(span) => self.spans.contains_key(span),
+        }
+    }
+
     fn add(
         &mut self,
         operation: &'static str,
         prefix: &[u8],
-        wanted: &[What],
+        wanted: &[&What],
         response: TxnResponse,
     ) -> Result<()> {
         let TxnResponse(response) = response;

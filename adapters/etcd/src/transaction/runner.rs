@@ -109,7 +109,8 @@ impl Runner {
                     let mut asked = std::mem::take(&mut tx.asked);
                     asked.keys.append(&mut known.keys);
                     asked.spans.append(&mut known.spans);
-                    tx.snapshot = fetch(&mut effort, operation, &self.prefix, asked).await?;
+                    let snapshot = std::mem::take(&mut tx.snapshot);
+                    tx.snapshot = fetch(&mut effort, operation, &self.prefix, asked, snapshot).await?;
                     continue;
                 }
             };

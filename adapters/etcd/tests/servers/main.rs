@@ -8,6 +8,7 @@ mod costs;
 mod fleets;
 mod foreign;
 mod full;
+mod hostile;
 mod members;
 mod races;
 mod refused;
