@@ -60,7 +60,11 @@ impl EtcdBackend {
         let replicated = u8::try_from(members.max(1) / 2).unwrap_or(u8::MAX);
         Ok(Self {
             sessions: Arc::new(EtcdSessions::new(runner.clone(), config.limits, replicated)),
-            discovery: Arc::new(EtcdDiscovery::new(runner, config.poll, replicated)),
+            discovery: Arc::new(EtcdDiscovery::new(
+                runner.of_membership(),
+                config.poll,
+                replicated,
+            )),
             config,
             replicated,
         })

@@ -24,6 +24,19 @@ use self::endpoint::Endpoint;
 pub(crate) use self::endpoint::Link;
 use crate::config::Address;
 
+/// How many requests of sessions are sent at once, and how many of membership. An etcd applies one after
+/// another, so more at once make none faster: they only wait there, until their attempts are over, instead of
+/// here. And a renewal does not wait behind a thousand logins.
+const SESSIONS_AT_ONCE: usize = 32;
+const MEMBERSHIP_AT_ONCE: usize = 16;
+
+/// What an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Sessions,
+    Membership,
+}
+
 /// What the way to etcd is built from.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -64,6 +77,8 @@ struct Shared {
     /// Bumped whenever a member comes, goes or refuses.
     changes: watch::Sender<u64>,
     permits: Arc<Semaphore>,
+    sessions: Semaphore,
+    membership: Semaphore,
     turn: AtomicUsize,
 }
 
@@ -80,6 +95,8 @@ impl Supervisor {
             endpoints,
             changes: watch::Sender::new(0),
             permits: Arc::new(Semaphore::new(settings.in_flight_max)),
+            sessions: Semaphore::new(SESSIONS_AT_ONCE),
+            membership: Semaphore::new(MEMBERSHIP_AT_ONCE),
             turn: AtomicUsize::new(0),
             settings,
         });
@@ -100,14 +117,14 @@ impl Supervisor {
     ///
     /// # Errors
     /// `Overloaded` when too many are under way.
-    pub(crate) fn begin(&self, operation: &'static str) -> Result<Effort> {
+    pub(crate) fn begin(&self, operation: &'static str, lane: Lane) -> Result<Effort> {
         let shared = &self.shared;
         let permit = Arc::clone(&shared.permits).try_acquire_owned().map_err(|_| {
             let most = shared.settings.in_flight_max;
             let context = format!("{most} operations are under way; raise in_flight_max, or slow down");
             Error::new(ErrorKind::Overloaded, operation, context)
         })?;
-        Ok(Effort::new(Arc::clone(shared), operation, permit))
+        Ok(Effort::new(Arc::clone(shared), operation, lane, permit))
     }
 
     /// A member that serves.
@@ -136,6 +153,13 @@ impl Supervisor {
 }
 
 impl Shared {
+    const fn lane(&self, lane: Lane) -> &Semaphore {
+        match lane {
+            Lane::Sessions => &self.sessions,
+            Lane::Membership => &self.membership,
+        }
+    }
+
     /// A member that serves, in turn, and another one than `avoid` where there is one.
     fn choose(&self, avoid: Option<usize>) -> Option<Link> {
         let links: Vec<Link> = self.endpoints.iter().filter_map(Endpoint::link).collect();

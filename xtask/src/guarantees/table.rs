@@ -178,6 +178,16 @@ pub(super) const ROWS: &[Row] = &[
             ),
             (REDB, "ringhold-redb::kill", "slow_nothing_acknowledged_is_lost"),
             (SLED, "ringhold-sled::kill", "slow_nothing_acknowledged_is_lost"),
+            (
+                ETCD,
+                "ringhold-etcd::servers",
+                "atomic::a_login_that_ends_64_sessions_is_one_revision",
+            ),
+            (
+                ETCD,
+                "ringhold-etcd::servers",
+                "account::slow_the_books_balance_after_clients_that_are_killed",
+            ),
         ],
     ),
     Row::new(
@@ -288,11 +298,23 @@ pub(super) const ROWS: &[Row] = &[
             "discovery::a_slow_watcher_gets_the_newest",
             "discovery::members_are_whole",
         ],
-        &[(
-            CLUSTER,
-            "ringhold-redis::servers",
-            "rollback::a_resume_point_that_was_forgotten_is_reset",
-        )],
+        &[
+            (
+                CLUSTER,
+                "ringhold-redis::servers",
+                "rollback::a_resume_point_that_was_forgotten_is_reset",
+            ),
+            (
+                ETCD,
+                "ringhold-etcd::servers",
+                "watching::compaction_and_defragmentation_hide_nothing_from_a_watch",
+            ),
+            (
+                ETCD,
+                "ringhold-etcd::servers",
+                "watching::slow_a_bell_whose_member_is_gone_rings_from_another",
+            ),
+        ],
     ),
     Row::new(
         "servers of the store are lost, and no player and nothing acknowledged with them",
@@ -322,6 +344,11 @@ pub(super) const ROWS: &[Row] = &[
                 CLUSTER,
                 "ringhold-redis::servers",
                 "durability::replicas_acknowledge_what_they_are_asked_to",
+            ),
+            (
+                ETCD,
+                "ringhold-etcd::servers",
+                "members::slow_members_that_die_or_hang_are_no_error_and_lose_nothing",
             ),
         ],
     ),

@@ -8,7 +8,7 @@ use ringhold_core::{Error, ErrorKind, Result};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Shared;
+use super::{Lane, Shared};
 use crate::error::{Verdict, judge};
 use crate::random;
 
@@ -24,6 +24,7 @@ const RACE_MAX: Duration = Duration::from_millis(100);
 pub(crate) struct Effort {
     shared: Arc<Shared>,
     operation: &'static str,
+    lane: Lane,
     deadline: Instant,
     pause: Duration,
     race: Duration,
@@ -37,11 +38,17 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    pub(super) fn new(shared: Arc<Shared>, operation: &'static str, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        operation: &'static str,
+        lane: Lane,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let deadline = Instant::now() + shared.settings.overall;
         Self {
             shared,
             operation,
+            lane,
             deadline,
             pause: PAUSE_MIN,
             race: RACE_MIN,
@@ -60,16 +67,17 @@ impl Effort {
     /// At the deadline `Timeout` where something sent may have happened, else `Unavailable`; what
     /// `error.rs` makes of a refusal.
     pub(crate) async fn attempt(&mut self, txn: Txn) -> Result<Option<TxnResponse>> {
-        let serving = self
-            .shared
-            .serving(self.operation, self.avoid, self.deadline)
-            .await;
+        let shared = Arc::clone(&self.shared);
+        let Ok(turn) = timeout_at(self.deadline, shared.lane(self.lane).acquire()).await else {
+            return Err(self.gave_up(None));
+        };
+        let serving = shared.serving(self.operation, self.avoid, self.deadline).await;
         let link = match serving {
             Ok(link) => link,
             Err(error) if error.is_retryable() => return Err(self.gave_up(Some(error))),
             Err(error) => return Err(error),
         };
-        let address = &self.shared.settings.endpoints[link.index];
+        let address = &shared.settings.endpoints[link.index];
         let limit = self.deadline.min(Instant::now() + self.shared.settings.attempt);
         let mut kv = link.kv.clone();
         // The futures of the client are large.
@@ -85,6 +93,7 @@ impl Effort {
                 Verdict::Down(Error::new(ErrorKind::Timeout, self.operation, context))
             }
         };
+        drop(turn);
         // Only a refusal says that it did not happen, and it is final.
         self.unanswered = true;
         let error = match verdict {
@@ -134,7 +143,8 @@ impl Effort {
         let last = now.or(self.last.take());
         let last = match &last {
             Some(error) => error.context().to_owned(),
-            None => format!("others were faster {} times", self.races),
+            None if self.races > 0 => format!("others were faster {} times", self.races),
+            None => "too much else is under way".to_owned(),
         };
         Error::new(
             kind,

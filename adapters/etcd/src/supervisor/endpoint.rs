@@ -209,7 +209,7 @@ async fn ask(
             }
         }
     };
-    match timeout(limit, work).await {
+    match timeout(limit, Box::pin(work)).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(Verdict::Final(error))) => Err(trouble(&error, true)),
         Ok(Err(Verdict::Again(error) | Verdict::Down(error))) => Err(trouble(&error, false)),

@@ -8,7 +8,7 @@ use ringhold_core::{Clock, Result};
 
 use super::fetch::fetch;
 use super::{Asked, EtcdTransaction, Stop};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Lane, Supervisor};
 
 /// What comes of one try.
 pub(crate) enum Tried<R> {
@@ -21,6 +21,7 @@ pub(crate) enum Tried<R> {
 #[derive(Clone)]
 pub(crate) struct Runner {
     supervisor: Arc<Supervisor>,
+    lane: Lane,
     prefix: Arc<[u8]>,
     clock: Arc<dyn Clock>,
 }
@@ -37,8 +38,17 @@ impl Runner {
     pub(crate) fn new(supervisor: Arc<Supervisor>, prefix: Vec<u8>, clock: Arc<dyn Clock>) -> Self {
         Self {
             supervisor,
+            lane: Lane::Sessions,
             prefix: prefix.into(),
             clock,
+        }
+    }
+
+    /// The same, for rules of membership.
+    pub(crate) fn of_membership(&self) -> Self {
+        Self {
+            lane: Lane::Membership,
+            ..self.clone()
         }
     }
 
@@ -86,7 +96,7 @@ impl Runner {
         again: bool,
         mut rule: impl FnMut(&mut EtcdTransaction, Duration) -> Result<R, Stop>,
     ) -> Result<Tried<R>> {
-        let mut effort = self.supervisor.begin(operation)?;
+        let mut effort = self.supervisor.begin(operation, self.lane)?;
         let mut tx = EtcdTransaction::default();
         // What the run before a race or a failure had asked for: it is fetched at once then.
         let mut known = Asked::default();

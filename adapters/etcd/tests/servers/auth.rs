@@ -51,11 +51,11 @@ async fn a_wrong_password_is_told_at_once_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_expired_or_was_taken_away_is_replaced() {
+async fn slow_a_token_that_expired_or_was_taken_away_is_replaced() {
     // A token that nobody uses lives for a second.
     let options = EtcdOptions::new().members(1).argument("--auth-token-ttl=1");
     let cluster = with_password(options).await;
-    let make = Make::new("a_token_that_expired_or_was_taken_away_is_replaced");
+    let make = Make::new("slow_a_token_that_expired_or_was_taken_away_is_replaced");
     let backend = open(&cluster.url("auth")).await.unwrap();
     let login = || make.login(&make.player(), &make.owner(), ttl(600));
     let session = backend.sessions.create(login()).await.unwrap().session;
