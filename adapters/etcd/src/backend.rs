@@ -45,7 +45,7 @@ impl EtcdBackend {
     ///
     /// # Errors
     /// - `Unavailable`, `Timeout`: no member serves; a certificate is not trusted.
-    /// - `InvalidArgument`: wrong user or password; a user who may not.
+    /// - `InvalidArgument`: wrong user or password; a user who may not; members of different etcds.
     /// - `Unsupported`: an etcd before 3.4; a fleet of another schema.
     pub async fn open(config: EtcdConfig) -> Result<Self> {
         let prefix = format!("/ringhold/{}/", config.fleet).into_bytes();

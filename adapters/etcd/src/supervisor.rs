@@ -10,8 +10,8 @@ mod effort;
 mod endpoint;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ringhold_core::{Error, ErrorKind, Result};
@@ -29,6 +29,9 @@ use crate::config::Address;
 /// here. And a renewal does not wait behind a thousand logins.
 const SESSIONS_AT_ONCE: usize = 32;
 const MEMBERSHIP_AT_ONCE: usize = 16;
+
+/// How long opening waits for members beside the first that serves.
+const SETTLED_MAX: Duration = Duration::from_secs(1);
 
 /// What an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,8 @@ struct Shared {
     permits: Arc<Semaphore>,
     sessions: Semaphore,
     membership: Semaphore,
+    /// Which etcd the members are of, by the first that has answered.
+    cluster: OnceLock<u64>,
     turn: AtomicUsize,
 }
 
@@ -97,6 +102,7 @@ impl Supervisor {
             permits: Arc::new(Semaphore::new(settings.in_flight_max)),
             sessions: Semaphore::new(SESSIONS_AT_ONCE),
             membership: Semaphore::new(MEMBERSHIP_AT_ONCE),
+            cluster: OnceLock::new(),
             turn: AtomicUsize::new(0),
             settings,
         });
@@ -110,6 +116,7 @@ impl Supervisor {
         };
         let deadline = Instant::now() + shared.settings.overall;
         shared.serving("open", None, deadline).await?;
+        shared.one_cluster().await?;
         Ok(Arc::new(supervisor))
     }
 
@@ -157,6 +164,25 @@ impl Shared {
         match lane {
             Lane::Sessions => &self.sessions,
             Lane::Membership => &self.membership,
+        }
+    }
+
+    /// Lets every member answer once, and refuses those that are of different etcds: what one is told, the
+    /// other does not know.
+    async fn one_cluster(&self) -> Result<()> {
+        let mut changes = self.changes.subscribe();
+        let deadline = Instant::now() + SETTLED_MAX;
+        loop {
+            changes.mark_unchanged();
+            let troubles = self.endpoints.iter().map(Endpoint::trouble);
+            if let Some(trouble) = troubles.flatten().find(|trouble| trouble.other_cluster) {
+                return Err(Error::new(trouble.kind, "open", trouble.context));
+            }
+            let settled = self.endpoints.iter().all(Endpoint::is_settled);
+            // One that answers later is left out then.
+            if settled || timeout_at(deadline, changes.changed()).await.is_err() {
+                return Ok(());
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Trouble {
     pub(super) context: String,
     /// Whether it will refuse again.
     pub(super) is_final: bool,
+    /// Whether it is a member of another etcd than the others.
+    pub(super) other_cluster: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,12 @@ impl Endpoint {
         state.serves && state.link.as_ref().is_some_and(|link| link.id == id)
     }
 
+    /// Whether it has answered, or failed to.
+    pub(super) fn is_settled(&self) -> bool {
+        let state = self.state();
+        state.serves || state.trouble.is_some()
+    }
+
     /// Whether it has ever served.
     pub(super) fn has_served(&self) -> bool {
         self.state().links > 0
@@ -146,6 +154,7 @@ fn trouble(error: &Error, is_final: bool) -> Trouble {
         kind: error.kind(),
         context: error.context().to_owned(),
         is_final,
+        other_cluster: false,
     }
 }
 
@@ -156,7 +165,7 @@ pub(super) async fn keep(shared: Arc<Shared>, index: usize, probe: Vec<u8>) {
         let mut link = endpoint.state().link.clone();
         let mut pause = PAUSE_MIN;
         loop {
-            match ask(&shared.settings, &endpoint.address, index, link.take(), &probe).await {
+            match ask(&shared, index, link.take(), &probe).await {
                 Ok(link) => {
                     endpoint.back(link);
                     tracing::debug!(member = %endpoint.address, "a member serves");
@@ -178,14 +187,9 @@ pub(super) async fn keep(shared: Arc<Shared>, index: usize, probe: Vec<u8>) {
 }
 
 /// Asks a member for something that needs a majority, over `link` or a fresh connection.
-async fn ask(
-    settings: &Settings,
-    address: &Address,
-    index: usize,
-    link: Option<Link>,
-    probe: &[u8],
-) -> Result<Link, Trouble> {
+async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) -> Result<Link, Trouble> {
     const PROBE: &str = "probe";
+    let (settings, address) = (&shared.settings, &shared.endpoints[index].address);
     // Whoever answers later than this would fail the attempts of operations too.
     let mut limit = (settings.attempt * 3 / 5).max(Duration::from_millis(50));
     if link.is_none() {
@@ -199,8 +203,12 @@ async fn ask(
         let options = GetOptions::new().with_count_only();
         let mut kv = link.kv.clone();
         loop {
-            let Err(error) = kv.get(probe, Some(options.clone())).await else {
-                return Ok(link);
+            let error = match kv.get(probe, Some(options.clone())).await {
+                Ok(found) => {
+                    let cluster = found.header().map_or(0, etcd_client::ResponseHeader::cluster_id);
+                    return Ok((link, cluster));
+                }
+                Err(error) => error,
             };
             match judge(PROBE, &error, address) {
                 // It serves, and there is another leader: that is what was waited for.
@@ -210,13 +218,20 @@ async fn ask(
         }
     };
     match timeout(limit, Box::pin(work)).await {
-        Ok(Ok(link)) => Ok(link),
+        Ok(Ok((link, cluster))) if *shared.cluster.get_or_init(|| cluster) == cluster => Ok(link),
+        Ok(Ok(_)) => Err(Trouble {
+            kind: ErrorKind::InvalidArgument,
+            context: format!("{address} is a member of another etcd than the others; name members of one"),
+            is_final: true,
+            other_cluster: true,
+        }),
         Ok(Err(Verdict::Final(error))) => Err(trouble(&error, true)),
         Ok(Err(Verdict::Again(error) | Verdict::Down(error))) => Err(trouble(&error, false)),
         Err(_) => Err(Trouble {
             kind: ErrorKind::Timeout,
             context: format!("{address} does not answer"),
             is_final: false,
+            other_cluster: false,
         }),
     }
 }
