@@ -161,8 +161,8 @@ impl TestBackend {
     }
 
     /// The URL of a fleet that nobody was in yet, another one with each call: for the program under test,
-    /// or for whatever opens it several times. On `memory:` each opening is empty; on another embedded
-    /// backend there is one opening at a time, which finds what the one before it left.
+    /// or for whatever opens it several times. On `memory:` each opening is empty; another embedded backend
+    /// belongs to one process, in which all openings share what is there.
     pub fn url(&self) -> String {
         static FLEETS: AtomicU32 = AtomicU32::new(1);
         let fleet = format!("test-{}", FLEETS.fetch_add(1, Ordering::Relaxed));

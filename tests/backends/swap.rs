@@ -39,10 +39,6 @@ const EXPECTED: &[&str] = &[
     "redis-cluster-fred",
     #[cfg(feature = "etcd")]
     "etcd",
-    #[cfg(feature = "redb")]
-    "redb",
-    #[cfg(feature = "sled")]
-    "sled",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
