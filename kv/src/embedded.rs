@@ -29,9 +29,11 @@
 //! # When the store fails
 //!
 //! Where the disk fails or is full, or the library below panics over a file that is damaged, requests end in a
-//! typed error; whether the batch was written is then not known. The file is then opened again, at the next
-//! write and at most once a second, and what is read from then on is what the disk has. A build with
-//! `panic = "abort"` cannot make an error of a panic.
+//! typed error; whether the batch was written is then not known. That is `Unavailable`, whatever the reason: a
+//! repetition may find the store well. The file is then opened again, at the next write and at most once a
+//! second, and what is read from then on is what the disk has. Where it is found damaged by that, it is
+//! `Corrupt` from then on. Where it is gone, moved or unmounted, it stays `Unavailable` until it is back: nothing
+//! is made in its place. A build with `panic = "abort"` cannot make an error of a panic.
 
 mod backend;
 mod config;
@@ -49,7 +51,7 @@ mod tests;
 mod time;
 mod writer;
 
-pub use self::backend::{Driver, EmbeddedBackend};
+pub use self::backend::{Driver, EmbeddedBackend, Opening};
 pub use self::config::{EmbeddedConfig, EmbeddedDurability};
 pub use self::discovery::EmbeddedDiscovery;
 pub use self::sessions::EmbeddedSessions;

@@ -60,7 +60,8 @@ impl RedbBackend {
         self.0.discovery()
     }
 
-    /// Looks at every key of the fleet's sessions, and whether they fit together.
+    /// Looks at every key of the fleet's sessions, as they are at one moment, and whether they fit together.
+    /// Nobody waits for it.
     ///
     /// # Errors
     /// As [`EmbeddedBackend::account`].

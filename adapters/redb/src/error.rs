@@ -1,5 +1,6 @@
 //! From redb's errors to a kind.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
@@ -22,13 +23,13 @@ pub(crate) fn opening(path: &Path, error: redb::Error) -> Error {
     Error::new(kind, STORE, format!("{}: {context}", path.display())).with_source(error)
 }
 
-fn judge(error: &redb::Error) -> (ErrorKind, &'static str) {
+fn judge(error: &redb::Error) -> (ErrorKind, Cow<'static, str>) {
     use redb::Error as E;
-    match error {
+    let (kind, context) = match error {
         E::DatabaseAlreadyOpen | E::LockProtocolMismatch => (
             ErrorKind::Unavailable,
-            "another process has it open, and one has it at a time; end that one, or use a backend that processes \
-             share",
+            "it is open already, in another process, or in this one by another name (a link, or it was moved); end or \
+             close that, or use a backend that processes share",
         ),
         E::Corrupted(_) => (ErrorKind::Corrupt, "the file is damaged"),
         E::TableTypeMismatch { .. }
@@ -45,8 +46,9 @@ fn judge(error: &redb::Error) -> (ErrorKind, &'static str) {
         E::ValueTooLarge(_) => (ErrorKind::TooLarge, "the value is over redb's limit"),
         E::Io(error) => judge_io(error),
         E::PreviousIo => (ErrorKind::Unavailable, "the disk has failed before"),
-        _ => (ErrorKind::Unavailable, "redb refuses"),
-    }
+        error => return (ErrorKind::Unavailable, format!("redb refuses: {error}").into()),
+    };
+    (kind, context.into())
 }
 
 fn judge_io(error: &io::Error) -> (ErrorKind, &'static str) {
@@ -95,5 +97,12 @@ mod tests {
             let words = error.to_string();
             assert_eq!(opening(Path::new("/x"), error).kind(), kind, "{words}");
         }
+    }
+
+    #[test]
+    fn what_redb_refuses_has_its_reason() {
+        let reason = redb::Error::DatabaseClosed.to_string();
+        let told = from_redb(redb::Error::DatabaseClosed);
+        assert!(told.context().ends_with(&reason), "{told}");
     }
 }

@@ -1,16 +1,16 @@
 //! Keys in a table of a redb file.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition};
 use ringhold_core::{Error, ErrorKind, Result};
-use ringhold_kv::embedded::{Snapshot, Storage, Writes};
+use ringhold_kv::embedded::{Opening, Snapshot, Storage, Writes};
 
-use crate::error::{from_redb, opening};
+use crate::error::{from_redb, opening as opening_error};
 
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("ringhold");
 
@@ -20,32 +20,46 @@ const CACHE_BYTES: usize = 64 << 20;
 /// An open file.
 pub(crate) struct RedbStorage(Database);
 
-/// Opens a file, or makes it.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
+/// Opens a file. One that is not there is made, unless it was open before.
+pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
     if !path.exists() {
-        make(path)?;
+        match opening {
+            Opening::OrMake => make(path)?,
+            Opening::Again => return Err(gone(path)),
+        }
     }
     if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-        // redb would make a new store of it.
         let context = format!(
             "{} is empty, which no store is; delete it to begin anew",
             path.display()
         );
         return Err(Error::new(ErrorKind::Corrupt, "redb", context));
     }
-    Ok(Box::new(RedbStorage(database(path)?)))
+    let database = builder().open(path);
+    let database = database.map_err(|error| opening_error(path, error.into()))?;
+    with_table(database).map(|database| -> Box<dyn Storage> { Box::new(RedbStorage(database)) })
 }
 
-fn database(path: &Path) -> Result<Database> {
+#[cold]
+fn gone(path: &Path) -> Error {
+    let context = format!(
+        "{} is gone, and was open before: bring it back, or start anew for a new one",
+        path.display()
+    );
+    Error::new(ErrorKind::Unavailable, "redb", context)
+}
+
+fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     // A file that is damaged is told now. Without this check redb trusts a file that was closed, and panics
     // where it should not have.
     builder.set_check_integrity_on_open(true);
-    let database = builder
-        .create(path)
-        .map_err(|error| opening(path, error.into()))?;
-    // From now on every snapshot finds the table.
+    builder
+}
+
+/// From now on every snapshot finds the table.
+fn with_table(database: Database) -> Result<Database> {
     let making = database.begin_write().map_err(from_redb)?;
     making.open_table(TABLE).map(drop).map_err(from_redb)?;
     making.commit().map_err(from_redb)?;
@@ -55,15 +69,18 @@ fn database(path: &Path) -> Result<Database> {
 /// Makes a file under another name and then gives it its own, so that one of this name is always whole. One
 /// that is there stays: another process may have made it meanwhile, and written to it.
 fn make(path: &Path) -> Result<()> {
-    let fails = |error: io::Error| opening(path, redb::Error::Io(error));
+    let fails = |error: io::Error| opening_error(path, redb::Error::Io(error));
     let new = unused(path).map_err(fails)?;
-    let made = database(&new).map(drop);
-    let named = made.and_then(|()| match fs::hard_link(&new, path) {
-        // The lock decides who has it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked.map_err(fails),
-    });
-    let removed = fs::remove_file(&new).map_err(fails);
+    let made = builder().create(&new);
+    let made = made.map_err(|error| opening_error(&new, error.into()));
+    let named = made
+        .and_then(|database| with_table(database).map(drop))
+        .and_then(|()| name(&new, path, |new, path| fs::hard_link(new, path)));
+    let removed = match fs::remove_file(&new) {
+        // It was given the name, and has no other.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(fails),
+    };
     named.and(removed)?;
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
@@ -75,13 +92,59 @@ fn make(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An empty file beside `path` that nobody else has. One that a killed process left half made stays there.
+/// Gives a file its name, unless another has that.
+fn name(new: &Path, path: &Path, link: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
+    let named = match link(new, path) {
+        // A file system without links. Linux says that it is not permitted.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+            ) =>
+        {
+            rename(new, path)
+        }
+        linked => linked,
+    };
+    match named {
+        // The lock decides who has it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        named => named.map_err(|error| {
+            let context = format!(
+                "{}: its file system can name a new file neither by a link nor by a renaming that replaces \
+                 nothing: {error}; use another file system",
+                path.display()
+            );
+            Error::new(ErrorKind::InvalidArgument, "redb", context).with_source(error)
+        }),
+    }
+}
+
+/// Renames a file, and replaces none.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn rename(new: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn rename(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// An empty file beside `path` that nobody else has, and only this user may read. One that a killed process
+/// left half made stays there.
 fn unused(path: &Path) -> io::Result<PathBuf> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut number = 0_u64;
     loop {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".making-{number}"));
-        match fs::File::create_new(&name) {
+        match options.open(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             made => return made.map(|_| PathBuf::from(name)),
         }
@@ -153,7 +216,7 @@ mod tests {
     }
 
     fn with_one(path: &Path) {
-        let storage = open(path).unwrap();
+        let storage = open(path, Opening::OrMake).unwrap();
         let writes = Writes::from([(b"k".to_vec(), Some(Bytes::from_static(b"v")))]);
         storage.commit(&writes, true).unwrap();
     }
@@ -166,7 +229,10 @@ mod tests {
         let path = folder.path().join("x.redb");
         with_one(&path);
         make(&path).unwrap();
-        assert!(one(&*open(&path).unwrap(), b"k").is_some(), "it was replaced");
+        assert!(
+            one(&*open(&path, Opening::OrMake).unwrap(), b"k").is_some(),
+            "it was replaced"
+        );
     }
 
     /// A store of somebody's may have the name of the one that is made, with something behind.
@@ -175,8 +241,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let other = folder.path().join("x.redb.new");
         with_one(&other);
-        drop(open(&folder.path().join("x.redb")).unwrap());
+        drop(open(&folder.path().join("x.redb"), Opening::OrMake).unwrap());
         assert!(other.exists(), "it was taken away");
-        assert!(one(&*open(&other).unwrap(), b"k").is_some());
+        assert!(one(&*open(&other, Opening::OrMake).unwrap(), b"k").is_some());
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.redb");
+        with_one(&path);
+        drop(open(&path, Opening::Again).unwrap());
+        fs::remove_file(&path).unwrap();
+        let told = open(&path, Opening::Again).map(drop).unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
+        assert!(!path.exists(), "it was made again");
+    }
+
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    #[test]
+    fn without_links_a_file_gets_its_name_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, path) = (folder.path().join("new"), folder.path().join("x.redb"));
+        for without in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported] {
+            let link = |_: &Path, _: &Path| Err(io::Error::from(without));
+            fs::write(&new, "first").unwrap();
+            name(&new, &path, link).unwrap();
+            assert!(!new.exists());
+            fs::write(&new, "second").unwrap();
+            name(&new, &path, link).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"first", "it was replaced");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_a_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.redb");
+        with_one(&path);
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     }
 }

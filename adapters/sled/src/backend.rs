@@ -60,7 +60,8 @@ impl SledBackend {
         self.0.discovery()
     }
 
-    /// Looks at every key of the fleet's sessions, and whether they fit together.
+    /// Looks at every key of the fleet's sessions, as they are at one moment, and whether they fit together.
+    /// Writers wait until it is done, since sled shows no moment otherwise.
     ///
     /// # Errors
     /// As [`EmbeddedBackend::account`].

@@ -43,8 +43,8 @@ fn judge_io(error: &io::Error) -> (ErrorKind, &'static str) {
     match error.kind() {
         io::ErrorKind::Other if error.to_string().starts_with(LOCKED) => (
             ErrorKind::Unavailable,
-            "another process has it open, and one has it at a time; end that one, or use a backend that processes \
-             share",
+            "it is open already, in another process, or in this one by another name (a link, or it was moved); end or \
+             close that, or use a backend that processes share",
         ),
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             (ErrorKind::Corrupt, "what is stored is damaged")

@@ -5,7 +5,7 @@
 //! was on the disk once: at closing, and every second while something is written. A folder that holds fewer
 //! was damaged. What was written after the floor was last set can still be lost in silence.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,11 @@ impl Floor {
     /// Says that `commits` are on the disk. A crash leaves the old file or the new one.
     pub(crate) fn set(&self, commits: u64) -> io::Result<()> {
         let new = self.folder.join(NEW_NAME);
-        let mut file = File::create(&new)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new)?;
         file.write_all(text(commits).as_bytes())?;
         file.sync_all()?;
         fs::rename(new, self.folder.join(NAME))

@@ -36,7 +36,14 @@
 //!   (`LogIter::next` in its `src/pagecache/iterator.rs`).
 //! - On Linux a flush of sled hands its log to the disk (`sync_file_range`, in its `src/pagecache/iobuf.rs`) and does
 //!   not wait until the disk has it for good, so this adapter does (`fdatasync`).
-//! - A reader may see a write a moment before it is on the disk; it never sees half of one.
+//! - A reader may see a batch before it is on the disk: sled shows it when it is applied, and it is flushed after
+//!   that. Who wrote it is answered after the flush. A crash in between takes back what a reader saw, a session's
+//!   new version or owner; nobody sees half of a batch.
+//! - sled has no snapshots. While somebody reads, writers wait, so that a read sees one moment: most reads are of
+//!   a few keys or a page, but [`SledBackend::account`] reads everything, and writers wait until it is done.
+//! - On Unix, only its user may enter a new folder (mode 0700), and read the files that are made in it (0600). The
+//!   mode of a folder that is there stays; what sled itself makes in it (`conf`, and `snap.*`, which say where in the log
+//!   what is, and blobs in their own folder of mode 0700) has the umask's mode.
 //! - Damage in the middle of sled's log looks to it like the torn end that a crash leaves, and it would open with
 //!   what stands before. So this adapter reads everything at opening, and keeps a floor of commits beside the
 //!   log: what holds less is `Corrupt`. What was written after the floor was last set, at most a second, can

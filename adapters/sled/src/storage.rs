@@ -1,17 +1,18 @@
 //! Keys in a sled tree.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ringhold_core::{Error, ErrorKind, Result};
-use ringhold_kv::embedded::{Snapshot, Storage, Writes};
+use ringhold_kv::embedded::{Opening, Snapshot, Storage, Writes};
 use sled::{Batch, Config, Db, IVec};
 
-use crate::error::{from_sled, opening};
+use crate::error::{from_sled, opening as opening_error};
 use crate::floor::Floor;
 
 /// How much is kept in memory: 64 MiB.
@@ -19,6 +20,9 @@ const CACHE_BYTES: u64 = 64 << 20;
 
 /// The key of the number of the last commit. Keys of fleets have a `/`.
 const COMMITS: &[u8] = b"commits";
+
+/// The name of sled's log.
+const LOG: &str = "db";
 
 /// How long the floor may lag behind.
 const FLOOR_PERIOD: Duration = Duration::from_secs(1);
@@ -41,21 +45,78 @@ struct Count {
     /// Up to which the floor says so, and since when.
     floor: u64,
     set: Instant,
+    /// Whether a commit has not come to its end, so that nobody knows what of it is there.
+    is_unsure: bool,
 }
 
-/// Opens a folder, or makes it, and reads everything in it.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
+impl Count {
+    fn new(commits: u64) -> Self {
+        Self {
+            commits,
+            floor: 0,
+            set: Instant::now(),
+            is_unsure: false,
+        }
+    }
+
+    /// Begins a commit. It counts once it is [`finished`](Self::finish); one that fails or panics before leaves
+    /// the count unsure for good.
+    fn begin(&mut self, writes_any: bool) -> u64 {
+        self.is_unsure = true;
+        self.commits + u64::from(writes_any)
+    }
+
+    fn finish(&mut self, commits: u64) {
+        self.commits = commits;
+        self.is_unsure = false;
+    }
+
+    /// Whether the floor may be raised, and is lower.
+    fn is_ahead(&self) -> bool {
+        !self.is_unsure && self.floor < self.commits
+    }
+}
+
+/// Where there is none yet, makes the folder and the files in it that sled would make with the mode of the umask.
+fn make(path: &Path) -> io::Result<()> {
+    let mut folder = DirBuilder::new();
+    folder.recursive(true);
+    let mut file = OpenOptions::new();
+    file.append(true).create(true);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    }
+    folder.create(path)?;
+    folder.create(path.join("blobs"))?;
+    file.open(path.join(LOG)).map(drop)
+}
+
+/// Opens a folder, and reads everything in it. One that is not there is made, unless it was open before.
+pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
+    let has_log = path.join(LOG).exists();
+    if !has_log && opening == Opening::Again {
+        let context = format!(
+            "{} is gone, and was open before: bring it back, or start anew for a new one",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Unavailable, "sled", context));
+    }
+    if !has_log {
+        make(path).map_err(|error| opening_error(path, error.into()))?;
+    }
     // The engine says when something is flushed, so sled has no thread of its own for that.
     let config = Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
-    let db = config.open().map_err(|error| opening(path, error))?;
+    let db = config.open().map_err(|error| opening_error(path, error))?;
     // What cannot be read is told now.
     for pair in db.iter() {
-        pair.map_err(|error| opening(path, error))?;
+        pair.map_err(|error| opening_error(path, error))?;
     }
-    let commits = db.get(COMMITS).map_err(|error| opening(path, error))?;
+    let commits = db.get(COMMITS).map_err(|error| opening_error(path, error))?;
     let commits = commits.map_or(Ok([0; 8]), |bytes| <[u8; 8]>::try_from(&bytes[..]));
     let commits = commits.map_err(|_| {
         let context = format!("{}: its count of commits is none", path.display());
@@ -64,17 +125,13 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Storage>> {
     let commits = u64::from_le_bytes(commits);
     let floor = Floor::of(path);
     floor.check(commits)?;
-    let log = File::open(path.join("db")).map_err(|error| opening(path, error.into()))?;
+    let log = File::open(path.join(LOG)).map_err(|error| opening_error(path, error.into()))?;
     Ok(Box::new(SledStorage {
         db,
         log,
         whole: RwLock::new(()),
         floor,
-        count: Mutex::new(Count {
-            commits,
-            floor: 0,
-            set: Instant::now(),
-        }),
+        count: Mutex::new(Count::new(commits)),
     }))
 }
 
@@ -104,7 +161,7 @@ impl SledStorage {
 impl Drop for SledStorage {
     fn drop(&mut self) {
         let mut count = self.count();
-        if count.floor < count.commits && self.flush().is_ok() {
+        if count.is_ahead() && self.flush().is_ok() {
             self.set_floor(&mut count);
         }
     }
@@ -133,9 +190,9 @@ impl Storage for SledStorage {
             }
         }
         let mut count = self.count();
+        let commits = count.begin(!writes.is_empty());
         if !writes.is_empty() {
-            count.commits += 1;
-            batch.insert(COMMITS, &count.commits.to_le_bytes());
+            batch.insert(COMMITS, &commits.to_le_bytes());
         }
         {
             let _whole = self.whole.write().unwrap_or_else(PoisonError::into_inner);
@@ -143,9 +200,10 @@ impl Storage for SledStorage {
         }
         if durable {
             self.flush()?;
-            if count.floor < count.commits && count.set.elapsed() >= FLOOR_PERIOD {
-                self.set_floor(&mut count);
-            }
+        }
+        count.finish(commits);
+        if durable && count.is_ahead() && count.set.elapsed() >= FLOOR_PERIOD {
+            self.set_floor(&mut count);
         }
         Ok(())
     }
@@ -172,5 +230,59 @@ impl Snapshot for SledSnapshot<'_> {
             Ok((bytes(&key), bytes(&value)))
         });
         pairs.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(storage: &dyn Storage) {
+        let writes = Writes::from([(b"k".to_vec(), Some(Bytes::from_static(b"v")))]);
+        storage.commit(&writes, true).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write(&*open(&path, Opening::OrMake).unwrap());
+        drop(open(&path, Opening::Again).unwrap());
+        std::fs::remove_dir_all(&path).unwrap();
+        // A volume that is unmounted leaves an empty folder.
+        for is_there in [false, true] {
+            if is_there {
+                std::fs::create_dir(&path).unwrap();
+            }
+            let told = open(&path, Opening::Again).map(drop).unwrap_err();
+            assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
+            assert!(!path.join(LOG).exists(), "it was made again");
+        }
+    }
+
+    /// A batch that was not applied counts for nothing, and what is not known sets no floor.
+    #[test]
+    fn a_commit_that_does_not_end_sets_no_floor() {
+        let mut count = Count::new(1);
+        assert!(count.is_ahead());
+        assert_eq!(count.begin(true), 2);
+        assert_eq!((count.commits, count.is_ahead()), (1, false));
+        count.finish(2);
+        assert_eq!((count.commits, count.is_ahead()), (2, true));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read_a_new_folder() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write(&*open(&path, Opening::OrMake).unwrap());
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("blobs")), 0o700);
+        assert_eq!(mode(&path.join(LOG)), 0o600);
+        assert_eq!(mode(&path.join("ringhold-floor")), 0o600);
     }
 }

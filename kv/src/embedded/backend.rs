@@ -23,8 +23,17 @@ pub struct Driver {
     pub scheme: &'static str,
     /// Whether a path is a folder and not a file.
     pub folder: bool,
-    /// Opens a path, or makes it. Whatever it answers is the whole store: nobody else has it open.
-    pub open: fn(&Path) -> Result<Box<dyn Storage>>,
+    /// Opens a path. Whatever it answers is the whole store: nobody else has it open.
+    pub open: fn(&Path, Opening) -> Result<Box<dyn Storage>>,
+}
+
+/// What is done where a path holds no store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// One is made.
+    OrMake,
+    /// `Unavailable`, and nothing is made: this process had one open there, and it has failed.
+    Again,
 }
 
 /// One fleet in an open file or folder. A clone shares it.

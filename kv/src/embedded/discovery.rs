@@ -47,6 +47,7 @@ impl EmbeddedDiscovery {
         R: Send + 'static,
         Q: Clone + Send + 'static,
     {
+        self.handle.fleet.members_are_sound()?;
         loop {
             let request = request.clone();
             let run = move |tx: &mut Overlay<'_>, now: Reading| rule(tx, now.ms, &request);
@@ -99,6 +100,7 @@ impl Discovery for EmbeddedDiscovery {
     }
 
     async fn members(&self) -> Result<Membership> {
+        self.handle.fleet.members_are_sound()?;
         let write = Write::soft(ClockKind::Leases);
         let rule = |tx: &mut Overlay<'_>, now: Reading| {
             let mut membership = discovery::members(tx, now.ms)?;
@@ -109,12 +111,14 @@ impl Discovery for EmbeddedDiscovery {
     }
 
     async fn timing(&self) -> Result<Option<Timing>> {
+        self.handle.fleet.members_are_sound()?;
         self.handle
             .read(ClockKind::Leases, |tx, _| discovery::timing(tx))
             .await
     }
 
     async fn watch(&self, after: Option<Revision>) -> Result<Box<dyn Watch>> {
+        self.handle.fleet.members_are_sound()?;
         Ok(Box::new(EmbeddedWatch {
             bell: self.handle.fleet.bell(),
             handle: self.handle.clone(),

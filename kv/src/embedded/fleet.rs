@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::engine::{Engine, lock};
 use super::overlay::Overlay;
+use super::slot::again;
 use super::time::WallClock;
 use super::writer::{Job, Ran, SOFT_SYNC};
 use crate::Transaction;
@@ -29,6 +30,8 @@ pub(super) struct FleetState {
     sessions: Mutex<Running>,
     leases: Mutex<Running>,
     bell: watch::Sender<()>,
+    /// Why nothing can be said of the members; sessions go on without.
+    members: Option<Error>,
 }
 
 /// A store clock that goes on in this process from the reading that was stored. One process has the file,
@@ -113,26 +116,24 @@ impl FleetState {
                 written_ms: base_ms,
             })
         };
-        let fleet = Self {
+        let members = evict_all(engine, &prefix).map_or_else(spoiled, |()| Ok(None))?;
+        Ok(Self {
             sessions: running(sessions_ms, StoreClock::PARTITION_CAP),
             leases: running(leases_ms, ringhold_core::Timing::default().clock_cap()),
             bell: watch::Sender::new(()),
-            prefix: Arc::clone(&prefix),
+            prefix,
             clock,
             wall,
-        };
-        loop {
-            let mut seed = [0; 16];
-            getrandom::fill(&mut seed).map_err(|error| {
-                Error::new(ErrorKind::Unavailable, "open", "no random bits").with_source(error)
-            })?;
-            let evict = move |tx: &mut Overlay<'_>| discovery::evict_all(tx, seed);
-            match blocking(engine, Arc::clone(&prefix), evict)? {
-                Step::Done(()) => return Ok(fleet),
-                Step::Refused(error) => return Err(error),
-                Step::More => {}
-            }
-        }
+            members,
+        })
+    }
+
+    /// Whether anything can be said of the members.
+    ///
+    /// # Errors
+    /// `Corrupt` where what is stored of them was damaged at opening.
+    pub(super) fn members_are_sound(&self) -> Result<()> {
+        self.members.as_ref().map_or(Ok(()), |damage| Err(again(damage)))
     }
 
     /// Keys of the fleet begin with it.
@@ -228,6 +229,33 @@ impl FleetState {
     }
 }
 
+/// Puts out all members: they were of a process that is gone.
+fn evict_all(engine: &Engine, prefix: &Arc<[u8]>) -> Result<()> {
+    // Where there are none, the fleet's own key is looked at all the same.
+    blocking(engine, Arc::clone(prefix), |tx| discovery::timing(tx).map(drop))?;
+    loop {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "open", "no random bits").with_source(error)
+        })?;
+        let evict = move |tx: &mut Overlay<'_>| discovery::evict_all(tx, seed);
+        match blocking(engine, Arc::clone(prefix), evict)? {
+            Step::Done(()) => return Ok(()),
+            Step::Refused(error) => return Err(error),
+            Step::More => {}
+        }
+    }
+}
+
+/// Damage of what is stored of the members is kept for who asks for them.
+fn spoiled(error: Error) -> Result<Option<Error>> {
+    if error.kind() != ErrorKind::Corrupt {
+        return Err(error);
+    }
+    tracing::error!(%error, "what is stored of the members is damaged; sessions are served without them");
+    Ok(Some(error))
+}
+
 impl fmt::Debug for FleetState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetState").finish_non_exhaustive()
@@ -287,7 +315,12 @@ fn begin(tx: &mut Overlay<'_>, wall_ms: u64) -> Result<(u64, u64)> {
     let last_wall_ms = reading(tx, schema::WALL_CLOCK)?;
     // Nothing stored is the first time ever.
     let away_ms = last_wall_ms.map_or(0, |last_ms| wall_ms.saturating_sub(last_ms));
-    let lease_cap = discovery::timing(tx)?.unwrap_or_default().clock_cap();
+    // Where that is damaged, membership is out of order anyway.
+    let timing = match discovery::timing(tx) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => None,
+        timing => timing?,
+    };
+    let lease_cap = timing.unwrap_or_default().clock_cap();
     let mut go_on = |key: &[u8], cap: Duration| {
         let stored_ms = reading(tx, key)?.unwrap_or(0);
         let now_ms = stored_ms.saturating_add(away_ms.min(millis(cap)));

@@ -9,17 +9,27 @@ use std::time::Duration;
 
 use ringhold_core::{Error, ErrorKind, Result};
 
-use super::Driver;
 use super::engine::{Engine, lock};
 use super::slot::{Closed, Slot};
+use super::{Driver, Opening};
 
 /// The files that are open in this process: two backends on one path share one engine, since a file has one
 /// writer. An entry whose handles are all gone is one that is being closed, or was.
-static OPEN: Mutex<BTreeMap<(&'static str, PathBuf), Entry>> = Mutex::new(BTreeMap::new());
+/// Held for a moment only; who opens a file, or waits for one, holds its own [`Place`].
+static OPEN: Mutex<BTreeMap<(&'static str, PathBuf), Arc<Place>>> = Mutex::new(BTreeMap::new());
+
+/// A path that is open, or is being opened or closed.
+type Place = Mutex<Option<Entry>>;
 
 struct Entry {
     engine: Weak<Engine>,
     closed: Arc<Closed>,
+}
+
+impl Entry {
+    fn is_over(&self) -> bool {
+        self.engine.strong_count() == 0 && self.closed.wait(Duration::ZERO)
+    }
 }
 
 /// How long an opening waits for the same file to be closed by this process.
@@ -28,10 +38,9 @@ const CLOSING_MAX: Duration = Duration::from_secs(20);
 /// The engine of a path. Blocks.
 pub(super) fn engine(driver: Driver, path: &Path) -> Result<Arc<Engine>> {
     let path = located(driver, path)?;
-    let mut open = lock(&OPEN);
-    open.retain(|_, entry| entry.engine.strong_count() > 0 || !entry.closed.wait(Duration::ZERO));
-    let key = (driver.scheme, path.clone());
-    if let Some(entry) = open.get(&key) {
+    let place = place((driver.scheme, path.clone()));
+    let mut entry = lock(&place);
+    if let Some(entry) = &*entry {
         if let Some(engine) = entry.engine.upgrade() {
             return Ok(engine);
         }
@@ -43,18 +52,32 @@ pub(super) fn engine(driver: Driver, path: &Path) -> Result<Arc<Engine>> {
     let closed = Arc::new(Closed::default());
     let opener = {
         let path = path.clone();
-        Box::new(move || (driver.open)(&path))
+        Box::new(move |opening: Opening| (driver.open)(&path, opening))
     };
     let slot = Slot::open(path.display().to_string(), opener, Arc::clone(&closed))?;
     let engine = Arc::new(Engine::start(slot)?);
-    let entry = Entry {
+    *entry = Some(Entry {
         engine: Arc::downgrade(&engine),
         closed,
-    };
-    // A new file has this path from now on, and its links have been followed.
-    let path = path.canonicalize().unwrap_or(path);
-    open.insert((driver.scheme, path), entry);
+    });
+    // A new file has this path from now on: on some systems it differs, say in its case.
+    if let Ok(now) = path.canonicalize()
+        && now != path
+    {
+        lock(&OPEN).insert((driver.scheme, now), Arc::clone(&place));
+    }
     Ok(engine)
+}
+
+/// The place of a path. Those that nobody has or asks for are forgotten.
+fn place(key: (&'static str, PathBuf)) -> Arc<Place> {
+    let mut open = lock(&OPEN);
+    open.retain(|_, place| {
+        // Whoever holds a second one got it under the lock of this table.
+        let is_asked_for = Arc::strong_count(place) > 1;
+        is_asked_for || lock(place).as_ref().is_some_and(|entry| !entry.is_over())
+    });
+    Arc::clone(open.entry(key).or_default())
 }
 
 const OPEN_OPERATION: &str = "open";

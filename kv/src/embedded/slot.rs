@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use ringhold_core::{Error, ErrorKind, Result};
 
+use super::Opening;
 use super::overlay::Overlay;
 use super::storage::{Storage, Writes};
 
 /// How a file is opened, also again after it has failed.
-pub(super) type Opener = Box<dyn Fn() -> Result<Box<dyn Storage>> + Send + Sync>;
+pub(super) type Opener = Box<dyn Fn(Opening) -> Result<Box<dyn Storage>> + Send + Sync>;
 
 /// A file, and the store in it.
 pub(super) struct Slot {
@@ -37,7 +38,7 @@ impl Slot {
     /// Those of `opener`, and `Corrupt` where that panics.
     pub(super) fn open(name: String, opener: Opener, closed: Arc<Closed>) -> Result<Self> {
         let closing = Closing(closed);
-        let storage = guarded(&name, "opening", &opener)?;
+        let storage = guarded(&name, "opening", || opener(Opening::OrMake))?;
         Ok(Self {
             name,
             opener,
@@ -80,15 +81,19 @@ impl Slot {
         matches!(*state, State::Failed(_))
     }
 
-    /// Gives the store up. Readers are told so from now on.
-    pub(super) fn fail(&self, reason: &Error) {
+    /// Gives the store up. Readers are told so from now on: `Unavailable` whatever the reason, since opening it
+    /// again will tell what it is worth.
+    pub(super) fn fail(&self, reason: &Error) -> Error {
         tracing::error!(file = %self.name, error = %reason, "the store has failed and is opened again");
-        self.replace(State::Failed(again(reason)));
+        let context = format!("{} has failed and is opened again: {reason}", self.name);
+        let told = Error::new(ErrorKind::Unavailable, "store", context);
+        self.replace(State::Failed(again(&told)));
+        told
     }
 
     /// Opens a store that has failed again.
     pub(super) fn reopen(&self) -> Result<()> {
-        match guarded(&self.name, "opening", &self.opener) {
+        match guarded(&self.name, "opening", || (self.opener)(Opening::Again)) {
             Ok(storage) => {
                 tracing::warn!(file = %self.name, "the store works again");
                 self.replace(State::Ready(storage));

@@ -16,7 +16,9 @@ use ringhold_core::{
 };
 use ringhold_testkit::{Make, WAIT_MAX, wait_for, within};
 
-use super::{Driver, EmbeddedBackend, EmbeddedConfig, EmbeddedDurability, Snapshot, Storage, Writes};
+use super::{
+    Driver, EmbeddedBackend, EmbeddedConfig, EmbeddedDurability, Opening, Snapshot, Storage, Writes,
+};
 
 /// The disks of these tests, by their paths.
 static DISKS: Mutex<BTreeMap<std::path::PathBuf, Arc<Disk>>> = Mutex::new(BTreeMap::new());
@@ -32,6 +34,8 @@ struct Disk {
     largest: AtomicUsize,
     /// What the next commit does instead.
     next: Mutex<Fault>,
+    /// What opening it again says, if it fails.
+    broken: Mutex<Option<ErrorKind>>,
     /// Commits wait here while it is shut.
     shut: Mutex<bool>,
     open: Condvar,
@@ -122,9 +126,15 @@ impl Snapshot for Shot {
 const DRIVER: Driver = Driver {
     scheme: "memory-of-tests",
     folder: true,
-    open: |path| {
+    open: |path, opening| {
         let disk = Disk::at(path);
         disk.opened.fetch_add(1, Ordering::SeqCst);
+        let is_shut = lock(&disk.shut);
+        drop(disk.open.wait_while(is_shut, |is_shut| *is_shut));
+        let broken = *lock(&disk.broken);
+        if let Some(kind) = broken.filter(|_| opening == Opening::Again) {
+            return Err(Error::new(kind, "disk", "it cannot be opened again"));
+        }
         Ok(Box::new(Memory(disk)))
     },
 };
@@ -241,13 +251,12 @@ async fn a_store_that_fails_or_panics_is_told_and_opened_again() {
     let bed = Bed::new("fails", EmbeddedDurability::Durable).await;
     bed.log_in().await.unwrap();
     let mut opened = Disk::count(&bed.disk.opened);
-    for (fault, kind) in [
-        (Fault::Fail, ErrorKind::Unavailable),
-        (Fault::Panic, ErrorKind::Corrupt),
-    ] {
+    for (fault, reason) in [(Fault::Fail, "it fails"), (Fault::Panic, "a panic")] {
+        let kind = ErrorKind::Unavailable;
         *lock(&bed.disk.next) = fault;
         let told = bed.log_in().await.unwrap_err();
         assert_eq!(told.kind(), kind, "{told}");
+        assert!(told.is_retryable() && told.context().contains(reason), "{told}");
         let player = PlayerId::new("nobody").unwrap();
         let told = bed.backend.sessions().find(&player).await.unwrap_err();
         assert_eq!(told.kind(), kind, "readers are told the same: {told}");
@@ -409,4 +418,102 @@ async fn a_commit_is_bounded_by_what_it_writes() {
     }
     let largest = Disk::count(&bed.disk.largest);
     assert!(largest < (8 << 20) + 100_000, "{largest} bytes in one commit");
+}
+
+/// What opening it again says is what is told from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_opening_again_says_is_told() {
+    let bed = Bed::new("broken", EmbeddedDurability::Durable).await;
+    for broken in [ErrorKind::Unavailable, ErrorKind::Corrupt] {
+        *lock(&bed.disk.broken) = Some(broken);
+        *lock(&bed.disk.next) = Fault::Panic;
+        let told = bed.log_in().await.unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");
+        let words = "it cannot be opened again";
+        wait_for("what opening says", WAIT_MAX, async || match bed.log_in().await {
+            Err(told) if told.kind() == broken && told.context() == words => Ok(()),
+            Err(told) => Err(told.to_string()),
+            Ok(_) => Err("it works".to_owned()),
+        })
+        .await;
+        // Until the next attempt, it is the same.
+        let told = bed.log_in().await.unwrap_err();
+        assert_eq!((told.kind(), told.context()), (broken, words));
+        *lock(&bed.disk.broken) = None;
+        bed.works_again().await;
+    }
+}
+
+/// A store that comes back ends no watch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_outlives_a_panic_of_the_store() {
+    let bed = Bed::new("watched", EmbeddedDurability::Durable).await;
+    let discovery = bed.backend.discovery();
+    let register = || discovery.register(RegisterNode::new(bed.make.node(), Timing::default()));
+    let mut watch = discovery.watch(None).await.unwrap();
+    *lock(&bed.disk.next) = Fault::Panic;
+    register().await.unwrap_err();
+    // Its first look finds a store that has failed.
+    let mut next = Box::pin(watch.next());
+    assert!(polled(&mut next).is_pending());
+    let registered = wait_for("the store to work again", WAIT_MAX, async || register().await).await;
+    let wanted = registered.membership.revision;
+    drop(within("an update", next).await.unwrap());
+    assert!(discovery.members().await.unwrap().revision.number >= wanted.number);
+}
+
+fn polled<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::Pin::new(future).poll(&mut context)
+}
+
+/// One big file, or one that is slow to open, holds up nobody but those who ask for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_opening_holds_up_no_other() {
+    let name = format!("ringhold-slow-opening-{}", std::process::id());
+    let path = std::env::temp_dir().canonicalize().unwrap().join(name);
+    let disk = Disk::at(&path);
+    disk.shut(true);
+    let open = move || {
+        let config = EmbeddedConfig::new(&path, FleetName::new("arena").unwrap());
+        tokio::spawn(EmbeddedBackend::open(DRIVER, config))
+    };
+    let (slow, same) = (open(), open());
+    wait_for("the slow opening", WAIT_MAX, async || {
+        match Disk::count(&disk.opened) {
+            0 => Err("it has not begun"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let other = within(
+        "another opening",
+        Bed::new("other-opening", EmbeddedDurability::Durable),
+    )
+    .await;
+    other.log_in().await.unwrap();
+    disk.shut(false);
+    slow.await.unwrap().unwrap();
+    same.await.unwrap().unwrap();
+}
+
+/// Sessions are served where what is stored of the members is damaged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_membership_is_an_error_of_membership() {
+    let name = format!("ringhold-spoiled-{}", std::process::id());
+    let path = std::env::temp_dir().canonicalize().unwrap().join(name);
+    lock(&Disk::at(&path).keys).insert(b"arena/fleet".to_vec(), Bytes::from_static(b"?"));
+    let bed = Bed::new("spoiled", EmbeddedDurability::Durable).await;
+    bed.log_in().await.expect("sessions are served");
+    let discovery = bed.backend.discovery();
+    let registration = RegisterNode::new(bed.make.node(), Timing::default());
+    let told = [
+        discovery.members().await.map(drop),
+        discovery.timing().await.map(drop),
+        discovery.watch(None).await.map(drop),
+        discovery.register(registration).await.map(drop),
+    ];
+    for told in told {
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
 }

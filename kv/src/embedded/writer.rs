@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ringhold_core::{Error, ErrorKind, Result};
+use ringhold_core::{Error, Result};
 
 use super::overlay::Overlay;
 use super::slot::{Slot, again, guarded};
@@ -122,8 +122,8 @@ impl Writer {
         }
     }
 
-    /// Runs jobs from the front on, until they write enough, and commits that. Where this fails, jobs that did not run are dropped, and with them the way to
-    /// their callers, who take that for `Unavailable`.
+    /// Runs jobs from the front on, until they write enough, and commits that. Where this fails, jobs that did
+    /// not run are dropped, and with them the way to their callers, who take that for `Unavailable`.
     fn commit(
         &mut self,
         jobs: &mut VecDeque<Job>,
@@ -172,10 +172,7 @@ impl Writer {
                 self.ahead = ahead;
             }
             (Ok(false), None) => {}
-            (Err(error), _) => {
-                self.give_up(&error);
-                return Err(error);
-            }
+            (Err(error), _) => return Err(self.give_up(error)),
         }
         Ok(())
     }
@@ -188,18 +185,21 @@ impl Writer {
         self.sync_by = None;
         self.ahead = false;
         if let Err(error) = synced {
-            self.give_up(&error);
+            // Nobody waits for it; the next to ask is told.
+            drop(self.give_up(error));
         }
     }
 
-    fn give_up(&mut self, reason: &Error) {
+    /// Answers what the callers are told.
+    fn give_up(&mut self, reason: Error) -> Error {
         self.sync_by = None;
         // What is read after this may have been written and not flushed.
         self.ahead = true;
         self.last_attempt = Some(Instant::now());
-        if !self.slot.has_failed() {
-            self.slot.fail(reason);
+        if self.slot.has_failed() {
+            return reason;
         }
+        self.slot.fail(&reason)
     }
 
     /// Opens a store that has failed again, from time to time.
@@ -208,7 +208,7 @@ impl Writer {
             return Ok(());
         }
         if self.last_attempt.is_some_and(|at| at.elapsed() < REOPEN_PAUSE) {
-            return Err(Error::new(ErrorKind::Unavailable, "store", "it has failed"));
+            return self.slot.with(|_| Ok(()));
         }
         self.last_attempt = Some(Instant::now());
         self.slot.reopen()

@@ -75,7 +75,7 @@ pub async fn one_path_is_one_store(
     let output = command().env(OTHER, &plain.path).output().expect("this program");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("other: unavailable"), "{told}");
-    assert!(told.contains("another process has it open"), "{told}");
+    assert!(told.contains("open already, in another process"), "{told}");
 
     drop((first, second));
     for _ in 0..20 {
