@@ -164,17 +164,32 @@ pub(super) const ROWS: &[Row] = &[
             (
                 CLUSTER,
                 "ringhold-redis::migration",
-                "sessions::slow_sessions_work_or_are_refused_at_every_step_in_every_order",
+                "sessions::redis::slow_sessions_work_or_are_refused_at_every_step_in_every_order",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold-redis::migration",
+                "sessions::fred::slow_sessions_work_or_are_refused_at_every_step_in_every_order",
             ),
             (
                 CLUSTER,
                 "ringhold-redis::migration",
-                "fleets::slow_memberships_work_or_are_refused_at_every_step",
+                "fleets::redis::slow_memberships_work_or_are_refused_at_every_step",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold-redis::migration",
+                "fleets::fred::slow_memberships_work_or_are_refused_at_every_step",
             ),
             (
                 CLUSTER,
                 "ringhold-redis::servers",
-                "round_trips::each_operation_is_one_command",
+                "round_trips::redis::each_operation_is_one_command",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold-redis::servers",
+                "round_trips::fred::each_operation_is_one_command",
             ),
             (REDB, "ringhold-redb::kill", "slow_nothing_acknowledged_is_lost"),
             (SLED, "ringhold-sled::kill", "slow_nothing_acknowledged_is_lost"),
@@ -343,7 +358,12 @@ pub(super) const ROWS: &[Row] = &[
             (
                 CLUSTER,
                 "ringhold-redis::servers",
-                "durability::replicas_acknowledge_what_they_are_asked_to",
+                "durability::redis::replicas_acknowledge_what_they_are_asked_to",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold-redis::servers",
+                "durability::fred::replicas_acknowledge_what_they_are_asked_to",
             ),
             (
                 ETCD,
