@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use ringhold_core::discovery::{
     Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
 };
-use ringhold_core::{Discovery, Membership, Result, Revision, Timing};
+use ringhold_core::{Discovery, Error, ErrorKind, Membership, Result, Revision, Timing};
 use ringhold_kv::clock::ClockKind;
 use ringhold_kv::discovery::{self as rules, Step};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use self::bell::Bell;
 use self::watch::EtcdWatch;
@@ -25,7 +27,8 @@ const CLOCK_STEP: Duration = Duration::from_millis(250);
 /// The [`Discovery`] on etcd.
 ///
 /// A renewal is two round trips; it reads all leases and writes its own, so renewals of different nodes
-/// never stand in each other's way. `register`, `leave` and `evict` change the membership one after another.
+/// never stand in each other's way. `register`, `leave` and `evict` change the membership one after another,
+/// those of one process without a race.
 /// `members` and a watch's reset read all records. The last 256 changes are kept.
 ///
 /// A watch looks once a heartbeat unless the URL says otherwise, and at once when etcd tells of a change;
@@ -46,6 +49,8 @@ pub struct EtcdDiscovery {
 struct Way {
     runner: Runner,
     clock: Arc<FleetClock>,
+    /// One change of the membership at a time: those of this process would only lose races to each other.
+    turn: Arc<Semaphore>,
 }
 
 impl Way {
@@ -67,6 +72,24 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Waits for this process's turn to change the membership.
+    ///
+    /// # Errors
+    /// `Overloaded` where it does not come within the deadline of an operation; nothing has happened then.
+    async fn turn(&self, operation: &'static str) -> Result<SemaphorePermit<'_>> {
+        let limit = self.runner.supervisor().overall();
+        match timeout(limit, self.turn.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                let context =
+                    format!("other changes of the membership by this process took {limit:?}; try again");
+                Err(Error::new(ErrorKind::Overloaded, operation, context))
+            }
+        }
+    }
+}
+
 impl EtcdDiscovery {
     pub(crate) fn new(runner: Runner, poll: Option<Duration>, replicated: u8) -> Self {
         Self {
@@ -74,6 +97,7 @@ impl EtcdDiscovery {
             way: Way {
                 runner,
                 clock: Arc::new(FleetClock::new(ClockKind::Leases, CLOCK_STEP)),
+                turn: Arc::new(Semaphore::new(1)),
             },
             poll,
             replicated,
@@ -84,6 +108,7 @@ impl EtcdDiscovery {
 #[async_trait]
 impl Discovery for EtcdDiscovery {
     async fn register(&self, request: RegisterNode) -> Result<Registered> {
+        let _turn = self.way.turn("register").await?;
         let rule = |tx: &mut EtcdTransaction, now_ms| rules::register(tx, now_ms, &request);
         let mut registered = self.way.write("register", rule).await?;
         registered.replicated = self.replicated;
@@ -99,6 +124,7 @@ impl Discovery for EtcdDiscovery {
     }
 
     async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
+        let _turn = self.way.turn("leave").await?;
         let rule = |tx: &mut EtcdTransaction, _: Duration| rules::leave(tx, &request);
         self.way.runner.run("leave", rule).await?;
         let mut departed = Departed::default();
@@ -107,6 +133,7 @@ impl Discovery for EtcdDiscovery {
     }
 
     async fn evict(&self, request: EvictNode) -> Result<Evicted> {
+        let _turn = self.way.turn("evict").await?;
         let rule = |tx: &mut EtcdTransaction, now_ms| rules::evict(tx, now_ms, &request);
         let mut evicted = self.way.write("evict", rule).await?;
         evicted.replicated = self.replicated;
@@ -114,7 +141,7 @@ impl Discovery for EtcdDiscovery {
     }
 
     async fn members(&self) -> Result<Membership> {
-        let Way { runner, clock } = &self.way;
+        let Way { runner, clock, .. } = &self.way;
         let rule = |tx: &mut EtcdTransaction, time| {
             let mut membership = clock.advance(tx, time, rules::members)?;
             membership.clock_lag = clock.lag(time);

@@ -53,7 +53,7 @@ impl EtcdWatch {
 
     /// Fetches what is new.
     async fn look(&mut self) -> Result<()> {
-        let Way { runner, clock } = &self.way;
+        let Way { runner, clock, .. } = &self.way;
         let position = &self.position;
         // What rings from here on may be seen or not, so it is looked at once more.
         self.ring.answered();

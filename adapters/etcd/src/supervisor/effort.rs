@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How long the loser of a race waits at first, and at most.
 const RACE_MIN: Duration = Duration::from_millis(1);
-const RACE_MAX: Duration = Duration::from_millis(100);
+const RACE_MAX: Duration = Duration::from_millis(500);
 
 /// What an operation may still do.
 #[derive(Debug)]

@@ -14,5 +14,6 @@ mod races;
 mod refused;
 mod rush;
 mod support;
+#[cfg(feature = "tls")]
 mod tls;
 mod watching;
