@@ -79,14 +79,11 @@ impl Way {
     /// `Overloaded` where it does not come within the deadline of an operation; nothing has happened then.
     async fn turn(&self, operation: &'static str) -> Result<SemaphorePermit<'_>> {
         let limit = self.runner.supervisor().overall();
-        match timeout(limit, self.turn.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let context =
-                    format!("other changes of the membership by this process took {limit:?}; try again");
-                Err(Error::new(ErrorKind::Overloaded, operation, context))
-            }
+        if let Ok(Ok(permit)) = timeout(limit, self.turn.acquire()).await {
+            return Ok(permit);
         }
+        let context = format!("other changes of the membership by this process took {limit:?}; try again");
+        Err(Error::new(ErrorKind::Overloaded, operation, context))
     }
 }
 
