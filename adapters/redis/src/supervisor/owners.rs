@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::node::Node;
@@ -159,11 +160,12 @@ impl Shared {
         const OPEN: &str = "open";
         let deadline = Instant::now() + self.settings.overall.min(Duration::from_secs(5));
         let mut patience = Duration::ZERO;
+        let mut earlier = None;
         loop {
             // A connection that is slow to make gets more time in each round.
             patience =
                 (patience + self.settings.attempt).min(deadline.saturating_duration_since(Instant::now()));
-            let (mut last, mut refused) = (None, None);
+            let (mut last, mut refused): (Option<Error>, _) = (None, None);
             let seeds = self.settings.seeds.clone();
             let asked = seeds.into_iter().map(|seed| async move {
                 let node = self.node(seed);
@@ -181,9 +183,8 @@ impl Shared {
                         let context = "not every slot has a master; look at `CLUSTER INFO`";
                         last = Some(Error::new(ErrorKind::Unavailable, OPEN, context));
                     }
-                    // What a server says of itself tells more than that another one is silent.
                     Err(error) if error.is_retryable() => {
-                        if last.is_none() || error.source().is_none() {
+                        if last.as_ref().is_none_or(|last| tells(&error) > tells(last)) {
                             last = Some(error);
                         }
                     }
@@ -193,6 +194,10 @@ impl Shared {
             if let Some(error) = refused {
                 return Err(error);
             }
+            // A round that was cut short by the deadline says nothing new.
+            if last.as_ref().is_none_or(|last| tells(last) == Tells::Late) && earlier.is_some() {
+                last = earlier.take();
+            }
             if Instant::now() + PAUSE_MAX >= deadline {
                 return Err(match last {
                     Some(said) if said.source().is_none() => said,
@@ -200,7 +205,27 @@ impl Shared {
                     None => self.nobody(OPEN),
                 });
             }
+            earlier = last;
             sleep(random::jittered(PAUSE_MAX)).await;
         }
+    }
+}
+
+/// How much an error of a seed says about what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tells {
+    /// That no answer came in time.
+    Late,
+    /// What became of the connection.
+    Broken,
+    /// What the server says of itself.
+    Said,
+}
+
+fn tells(error: &Error) -> Tells {
+    match error.source() {
+        None => Tells::Said,
+        Some(source) if source.is::<Elapsed>() => Tells::Late,
+        Some(_) => Tells::Broken,
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Behaviour {
     Refuse(String),
     Hang,
     Late(Duration),
+    /// No connection comes about, and this is why.
+    Unconnected(&'static str),
 }
 
 #[derive(Debug)]
@@ -208,6 +210,9 @@ async fn connect(fake: &Arc<Fake>, port: u16) -> Result<Arc<dyn Link>, LinkError
     if matches!(fake.server(index).behaviour, Behaviour::Hang) {
         std::future::pending::<()>().await;
     }
+    if let Behaviour::Unconnected(why) = fake.server(index).behaviour {
+        return Err(LinkError::Broken(why.into()));
+    }
     let takes = *fake.connect_in.lock().expect("no test panics under it");
     if !takes.is_zero() {
         // sleep: this is what a slow way is; the clock is paused.
@@ -246,7 +251,7 @@ impl Link for FakeLink {
             Behaviour::Hang => std::future::pending().await,
             // sleep: this is what being late is; the clock is paused.
             Behaviour::Late(by) => tokio::time::sleep(by).await,
-            Behaviour::Answer | Behaviour::Refuse(_) => {}
+            Behaviour::Answer | Behaviour::Refuse(_) | Behaviour::Unconnected(_) => {}
         }
         if self.fake.server(self.index).generation != self.generation {
             return Err(LinkError::Broken("the link was cut".into()));

@@ -36,6 +36,23 @@ async fn dead_seeds_are_given_up_in_time() {
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }
 
+/// The last round is cut short by the deadline, and has less to say than those before it.
+#[tokio::test(start_paused = true)]
+async fn the_reason_is_told_though_the_last_round_is_late() {
+    let fake = Fake::two_masters();
+    fake.set(0, Behaviour::Unconnected("the certificate is for somebody else"));
+    let opening = {
+        let fake = std::sync::Arc::clone(&fake);
+        tokio::spawn(async move { open(&fake, |settings| settings.seeds = vec![fake.address(0)]).await })
+    };
+    // sleep: time passes on the paused clock alone; some rounds have failed by then.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    fake.set(0, Behaviour::Hang);
+    let error = opening.await.expect("no panic").expect_err("nobody answers");
+    let told = format!("{error:?}").contains("the certificate is for somebody else");
+    assert!(told, "{error:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_seed_that_restarts_meanwhile_is_asked_on_a_new_connection() {
     let fake = Fake::two_masters();
