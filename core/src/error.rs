@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::NodeIncarnation;
+
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -44,6 +46,24 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::VersionConflict,
+        Self::Fenced,
+        Self::LeaseLost,
+        Self::Superseded,
+        Self::TooLarge,
+        Self::InvalidArgument,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Unsupported,
+        Self::Corrupt,
+        Self::NotOwner,
+        Self::Overloaded,
+    ];
+
     /// The kind's name in one `snake_case` word, as it stands in messages, metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -132,6 +152,26 @@ impl Error {
         self
     }
 
+    /// `NotOwner`, with the node that holds the session, where that is known.
+    pub fn not_owner(operation: &'static str, owner: Option<NodeIncarnation>) -> Self {
+        match owner {
+            Some(owner) => {
+                let context = format!("{owner} holds this player");
+                Self::new(ErrorKind::NotOwner, operation, context).with_source(Owner(owner))
+            }
+            None => {
+                let context = "this node does not hold this player";
+                Self::new(ErrorKind::NotOwner, operation, context)
+            }
+        }
+    }
+
+    /// The node that holds the session, where it is known: of `NotOwner`.
+    pub fn owner(&self) -> Option<&NodeIncarnation> {
+        let source = self.inner.source.as_deref()?;
+        source.downcast_ref().map(|Owner(owner)| owner)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -152,6 +192,18 @@ impl Error {
         &self.inner.context
     }
 }
+
+/// Who holds it instead.
+#[derive(Debug)]
+struct Owner(NodeIncarnation);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the owner is {}", self.0)
+    }
+}
+
+impl std::error::Error for Owner {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,9 @@
 //! How two nodes talk about a player, and how one asks whether another is well.
 
+mod request;
+mod stream;
+mod trace;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -7,64 +11,38 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use request::{BODY_BYTES_MAX, PeerRequest, TIME_LEFT_MAX};
+pub use stream::{PeerReceiver, PeerSender, PeerStream, ReceiveHalf, SendHalf};
+pub use trace::TraceContext;
+
 use crate::id::Address;
-use crate::{FleetName, NodeIncarnation, NodeRecord, Result, Revision};
-
-/// The most bytes of one request or reply body: 1 MiB.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// A request to another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PeerRequest {
-    /// The caller's fleet; another fleet's calls are refused.
-    pub fleet: FleetName,
-    /// Who calls; `None` for one who is no node.
-    pub from: Option<NodeIncarnation>,
-    /// The run of the node that is meant; its successor refuses the call.
-    pub target: NodeIncarnation,
-    /// The membership revision that the caller acted upon.
-    pub revision: Revision,
-    /// What is asked, in the runtime's encoding.
-    pub body: Bytes,
-}
-
-impl PeerRequest {
-    /// A request to `target`.
-    pub fn new(
-        fleet: FleetName,
-        target: NodeIncarnation,
-        revision: Revision,
-        body: impl Into<Bytes>,
-    ) -> Self {
-        Self {
-            fleet,
-            from: None,
-            target,
-            revision,
-            body: body.into(),
-        }
-    }
-
-    /// The same request, signed with the caller's name.
-    #[must_use]
-    pub fn from(mut self, node: NodeIncarnation) -> Self {
-        self.from = Some(node);
-        self
-    }
-}
+use crate::{Error, ErrorKind, NodeIncarnation, NodeRecord, Result};
 
 /// Answers requests on the node that they are meant for.
 #[async_trait]
 pub trait PeerHandler: Send + Sync {
-    /// Answers one request.
+    /// Answers one request. Its future is dropped when the caller's time is over.
+    ///
+    /// A request with a [`key`](PeerRequest::key) may come twice, after an answer that was lost.
     async fn handle(&self, request: PeerRequest) -> Result<Bytes>;
+
+    /// Takes a stream, or refuses it. It returns when it has decided, before the request's time is over;
+    /// what then runs on the stream is a task of the handler's own.
+    ///
+    /// Unless written, every stream is `Unsupported`.
+    async fn open(&self, request: PeerRequest, stream: PeerStream) -> Result<()> {
+        drop((request, stream));
+        Err(Error::new(ErrorKind::Unsupported, "open", "takes no streams"))
+    }
 }
+
+type OnHealth = Box<dyn Fn(bool) + Send + Sync>;
 
 /// Serving; dropping it stops.
 #[must_use = "dropping it stops serving"]
 pub struct ServeGuard {
     address: Option<Address>,
+    on_health: Option<OnHealth>,
     // Dropped last and looked at by nobody: its drop is what stops the server.
     _stop: Box<dyn Any + Send + Sync>,
 }
@@ -74,13 +52,28 @@ impl ServeGuard {
     pub fn new(address: Option<Address>, stop: impl Any + Send + Sync) -> Self {
         Self {
             address,
+            on_health: None,
             _stop: Box::new(stop),
         }
+    }
+
+    /// The same, where the transport answers probes of health: `on_health` is told what it answers.
+    pub fn with_health(mut self, on_health: impl Fn(bool) + Send + Sync + 'static) -> Self {
+        self.on_health = Some(Box::new(on_health));
+        self
     }
 
     /// Where the node is called, for its `peer` endpoint.
     pub fn address(&self) -> Option<&Address> {
         self.address.as_ref()
+    }
+
+    /// Sets what probes of the node's health are answered, where the transport answers them. A node is
+    /// well when it begins to serve.
+    pub fn set_well(&self, well: bool) {
+        if let Some(on_health) = &self.on_health {
+            on_health(well);
+        }
     }
 }
 
@@ -92,28 +85,62 @@ impl fmt::Debug for ServeGuard {
     }
 }
 
-/// Carries calls between nodes.
+/// Carries calls and streams between nodes.
 ///
 /// # Contract
 ///
 /// Each rule has one function of the same name in `ringhold_testkit::transport`.
 ///
-/// - `call_reaches_the_handler`: with the request as it was sent, and answers what it answered.
-/// - `an_error_keeps_its_kind`: a handler's `Err` reaches the caller with its kind and context.
+/// - `call_reaches_the_handler`: with the request as it was sent, less the time that has passed, and
+///   answers what it answered.
+/// - `an_error_keeps_its_kind`: a handler's `Err` reaches the caller with its kind, its context, whether
+///   it may be repeated, and the owner that it names.
 /// - `nobody_serves_is_unavailable`: at once, for a node that never served or whose guard was
 ///   dropped.
-/// - `an_older_run_is_not_called`: a call to another incarnation than the one that serves is
+/// - `an_older_run_is_not_called`: a call or a stream to another incarnation than the one that serves is
 ///   `Unavailable`.
 /// - `calls_run_beside_each_other`: a handler that does not answer holds up no other call.
 /// - `a_panic_is_an_error`: a handler's panic is `Unavailable` for its caller alone; serving goes on.
 /// - `a_large_body_is_too_large`: above [`BODY_BYTES_MAX`], before it is sent; of a reply too.
+/// - `a_call_ends_when_its_time_is_over`: `Timeout`, and the handler's future is dropped.
+/// - `a_stream_carries_both_ways`: the handler gets the request; messages arrive whole and in order.
+/// - `a_refused_stream_is_an_error`: the handler's `Err`, as for calls; its panic is `Unavailable`, and a
+///   handler that does not decide in time is `Timeout`.
+/// - `a_stream_ends_as_it_was_ended`: each side gets all that was sent before the other's end, and then
+///   the end or the error that it was ended with, while the other direction goes on.
+/// - `a_dropped_stream_is_unavailable`: for the other side, whichever side and half was dropped.
+/// - `a_reader_holds_back_its_sender`: whoever does not read is sent no more than 32 MiB; nothing is
+///   lost when it reads again, and neither calls nor other streams wait meanwhile.
+/// - `a_large_message_is_too_large`: above [`BODY_BYTES_MAX`]; the stream goes on.
+/// - `streams_end_with_their_server`: `Unavailable` for both sides when the guard is dropped.
 ///
 /// # Cancel safety
-/// Dropping the future of a call is ambiguous: the handler may run, or have run.
+/// Dropping the future of a call is ambiguous: the handler may run, or have run. A stream whose opening
+/// was dropped is dropped.
 #[async_trait]
 pub trait Transport: Send + Sync + fmt::Debug {
     /// Calls the node of `record`.
+    ///
+    /// # Errors
+    /// The handler's; `Unavailable` where the node is not reached or does not serve; `Timeout` when the
+    /// request's time is over; `Overloaded` at once where too much is on its way to that node already;
+    /// `TooLarge`; `InvalidArgument` where `record` is another node's than the target.
     async fn call(&self, record: &NodeRecord, request: PeerRequest) -> Result<Bytes>;
+
+    /// Opens a stream to the node of `record`, and answers when its handler has taken it.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    async fn open(&self, record: &NodeRecord, request: PeerRequest) -> Result<PeerStream>;
+
+    /// Where the nodes that will be served here are called, for their `peer` endpoint; a transport that
+    /// has to listen for that begins to. `None` where nobody needs an address.
+    ///
+    /// # Errors
+    /// `Unavailable` where the address cannot be had, `InvalidArgument` where it must not be.
+    async fn listen(&self) -> Result<Option<Address>> {
+        Ok(None)
+    }
 
     /// Serves `node` until the guard is dropped; one guard at a time, a second is `AlreadyExists`.
     async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard>;

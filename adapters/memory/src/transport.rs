@@ -1,5 +1,6 @@
 //! Calls between the nodes of this process.
 
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -10,19 +11,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ringhold_core::transport::{BODY_BYTES_MAX, PeerHandler, PeerRequest, ServeGuard};
+use ringhold_core::transport::{
+    BODY_BYTES_MAX, PeerHandler, PeerRequest, PeerStream, ServeGuard, TIME_LEFT_MAX,
+};
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeRecord, Result, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 const CALL: &str = "call";
+const OPEN: &str = "open";
 const SERVE: &str = "serve";
 
 /// The [`Transport`] of this process. Nodes need no `peer` endpoint.
 ///
 /// A handler runs in a task of the runtime that its node serves on, as if the call had come over a
-/// network: the caller may go away, and the handler finishes. Dropping the guard stops the calls
-/// that are under way too; their callers get `Unavailable`.
+/// network: the caller may go away, and the handler goes on until its time is over. Dropping the guard
+/// stops the calls and streams that are under way too; their callers get `Unavailable`.
 ///
 /// While the guard of a node lives, the node cannot serve a second time: `AlreadyExists`.
 pub struct MemoryTransport {
@@ -80,6 +85,58 @@ impl Drop for Stop {
     }
 }
 
+impl MemoryTransport {
+    /// Who serves the node that is meant.
+    fn server(&self, record: &NodeRecord, request: &PeerRequest) -> Result<Server> {
+        let target = &request.target;
+        if record.id != target.node {
+            let context = format!(
+                "the request is for {target}, and the record of node {}",
+                record.id
+            );
+            return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
+        }
+        let server = lock(&self.servers).get(target).cloned();
+        server.ok_or_else(|| unavailable(format!("{target} does not serve")))
+    }
+}
+
+impl Server {
+    /// Runs one piece of a handler's work where the node serves, until it is done, the caller's time is
+    /// over, or the node stops.
+    async fn run<T, Work>(
+        self,
+        operation: &'static str,
+        request: PeerRequest,
+        work: impl FnOnce(PeerRequest) -> Work,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        Work: Future<Output = Result<T>> + Send + 'static,
+    {
+        let (target, time_left) = (request.target.clone(), request.time_left.min(TIME_LEFT_MAX));
+        let gone = format!("{target} has stopped serving");
+        let late = format!("{target} has not answered within {time_left:?}");
+        let (mut stopped, work) = (self.stopped, work(request));
+        let task = self.runtime.spawn(async move {
+            tokio::select! {
+                biased;
+                // Nobody ever sends: it changes by being closed.
+                _ = stopped.changed() => Err(unavailable(gone)),
+                answer = timeout(time_left, work) => {
+                    answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, operation, late)))
+                }
+            }
+        });
+        match task.await {
+            Ok(answer) => answer,
+            // What it panicked with may hold anything; it is not sent to another node.
+            Err(error) if error.is_panic() => Err(unavailable(format!("the handler of {target} panicked"))),
+            Err(error) => Err(unavailable(format!("the runtime of {target} has stopped")).with_source(error)),
+        }
+    }
+}
+
 fn lock(servers: &Mutex<Servers>) -> MutexGuard<'_, Servers> {
     // Nothing under the lock runs foreign code.
     servers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,45 +146,30 @@ fn lock(servers: &Mutex<Servers>) -> MutexGuard<'_, Servers> {
 impl Transport for MemoryTransport {
     async fn call(&self, record: &NodeRecord, request: PeerRequest) -> Result<Bytes> {
         check_body("request", &request.body)?;
-        let target = request.target.clone();
-        if record.id != target.node {
-            let context = format!(
-                "the request is for {target}, and the record of node {}",
-                record.id
-            );
-            return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
-        }
-        let server = lock(&self.servers).get(&target).cloned();
-        let Some(Server {
-            handler,
-            runtime,
-            mut stopped,
-            ..
-        }) = server
-        else {
-            return Err(unavailable(format!("{target} does not serve")));
-        };
-        let gone = format!("{target} has stopped serving");
-        let task = runtime.spawn(async move {
-            tokio::select! {
-                biased;
-                // Nobody ever sends: it changes by being closed.
-                _ = stopped.changed() => Err(unavailable(gone)),
-                reply = handler.handle(request) => reply,
-            }
-        });
-        let reply = match task.await {
-            Ok(reply) => reply?,
-            Err(error) if error.is_panic() => {
-                // What it panicked with may hold anything; it is not sent to another node.
-                return Err(unavailable(format!("the handler of {target} panicked")));
-            }
-            Err(error) => {
-                return Err(unavailable(format!("the runtime of {target} has stopped")).with_source(error));
-            }
-        };
+        let server = self.server(record, &request)?;
+        let handler = Arc::clone(&server.handler);
+        let reply = server
+            .run(
+                CALL,
+                request,
+                |request| async move { handler.handle(request).await },
+            )
+            .await?;
         check_body("reply", &reply)?;
         Ok(reply)
+    }
+
+    async fn open(&self, record: &NodeRecord, request: PeerRequest) -> Result<PeerStream> {
+        check_body("request", &request.body)?;
+        let server = self.server(record, &request)?;
+        let handler = Arc::clone(&server.handler);
+        let (here, there) = stream::pair(&server.stopped);
+        server
+            .run(OPEN, request, |request| async move {
+                handler.open(request, there).await
+            })
+            .await?;
+        Ok(here)
     }
 
     async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard> {

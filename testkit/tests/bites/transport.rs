@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ringhold_core::transport::{BODY_BYTES_MAX, PeerHandler, PeerRequest, ServeGuard};
+use ringhold_core::transport::{BODY_BYTES_MAX, PeerHandler, PeerRequest, PeerStream, ServeGuard};
 use ringhold_core::{Error, ErrorKind, FleetName, NodeId, NodeIncarnation, NodeRecord, Result, Transport};
 use ringhold_memory::MemoryBackend;
 use ringhold_testkit::transport::RULES;
@@ -181,6 +181,10 @@ impl Transport for Broken {
             }
             (_, result) => result,
         }
+    }
+
+    async fn open(&self, record: &NodeRecord, request: PeerRequest) -> Result<PeerStream> {
+        self.inner.open(record, request).await
     }
 
     async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard> {

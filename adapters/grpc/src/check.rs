@@ -1,0 +1,1 @@
+//! Health checks of other nodes: over TCP, HTTP and gRPC.

@@ -1,0 +1,5 @@
+//! Calls and streams between the nodes of a fleet, over gRPC.
+
+mod security;
+
+pub mod check;

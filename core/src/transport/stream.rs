@@ -1,0 +1,179 @@
+//! Messages both ways between two nodes, for as long as both want.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::BODY_BYTES_MAX;
+use crate::{Error, ErrorKind, Result};
+
+/// The half of a stream that a transport sends on.
+///
+/// Dropping it without [`end`](Self::end) breaks the stream: the other side is told `Unavailable`.
+#[async_trait]
+pub trait SendHalf: Send {
+    /// Takes one message of at most [`BODY_BYTES_MAX`] bytes, as soon as the other side keeps up.
+    async fn send(&mut self, message: Bytes) -> Result<()>;
+
+    /// Says that nothing more comes, and why.
+    async fn end(&mut self, why: Result<()>) -> Result<()>;
+}
+
+/// The half of a stream that a transport receives on.
+#[async_trait]
+pub trait ReceiveHalf: Send {
+    /// The next message; `None` when the other side has ended well. Cancel safe.
+    async fn receive(&mut self) -> Result<Option<Bytes>>;
+}
+
+/// The half of a [`PeerStream`] that sends.
+pub struct PeerSender {
+    half: Box<dyn SendHalf>,
+    ended: bool,
+}
+
+impl PeerSender {
+    /// Sends one message, whole or not at all, behind those before it. Waits where the other side does
+    /// not keep up: no more than a few messages are on their way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is ambiguous: the message may have been sent.
+    ///
+    /// # Errors
+    /// - `TooLarge`: above [`BODY_BYTES_MAX`]; the stream goes on.
+    /// - `Unavailable`: the other side, or the way there, is gone.
+    /// - `InvalidArgument`: after the end.
+    pub async fn send(&mut self, message: impl Into<Bytes> + Send) -> Result<()> {
+        let message = message.into();
+        if message.len() > BODY_BYTES_MAX {
+            let context = format!(
+                "has {} bytes; at most {BODY_BYTES_MAX} can be sent",
+                message.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, "stream message", context));
+        }
+        if self.ended {
+            let context = "this side has said that nothing more comes";
+            return Err(Error::new(ErrorKind::InvalidArgument, "stream message", context));
+        }
+        self.half.send(message).await
+    }
+
+    /// Says that nothing more comes. The other side gets all that was sent, and then the end. What it
+    /// sends still arrives here. A repetition does nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`: the other side, or the way there, is gone.
+    pub async fn finish(&mut self) -> Result<()> {
+        self.end(Ok(())).await
+    }
+
+    /// Ends with an error, which the other side is told with its kind and context.
+    ///
+    /// # Errors
+    /// `Unavailable`: the other side, or the way there, is gone.
+    pub async fn fail(&mut self, error: Error) -> Result<()> {
+        self.end(Err(error)).await
+    }
+
+    async fn end(&mut self, why: Result<()>) -> Result<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        self.half.end(why).await
+    }
+}
+
+impl fmt::Debug for PeerSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSender")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The half of a [`PeerStream`] that receives.
+pub struct PeerReceiver {
+    half: Box<dyn ReceiveHalf>,
+    /// What it ended with: the end is told again, whoever asks again.
+    ended: Option<Option<ErrorKind>>,
+}
+
+impl PeerReceiver {
+    /// The next message, in the order in which they were sent; `None` at the end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    ///
+    /// # Errors
+    /// - the error that the other side ended with;
+    /// - `Unavailable`: the other side, or the way there, is gone. What it sent last may be lost.
+    pub async fn receive(&mut self) -> Result<Option<Bytes>> {
+        match self.ended {
+            Some(None) => return Ok(None),
+            Some(Some(kind)) => {
+                let context = "the stream has ended with an error that was told";
+                return Err(Error::new(kind, "stream", context));
+            }
+            None => {}
+        }
+        let received = self.half.receive().await;
+        match &received {
+            Ok(Some(_)) => {}
+            Ok(None) => self.ended = Some(None),
+            Err(error) => self.ended = Some(Some(error.kind())),
+        }
+        received
+    }
+}
+
+impl fmt::Debug for PeerReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerReceiver")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open stream between two nodes. Dropping it, or one half of it, before its end breaks it.
+///
+/// A stream outlives neither of the two runs that it connects, and nothing of it is repeated.
+#[derive(Debug)]
+pub struct PeerStream {
+    /// Sends.
+    pub sender: PeerSender,
+    /// Receives.
+    pub receiver: PeerReceiver,
+}
+
+impl PeerStream {
+    /// A stream over the two halves of a transport.
+    pub fn new(send: impl SendHalf + 'static, receive: impl ReceiveHalf + 'static) -> Self {
+        Self {
+            sender: PeerSender {
+                half: Box::new(send),
+                ended: false,
+            },
+            receiver: PeerReceiver {
+                half: Box::new(receive),
+                ended: None,
+            },
+        }
+    }
+
+    /// As [`PeerSender::send`].
+    pub async fn send(&mut self, message: impl Into<Bytes> + Send) -> Result<()> {
+        self.sender.send(message).await
+    }
+
+    /// As [`PeerReceiver::receive`].
+    pub async fn receive(&mut self) -> Result<Option<Bytes>> {
+        self.receiver.receive().await
+    }
+
+    /// As [`PeerSender::finish`].
+    pub async fn finish(&mut self) -> Result<()> {
+        self.sender.finish().await
+    }
+}
