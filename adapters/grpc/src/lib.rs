@@ -3,3 +3,5 @@
 mod security;
 
 pub mod check;
+
+pub use security::Security;
