@@ -7,7 +7,7 @@ use ringhold_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, watch};
 
 /// How many messages may be on their way in one direction.
-const AHEAD_MAX: usize = 16;
+pub(super) const AHEAD_MAX: usize = 16;
 
 enum Item {
     Message(Bytes),
