@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -204,7 +203,7 @@ impl Bed {
             .from(self.make.owner())
             .about(self.make.player())
             .with_key(self.make.operation())
-            .within(PeerRequest::TIME_LEFT - Duration::from_secs(1))
+            .within(PeerRequest::TIME_LEFT / 2)
             .traced(trace)
     }
 

@@ -67,15 +67,15 @@ async fn send_all(sender: &mut PeerSender, messages: &[Bytes]) {
 /// Reads as one does who has other things to do too.
 async fn receive_all(receiver: &mut PeerReceiver, messages: &[Bytes]) {
     for (number, expected) in messages.iter().enumerate() {
-        let received = loop {
-            if let Some(received) = poll_once(receiver.receive()).await {
-                break received;
+        let next = loop {
+            if let Some(next) = poll_once(receiver.receive()).await {
+                break next;
             }
-            if let Ok(received) = timeout(Duration::from_millis(1), receiver.receive()).await {
-                break received;
+            if let Ok(next) = timeout(Duration::from_millis(1), receiver.receive()).await {
+                break next;
             }
         };
-        let message = done("receive", received).expect("a message before the end");
+        let message = done("receive", next).expect("a message before the end");
         // A megabyte of text helps nobody.
         let sizes = (message.len(), expected.len());
         assert!(
@@ -138,10 +138,10 @@ pub async fn a_reader_holds_back_its_sender<H: TransportHarness + ?Sized>(harnes
         );
     }
     bed.serves("a call beside a stream that is not read").await;
-    let (mut other_here, mut other_there) = bed.stream().await;
+    let (mut ours, mut theirs) = bed.stream().await;
     for _ in 0..3 {
-        passes("another stream", &mut other_here, &mut other_there, "out").await;
-        passes("another stream", &mut other_there, &mut other_here, "back").await;
+        passes("another stream", &mut ours, &mut theirs, "out").await;
+        passes("another stream", &mut theirs, &mut ours, "back").await;
     }
 
     let (mut here, mut there) = (here.receiver, there.receiver);

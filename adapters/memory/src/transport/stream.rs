@@ -39,11 +39,8 @@ pub(super) fn pair(stopped: &watch::Receiver<()>) -> (PeerStream, PeerStream) {
         };
         (sender, receiver)
     };
-    let ((send_there, receive_here), (send_here, receive_there)) = (direction(), direction());
-    (
-        PeerStream::new(send_here, receive_here),
-        PeerStream::new(send_there, receive_there),
-    )
+    let ((out, arrival), (answer, back)) = (direction(), direction());
+    (PeerStream::new(out, back), PeerStream::new(answer, arrival))
 }
 
 fn gone() -> Error {
