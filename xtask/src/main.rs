@@ -31,6 +31,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what the tests need and this machine lacks.
+    Setup,
     /// Install what is missing, then build and run every test of every member.
     Test {
         /// Leave out doctests, examples, benches and tests whose names start with `slow_`.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut steps = Steps::default();
     let outcome = match arguments.task {
+        Task::Setup => setup::for_tests(),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
         Task::Codegen { check } => codegen::run(check),
