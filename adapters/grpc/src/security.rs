@@ -5,7 +5,7 @@ mod identity;
 mod io;
 mod loaded;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod verifier;
 mod words;
@@ -287,11 +287,10 @@ fn is_loopback(address: SocketAddr) -> bool {
 
 /// Refuses a connection that has an end elsewhere.
 fn on_loopback(operation: &'static str, tcp: &TcpStream) -> Result<()> {
-    for end in [tcp.peer_addr(), tcp.local_addr()] {
-        let end = end.map_err(|error| words::gone(operation, error))?;
-        if !is_loopback(end) {
-            return Err(words::plain(operation, end));
-        }
+    let gone = |error| words::gone(operation, error);
+    let ends = [tcp.peer_addr().map_err(gone)?, tcp.local_addr().map_err(gone)?];
+    match ends.into_iter().find(|end| !is_loopback(*end)) {
+        Some(end) => Err(words::plain(operation, end)),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -92,7 +92,7 @@ fn certificate(error: &CertificateError) -> Option<&'static str> {
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             "is for another use; a server's needs the usage serverAuth, a caller's clientAuth"
         }
-        E::BadSignature => "has a signature that is wrong",
+        E::BadSignature => "has a wrong signature: no authority in `ca` has signed it, or its key is another",
         E::BadEncoding => "is damaged",
         _ => return None,
     };
@@ -109,6 +109,7 @@ fn alert(alert: AlertDescription) -> &'static str {
         A::UnknownCA => {
             "the other side says that an authority it does not trust has signed this side's certificate"
         }
+        A::DecryptError => "the other side says that this side's certificate has a wrong signature",
         A::CertificateRequired => "the other side asks for a certificate; set `Security::MutualTls`",
         A::UnsupportedCertificate => "the other side says that this side's certificate is for another use",
         A::BadCertificate | A::CertificateUnknown | A::CertificateRevoked | A::AccessDenied => {
