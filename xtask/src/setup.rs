@@ -1,5 +1,7 @@
 //! Installs what a fresh Debian machine lacks, and only that.
 
+mod python;
+
 use std::path::Path;
 
 use crate::run::{Call, Problem, Result};
@@ -63,6 +65,12 @@ enum Plan {
     Nothing,
     Install(Vec<&'static str>),
     Ask(String),
+}
+
+/// Installs everything that the tests need.
+pub(crate) fn for_tests() -> Result<()> {
+    run(&[NEXTEST])?;
+    python::run()
 }
 
 /// Installs the system's packages and the cargo tools that are absent.

@@ -6,7 +6,7 @@ use crate::workspace::Workspace;
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps, quick: bool) -> Result<()> {
-    steps.run("install what is missing", || setup::run(&[setup::NEXTEST]))?;
+    steps.run("install what is missing", setup::for_tests)?;
     let profile = profile(quick, std::env::var_os("CI").is_some());
     steps.run("tests", || {
         Call::cargo([
