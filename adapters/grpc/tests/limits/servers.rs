@@ -171,22 +171,21 @@ async fn a_call_with_a_key_survives_a_connection_that_breaks() {
             answer = &mut call => panic!("the handler waits: {answer:?}"),
             () = bed.running(1) => way.cut.notify_one(),
         }
-        match key {
-            None => refused(within("the answer", call).await, ErrorKind::Unavailable),
-            Some(_) => {
-                let again = wait_for("the call to come again", SOON * 20, async || {
-                    let calls = bed.handler.calls.load(Ordering::SeqCst);
-                    if calls == 5 { Ok(()) } else { Err(calls) }
-                });
-                tokio::select! {
-                    answer = &mut call => panic!("the handler waits: {answer:?}"),
-                    () = again => {}
-                }
-                // The first of them has gone with its connection.
-                bed.running(1).await;
-                bed.handler.gate.add_permits(1);
-                assert_eq!(within("the answer", call).await.unwrap(), WAIT);
+        if key.is_none() {
+            refused(within("the answer", call).await, ErrorKind::Unavailable);
+        } else {
+            let again = wait_for("the call to come again", SOON * 20, async || {
+                let calls = bed.handler.calls.load(Ordering::SeqCst);
+                if calls == 5 { Ok(()) } else { Err(calls) }
+            });
+            tokio::select! {
+                answer = &mut call => panic!("the handler waits: {answer:?}"),
+                () = again => {}
             }
+            // The first of them has gone with its connection.
+            bed.running(1).await;
+            bed.handler.gate.add_permits(1);
+            assert_eq!(within("the answer", call).await.unwrap(), WAIT);
         }
         bed.running(0).await;
     }
