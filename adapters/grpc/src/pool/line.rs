@@ -213,9 +213,33 @@ impl From<Error> for Why {
     }
 }
 
+/// Says that an attempt has come to nothing, also where its task ends with its runtime.
+struct Attempt<'a> {
+    line: &'a Weak<Line>,
+    outcome: Option<Why>,
+}
+
+impl Attempt<'_> {
+    fn succeeded(mut self) {
+        self.outcome = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let (Some(line), Some(why)) = (self.line.upgrade(), self.outcome.take()) {
+            line.closed(Some(why));
+        }
+    }
+}
+
 /// Makes a connection, and keeps it going until it ends or nobody uses it.
 async fn run(line: Weak<Line>, dial: Arc<Dial>) {
     let limits = &dial.limits;
+    let mut attempt = Attempt {
+        line: &line,
+        outcome: Some(Why::new("the attempt to connect was given up")),
+    };
     let made = match timeout(limits.connect, connect(&dial)).await {
         Ok(made) => made,
         Err(_) => Err(Why::new(format!("no connection within {:?}", limits.connect))),
@@ -223,12 +247,11 @@ async fn run(line: Weak<Line>, dial: Arc<Dial>) {
     let (send, connection) = match made {
         Ok(made) => made,
         Err(why) => {
-            if let Some(line) = line.upgrade() {
-                line.closed(Some(why));
-            }
+            attempt.outcome = Some(why);
             return;
         }
     };
+    attempt.succeeded();
     match line.upgrade() {
         Some(line) => line.opened(Channel::new(send)),
         None => return,

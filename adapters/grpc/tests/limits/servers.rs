@@ -192,6 +192,42 @@ async fn a_call_with_a_key_survives_a_connection_that_breaks() {
     assert_eq!(bed.handler.calls.load(Ordering::SeqCst), 5, "one was sent twice");
 }
 
+#[test]
+fn a_transport_outlives_the_runtime_that_connected() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let serving = runtime();
+    let bed = serving.block_on(Bed::new(|_| {}));
+    let caller = caller(|_| {});
+    for _ in 0..2 {
+        // Each connects once, the second while the first one's connection is gone with its runtime.
+        let calling = runtime();
+        let answer = calling.block_on(async {
+            let call = bed.call(&caller, "x");
+            tokio::select! {
+                answer = call => Some(answer),
+                // Asked here: the server has a runtime of its own, which stands still meanwhile.
+                () = tokio::task::yield_now() => None,
+            }
+        });
+        // The second is told of the first one's attempt, or makes one of its own.
+        assert!(!matches!(answer, Some(Ok(_))), "nobody serves yet: {answer:?}");
+    }
+    serving.block_on(async {
+        let called = async || {
+            bed.call(&caller, "x")
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        wait_for("an answer", SOON * 20, called).await;
+    });
+}
+
 #[tokio::test]
 async fn everything_ends_with_the_transport() {
     let mut bed = Bed::new(|_| {}).await;
