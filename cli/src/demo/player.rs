@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::Ledger;
-use super::protocol::{Reply, Request, Step};
+use super::protocol::{Entry, Reply, Request, Step};
 use super::wire::{Trouble, Wire};
 use super::world::{Dice, Seat, Stage, World, count};
 
@@ -102,9 +102,9 @@ impl Player {
                         wire,
                         Reply::Here {
                             session,
-                            new: _,
                             position,
                             version,
+                            ..
                         },
                     )) => {
                         let loss = self.ledger.resume(session, position, version);
@@ -155,7 +155,8 @@ impl Player {
             return Err("refused: nobody but ourselves".to_owned());
         }
         let mut wire = Wire::new(stream, WRITE_LIMIT);
-        let login = Request::Login(self.name.clone(), self.ledger.session);
+        let entry = self.ledger.session.map_or(Entry::Ordinary, Entry::Resume);
+        let login = Request::Login(self.name.clone(), entry);
         let answer = async {
             wire.send(&login).await?;
             wire.line(ANSWER_LIMIT).await
@@ -189,15 +190,12 @@ impl Player {
         while !self.stopped() {
             let step = self.step();
             self.ledger.in_flight = Some(step);
-            let answer = async {
-                wire.send(&Request::Move(step)).await?;
-                wire.line(ANSWER_LIMIT).await
+            let sent = wire.send(&Request::Move(step)).await;
+            let answer = match sent {
+                Ok(()) => answer(&mut wire, ANSWER_LIMIT).await,
+                Err(trouble) => Err(trouble.to_string()),
             };
-            match answer
-                .await
-                .map_err(|trouble| trouble.to_string())
-                .and_then(|line| line.parse())
-            {
+            match answer {
                 Ok(Reply::Pos(position, version)) => {
                     if !self.ledger.acknowledge(position, version) {
                         count(&self.world.tally.saves_lost, 1);
@@ -229,13 +227,25 @@ impl Player {
         tokio::select! {
             () = sleep(pause) => None,
             _ = self.stage.changed() => self.stopped().then_some(Leave::Stopped),
-            // A server speaks first only to say goodbye.
-            line = wire.line(FOREVER) => Some(Leave::Ended(line.unwrap_or_else(|trouble| trouble.to_string()))),
+            // Unless it brings messages, a server speaks first only to say goodbye.
+            said = answer(wire, FOREVER) => Some(Leave::Ended(said.map_or_else(|trouble| trouble, |reply| reply.to_string()))),
         }
     }
 
     fn step(&mut self) -> Step {
         let mut way = || i32::try_from(self.dice.between(0, 21)).map_or(0, |way| way - 10);
         Step { dx: way(), dy: way() }
+    }
+}
+
+/// What the server says next, but for messages: an operator may send some, and a player of the demo has
+/// nothing to answer.
+async fn answer(wire: &mut Wire, limit: Duration) -> Result<Reply, String> {
+    loop {
+        let line = wire.line(limit).await.map_err(|trouble| trouble.to_string())?;
+        match line.parse()? {
+            Reply::From(..) => {}
+            reply => return Ok(reply),
+        }
     }
 }

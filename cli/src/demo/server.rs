@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringhold::{Error, Fleet, Login, LoginOptions, NodeStatus, PlayerId, Session, SessionEvent, SessionId};
+use ringhold::{Error, Fleet, Login, LoginOptions, NodeStatus, PlayerId, Session, SessionEvent};
 use tokio::io;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::protocol::{Position, Reply, Request};
+use super::protocol::{Entry, Position, Reply, Request};
 use super::wire::{Trouble, Wire};
 
 /// What clients may take.
@@ -109,7 +109,7 @@ async fn client(mut wire: Wire, fleet: Fleet, limits: ServerLimits) {
 /// Logs a player in and lets it play. Answers the last line that the client is told.
 async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<Reply, Trouble> {
     let mut session = match wire.line(limits.login).await?.parse() {
-        Ok(Request::Login(player, resume)) => match enter(fleet, &player, resume).await {
+        Ok(Request::Login(player, entry)) => match enter(fleet, &player, entry).await {
             Ok(Ok(session)) => session,
             Ok(Err(elsewhere)) => return Ok(elsewhere),
             Err(error) => return Ok(Reply::from(&error)),
@@ -142,6 +142,7 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
                 Ok(()) => return Ok(Reply::Bye("quit".to_owned())),
                 Err(error) => return Ok(Reply::from(&error)),
             },
+            Ok(Request::Tell(..)) => Reply::refusal("unsupported", "this server carries no messages"),
             Ok(Request::Login(..)) => Reply::refusal("usage", "you are logged in"),
             Err(mistake) => {
                 mistakes += 1;
@@ -157,18 +158,20 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
 
 /// Attaches a player to this node, or says where to go.
 ///
-/// Whoever is somewhere stays there. A newcomer goes where the policy says, by default to the ring's
-/// node; so the nodes fill up by their ring shares, whichever of them clients ask first.
+/// Whoever is somewhere stays there, unless the player is to be taken from there. A newcomer goes where the
+/// policy says, by default to the ring's node; so the nodes fill up by their ring shares, whichever of them
+/// clients ask first.
 async fn enter(
     fleet: &Fleet,
     player: &PlayerId,
-    resume: Option<SessionId>,
+    entry: Entry,
 ) -> Result<Result<Session<Position>, Reply>, Error> {
-    let options = match resume {
-        Some(session) => LoginOptions::new().resume(session),
-        None => LoginOptions::new(),
+    let options = match entry {
+        Entry::Ordinary => LoginOptions::new(),
+        Entry::Resume(session) => LoginOptions::new().resume(session),
+        Entry::Take => LoginOptions::new().displace(),
     };
-    if resume.is_none() && fleet.locate(player).await?.is_none() {
+    if entry == Entry::Ordinary && fleet.locate(player).await?.is_none() {
         let place = fleet.place(player)?;
         if place.record().node() != fleet.node() {
             return Ok(Err(moved(place.record().endpoint("player"))));
@@ -193,6 +196,7 @@ fn moved(address: Option<&ringhold::Address>) -> Reply {
 fn here(session: &Session<Position>) -> Reply {
     Reply::Here {
         session: session.id(),
+        fence: session.fence(),
         new: session.is_new(),
         position: *session.value(),
         version: session.version().get(),
