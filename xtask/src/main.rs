@@ -3,6 +3,7 @@
 //! One program instead of scripts: it runs wherever the library builds, and its checks have tests.
 
 mod ci;
+mod codegen;
 mod demo;
 mod faults;
 mod features;
@@ -40,6 +41,12 @@ enum Task {
     },
     /// Everything that must pass before a change lands, in the order of `.ci/run`.
     Ci,
+    /// Make the code of the protocol files in `adapters/grpc/proto`.
+    Codegen {
+        /// Change nothing, and fail where the code is not what would be made.
+        #[arg(long)]
+        check: bool,
+    },
     /// Explore the interleavings of the lock-free code of core.
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::for_tests(),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
+        Task::Codegen { check } => codegen::run(check),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),

@@ -3,13 +3,12 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ringhold_core::id::EndpointName;
 use ringhold_core::transport::{
-    BODY_BYTES_MAX, PeerHandler, PeerRequest, PeerStream, ServeGuard, TraceContext,
+    BODY_BYTES_MAX, PeerHandler, PeerRequest, PeerStream, ServeGuard, TIME_LEFT_MAX, TraceContext,
 };
 use ringhold_core::{
     Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result, Revision, Transport,
@@ -188,13 +187,10 @@ impl Bed {
         }
     }
 
+    /// A request with all the time that there is: a busy machine is no fault.
     pub(super) fn request(&self, body: impl Into<Bytes>) -> PeerRequest {
-        PeerRequest::new(
-            self.make.fleet(),
-            self.record.node(),
-            Revision::new(7, self.make.bits()),
-            body,
-        )
+        let revision = Revision::new(7, self.make.bits());
+        PeerRequest::new(self.make.fleet(), self.record.node(), revision, body).within(TIME_LEFT_MAX)
     }
 
     /// A request in which everything is given.
@@ -207,7 +203,7 @@ impl Bed {
             .from(self.make.owner())
             .about(self.make.player())
             .with_key(self.make.operation())
-            .within(Duration::from_secs(4))
+            .within(PeerRequest::TIME_LEFT / 2)
             .traced(trace)
     }
 

@@ -101,10 +101,10 @@ async fn finish(sender: &mut PeerSender) {
 
 async fn hear(receiver: &mut PeerReceiver) {
     for word in WORDS {
-        let received = within("a message to arrive", receiver.receive()).await;
-        let received = done("receive what was sent before the end", received);
+        let message = within("a message to arrive", receiver.receive()).await;
+        let message = done("receive what was sent before the end", message);
         assert_eq!(
-            received.as_deref(),
+            message.as_deref(),
             Some(word.as_bytes()),
             "all that was sent comes before the end"
         );
@@ -148,8 +148,8 @@ pub async fn a_dropped_stream_is_unavailable<H: TransportHarness + ?Sized>(harne
 
 async fn is_gone_for_its_reader(what: &str, receiver: &mut PeerReceiver) {
     for _ in 0..2 {
-        let received = within("a reader to be told", receiver.receive()).await;
-        refused(what, received, ErrorKind::Unavailable);
+        let told = within("a reader to be told", receiver.receive()).await;
+        refused(what, told, ErrorKind::Unavailable);
     }
 }
 

@@ -22,12 +22,9 @@ pub async fn a_stream_carries_both_ways<H: TransportHarness + ?Sized>(harness: &
     let mut bed = Bed::new("a_stream_carries_both_ways", harness).await;
     for mut request in [bed.request(""), bed.full_request("a stream")] {
         let (mut here, mut there, got) = bed.stream_of(request.clone()).await;
-        assert!(
-            got.time_left <= request.time_left,
-            "time does not grow on the way of a stream"
-        );
-        request.time_left = got.time_left;
+        let left = std::mem::replace(&mut request.time_left, got.time_left);
         assert_eq!(got, request, "the stream's request is what was sent");
+        assert!(got.time_left <= left, "time does not grow on the way of a stream");
 
         // The handler may well be the first to say something.
         for word in ["one", "", "two"] {
@@ -70,15 +67,15 @@ async fn send_all(sender: &mut PeerSender, messages: &[Bytes]) {
 /// Reads as one does who has other things to do too.
 async fn receive_all(receiver: &mut PeerReceiver, messages: &[Bytes]) {
     for (number, expected) in messages.iter().enumerate() {
-        let received = loop {
-            if let Some(received) = poll_once(receiver.receive()).await {
-                break received;
+        let next = loop {
+            if let Some(next) = poll_once(receiver.receive()).await {
+                break next;
             }
-            if let Ok(received) = timeout(Duration::from_millis(1), receiver.receive()).await {
-                break received;
+            if let Ok(next) = timeout(Duration::from_millis(1), receiver.receive()).await {
+                break next;
             }
         };
-        let message = done("receive", received).expect("a message before the end");
+        let message = done("receive", next).expect("a message before the end");
         // A megabyte of text helps nobody.
         let sizes = (message.len(), expected.len());
         assert!(
@@ -141,10 +138,10 @@ pub async fn a_reader_holds_back_its_sender<H: TransportHarness + ?Sized>(harnes
         );
     }
     bed.serves("a call beside a stream that is not read").await;
-    let (mut other_here, mut other_there) = bed.stream().await;
+    let (mut ours, mut theirs) = bed.stream().await;
     for _ in 0..3 {
-        passes("another stream", &mut other_here, &mut other_there, "out").await;
-        passes("another stream", &mut other_there, &mut other_here, "back").await;
+        passes("another stream", &mut ours, &mut theirs, "out").await;
+        passes("another stream", &mut theirs, &mut ours, "back").await;
     }
 
     let (mut here, mut there) = (here.receiver, there.receiver);
@@ -217,12 +214,11 @@ pub async fn a_large_message_is_too_large<H: TransportHarness + ?Sized>(harness:
         let (from, to) = (&mut here, &mut there);
         let sent = within("send", from.send(over.clone())).await;
         refused("a message with one byte over", sent, ErrorKind::TooLarge);
-        let (sent, received) = within("a message of as much as is allowed", async {
-            tokio::join!(from.send(most.clone()), to.receive())
-        })
-        .await;
-        done("a message of as much as is allowed", sent);
-        let received = done("a message of as much as is allowed", received);
+        let what = "a message of as much as is allowed";
+        let sending = async { done(what, from.send(most.clone()).await) };
+        let both = async { tokio::join!(sending, to.receive()) };
+        let ((), received) = within(what, both).await;
+        let received = done(what, received);
         let bytes = received.as_ref().map(Bytes::len);
         assert!(
             received.as_ref() == Some(&most),
