@@ -6,19 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringhold::{Address, PlayerId};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::Ledger;
 use super::protocol::{Entry, Reply, Request, Step};
-use super::wire::{Trouble, Wire};
+use super::wire::{ANSWER_LIMIT, Wire};
 use super::world::{Dice, Seat, Stage, World, count};
 
-/// Longer than a server needs to give up on its store, which takes 20 s.
-const ANSWER_LIMIT: Duration = Duration::from_secs(25);
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than any pause.
 const FOREVER: Duration = Duration::from_secs(3_600);
 /// The pause between two moves of a game, in milliseconds.
@@ -145,24 +140,11 @@ impl Player {
             .acquire()
             .await
             .map_err(|error| error.to_string())?;
-        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address.as_str())).await;
-        let stream = connecting
-            .map_err(|_| "no connection in time")?
-            .map_err(|error| error.to_string())?;
-        // A connection to a free port of this host can meet itself when the system picks the very
-        // same port for the near end. Nobody listens there.
-        if stream.local_addr().ok() == stream.peer_addr().ok() {
-            return Err("refused: nobody but ourselves".to_owned());
-        }
-        let mut wire = Wire::new(stream, WRITE_LIMIT);
+        let mut wire = Wire::connect(address).await?;
         let entry = self.ledger.session.map_or(Entry::Ordinary, Entry::Resume);
         let login = Request::Login(self.name.clone(), entry);
-        let answer = async {
-            wire.send(&login).await?;
-            wire.line(ANSWER_LIMIT).await
-        };
-        let line = answer.await.map_err(|trouble: Trouble| trouble.to_string())?;
-        Ok((wire, line.parse()?))
+        let reply = wire.ask(&login, ANSWER_LIMIT).await?;
+        Ok((wire, reply))
     }
 
     fn attached(&self, address: &Address) {
@@ -190,12 +172,7 @@ impl Player {
         while !self.stopped() {
             let step = self.step();
             self.ledger.in_flight = Some(step);
-            let sent = wire.send(&Request::Move(step)).await;
-            let answer = match sent {
-                Ok(()) => answer(&mut wire, ANSWER_LIMIT).await,
-                Err(trouble) => Err(trouble.to_string()),
-            };
-            match answer {
+            match wire.ask(&Request::Move(step), ANSWER_LIMIT).await {
                 Ok(Reply::Pos(position, version)) => {
                     if !self.ledger.acknowledge(position, version) {
                         count(&self.world.tally.saves_lost, 1);
@@ -228,24 +205,12 @@ impl Player {
             () = sleep(pause) => None,
             _ = self.stage.changed() => self.stopped().then_some(Leave::Stopped),
             // Unless it brings messages, a server speaks first only to say goodbye.
-            said = answer(wire, FOREVER) => Some(Leave::Ended(said.map_or_else(|trouble| trouble, |reply| reply.to_string()))),
+            said = wire.answer(FOREVER) => Some(Leave::Ended(said.map_or_else(|trouble| trouble, |reply| reply.to_string()))),
         }
     }
 
     fn step(&mut self) -> Step {
         let mut way = || i32::try_from(self.dice.between(0, 21)).map_or(0, |way| way - 10);
         Step { dx: way(), dy: way() }
-    }
-}
-
-/// What the server says next, but for messages: an operator may send some, and a player of the demo has
-/// nothing to answer.
-async fn answer(wire: &mut Wire, limit: Duration) -> Result<Reply, String> {
-    loop {
-        let line = wire.line(limit).await.map_err(|trouble| trouble.to_string())?;
-        match line.parse()? {
-            Reply::From(..) => {}
-            reply => return Ok(reply),
-        }
     }
 }

@@ -121,7 +121,13 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
     let mut mistakes = 0;
     loop {
         let line = tokio::select! {
-            event = session.event() => return Ok(goodbye(&event)),
+            event = session.event() => match heard(event) {
+                Heard::Message(message) => {
+                    wire.send(&message).await?;
+                    continue;
+                }
+                Heard::End(goodbye) => return Ok(goodbye),
+            },
             line = wire.line(limits.idle) => line,
         };
         let request = match line {
@@ -142,7 +148,14 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
                 Ok(()) => return Ok(Reply::Bye("quit".to_owned())),
                 Err(error) => return Ok(Reply::from(&error)),
             },
-            Ok(Request::Tell(..)) => Reply::refusal("unsupported", "this server carries no messages"),
+            Ok(Request::Tell(to, text)) => {
+                let telling = fleet.send_to_player(&to, text);
+                match meanwhile(wire, &mut session, telling).await? {
+                    Ok(Ok(())) => Reply::Told(to),
+                    Ok(Err(error)) => Reply::from(&error),
+                    Err(goodbye) => return Ok(goodbye),
+                }
+            }
             Ok(Request::Login(..)) => Reply::refusal("usage", "you are logged in"),
             Err(mistake) => {
                 mistakes += 1;
@@ -203,12 +216,44 @@ fn here(session: &Session<Position>) -> Reply {
     }
 }
 
-fn goodbye(event: &SessionEvent) -> Reply {
+/// Waits for an answer of another node, and passes on what comes for the player meanwhile. `Err` is the end of
+/// the stay.
+async fn meanwhile<T>(
+    wire: &mut Wire,
+    session: &mut Session<Position>,
+    answer: impl Future<Output = T>,
+) -> Result<Result<T, Reply>, Trouble> {
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => return Ok(Ok(answer)),
+            event = session.event() => match heard(event) {
+                Heard::Message(message) => wire.send(&message).await?,
+                Heard::End(goodbye) => return Ok(Err(goodbye)),
+            },
+        }
+    }
+}
+
+/// What a session has to tell its client.
+enum Heard {
+    /// It goes on.
+    Message(Reply),
+    /// It has ended.
+    End(Reply),
+}
+
+fn heard(event: SessionEvent) -> Heard {
     let reason = match event {
+        SessionEvent::Message(message) => {
+            let from = message.from.map(|node| node.node);
+            return Heard::Message(Reply::message(from, &message.body));
+        }
+        SessionEvent::Kicked { reason } => return Heard::End(Reply::kicked(&reason)),
         SessionEvent::Displaced { .. } => "displaced",
         SessionEvent::Fenced => "fenced",
         SessionEvent::Expired => "expired",
         _ => "ended",
     };
-    Reply::Bye(reason.to_owned())
+    Heard::End(Reply::Bye(reason.to_owned()))
 }
