@@ -306,7 +306,7 @@ async fn messages_reach_who_is_there_as_one_line() {
     }
     // What an operator sends may be anything.
     let player = PlayerId::new("bob").unwrap();
-    let body = [b"\xff\r\nBYE quit\n".as_slice(), &[b'x'; 60_000]].concat();
+    let body = [b"\xff\r\nBYE quit\n".as_slice(), &b"x".repeat(60_000)].concat();
     arena.fleet.send_to_player(&player, body).await.unwrap();
     let line = bob.line().await;
     assert!(

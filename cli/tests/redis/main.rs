@@ -73,8 +73,29 @@ fn slow_nodes_that_are_processes_die_and_cost_nobody_anything() {
         "1",
     ];
     let report = &lines(&cluster.url("demo"), &line, 0)[0];
-    for key in ["sessions_lost", "saves_lost", "moved_needlessly", "kicked"] {
+    for key in [
+        "sessions_lost",
+        "saves_lost",
+        "moved_needlessly",
+        "kicked",
+        "messages_lost",
+        "messages_astray",
+        "displaced_left",
+    ] {
         assert_eq!(report[key], 0, "{key}: {report}");
+    }
+    if cfg!(feature = "grpc") {
+        // Eight guests on each of four nodes.
+        assert_eq!(
+            (&report["messages_delivered"], &report["displaced_logins"]),
+            (&json!(800), &json!(16)),
+            "{report}"
+        );
+    } else {
+        assert!(
+            report["peers_skipped"].as_str().unwrap().contains("grpc"),
+            "{report}"
+        );
     }
     assert_eq!(
         (&report["ok"], &report["backend"], &report["fleet"]),

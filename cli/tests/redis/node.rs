@@ -15,7 +15,7 @@ pub(crate) struct Node {
     stdout: BufReader<ChildStdout>,
     pub(crate) address: String,
     /// Which run of the node it is.
-    pub(crate) node: NodeIncarnation,
+    pub(crate) incarnation: NodeIncarnation,
 }
 
 impl Node {
@@ -33,7 +33,7 @@ impl Node {
         let started = &started["started"];
         Self {
             address: started["address"].as_str().unwrap().to_owned(),
-            node: serde_json::from_value(started["node"].clone()).unwrap(),
+            incarnation: serde_json::from_value(started["node"].clone()).unwrap(),
             child,
             stdout,
         }

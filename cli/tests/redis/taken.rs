@@ -2,12 +2,12 @@
 //! player from whoever has it: what clients see, and what the store says in the end.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold::{PlayerId, SessionRecord};
 use ringhold_cli::demo::protocol::Reply;
+use ringhold_testkit::within;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -44,7 +44,9 @@ fn start(url: &str) -> Vec<Node> {
     let mut nodes: Vec<Node> = (1..=NODES)
         .map(|number| Node::start(url, &format!("node-{number}")))
         .collect();
-    nodes.iter_mut().for_each(|node| node.sees(NODES));
+    for node in &mut nodes {
+        node.sees(NODES);
+    }
     nodes
 }
 
@@ -145,10 +147,6 @@ async fn stored(url: &str) -> SessionRecord {
     session.clone()
 }
 
-fn within<T>(doing: impl Future<Output = T>) -> impl Future<Output = T> {
-    async { timeout(LIMIT, doing).await.expect("an answer in time") }
-}
-
 /// Where a login goes: some node, the same at each run of the test.
 fn somewhere(login: usize) -> usize {
     let mixed = (login as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -164,7 +162,11 @@ async fn slow_of_a_hundred_logins_on_five_nodes_one_stays() {
     for login in 0..LOGINS {
         let node = somewhere(login);
         let address = nodes[node].address.clone();
-        logins.spawn(async move { within(take(node, &address)).await.expect("an answer") });
+        logins.spawn(async move {
+            within("an answer", take(node, &address))
+                .await
+                .expect("an answer")
+        });
     }
     let mut stays = logins.join_all().await;
     assert_history(&stays.iter().collect::<Vec<_>>());
@@ -176,7 +178,7 @@ async fn slow_of_a_hundred_logins_on_five_nodes_one_stays() {
         let told = End::Bye("displaced".to_owned());
         assert_eq!(end, told, "epoch {} on node {}", stay.epoch, stay.node);
     }
-    assert!(within(last.plays()).await);
+    assert!(within("an answer", last.plays()).await);
     let session = stored(&url).await;
     assert_eq!(
         (
@@ -184,9 +186,11 @@ async fn slow_of_a_hundred_logins_on_five_nodes_one_stays() {
             session.fence.nonce.to_bytes(),
             &session.owner
         ),
-        (last.epoch, last.nonce, &nodes[last.node].node)
+        (last.epoch, last.nonce, &nodes[last.node].incarnation)
     );
-    nodes.into_iter().for_each(Node::end);
+    for node in nodes {
+        node.end();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,23 +204,23 @@ async fn slow_a_node_that_is_killed_amid_the_logins_leaves_one_owner() {
         let (node, attached) = (somewhere(login), Arc::clone(&attached));
         let address = nodes[node].address.clone();
         logins.spawn(async move {
-            let stay = within(take(node, &address)).await;
+            let stay = within("an answer", take(node, &address)).await;
             attached.add_permits(usize::from(stay.is_some()));
             assert!(stay.is_some() || node == condemned, "node {node} does not answer");
             stay
         });
     }
     let some = attached.acquire_many(20);
-    within(some).await.unwrap().forget();
+    within("some logins", some).await.unwrap().forget();
     nodes.pop().unwrap().kill();
     let mut stays: Vec<Stay> = logins.join_all().await.into_iter().flatten().collect();
     // Whoever the killed node made the owner last: the next login takes the player from there, too.
-    let mut last = within(take(0, &nodes[0].address)).await.unwrap();
+    let mut last = within("an answer", take(0, &nodes[0].address)).await.unwrap();
     assert_history(&stays.iter().chain([&last]).collect::<Vec<_>>());
     assert!(stays.iter().all(|stay| stay.epoch < last.epoch));
 
     // What the killed node had to tell was lost with it, and then the touch tells it.
-    let lost: Vec<Stay> = stays.extract_if(.., |stay| stay.node == condemned).collect();
+    let left_behind: Vec<Stay> = stays.extract_if(.., |stay| stay.node == condemned).collect();
     let mut fenced = 0;
     for (stay, end) in all_ended(stays, BACKSTOP).await {
         match &end {
@@ -230,11 +234,11 @@ async fn slow_a_node_that_is_killed_amid_the_logins_leaves_one_owner() {
         fenced <= condemned_logins.count(),
         "{fenced} were told by a touch"
     );
-    for (stay, end) in all_ended(lost, LIMIT).await {
+    for (stay, end) in all_ended(left_behind, LIMIT).await {
         let told = End::Bye("displaced".to_owned());
         assert!(end == told || end == End::Broken, "epoch {}: {end:?}", stay.epoch);
     }
-    assert!(within(last.plays()).await);
+    assert!(within("an answer", last.plays()).await);
     let session = stored(&url).await;
     assert_eq!(
         (
@@ -242,7 +246,9 @@ async fn slow_a_node_that_is_killed_amid_the_logins_leaves_one_owner() {
             session.fence.nonce.to_bytes(),
             &session.owner
         ),
-        (last.epoch, last.nonce, &nodes[0].node)
+        (last.epoch, last.nonce, &nodes[0].incarnation)
     );
-    nodes.into_iter().for_each(Node::end);
+    for node in nodes {
+        node.end();
+    }
 }

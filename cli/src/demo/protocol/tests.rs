@@ -46,7 +46,10 @@ fn replies_are_what_they_write() {
         Reply::Moved(Address::new("127.0.0.1:4000").unwrap()),
         Reply::Pos(position, 9),
         Reply::Told(PlayerId::new("bob").unwrap()),
-        Reply::message(Some(NodeId::new("a".repeat(64)).unwrap()), &[b'x'; 70_000]),
+        Reply::message(
+            Some(NodeId::new("a".repeat(64)).unwrap()),
+            "x".repeat(70_000).as_bytes(),
+        ),
         Reply::message(Some(NodeId::new("-").unwrap()), b"  so  it is "),
         Reply::message(None, b""),
         Reply::message(None, b"\xff\r\n\0 \xc3\xa9"),
