@@ -91,7 +91,7 @@ fn ways_to_nodes_that_cannot_work_say_what_would() {
         ("grpcs://h:1?token=hunter2", "token"),
         (
             "grpcs://?ca=/nowhere/ca.pem&cert=/nowhere/c.pem&key=/nowhere/k.pem",
-            "/nowhere/ca.pem",
+            "/nowhere/",
         ),
     ] {
         for said in [
