@@ -293,8 +293,8 @@ async fn what_is_not_for_this_run_or_is_no_request_is_refused() {
         assert_eq!(kind(request(fleet(), bad)).await, Err(ErrorKind::Corrupt));
     }
     for large in [
-        frame(2, &[0; 65_537]),
-        frame(3, &[0; 65_537]),
+        frame(2, &vec![0; 65_537]),
+        frame(3, &vec![0; 65_537]),
         frame(4, &[b'x'; 257]),
     ] {
         let refused = kind(request(fleet(), large).about(player("ada"))).await;

@@ -56,9 +56,9 @@ async fn a_player_is_kicked_from_a_node_that_cannot_be_reached() {
         let (nodes, _) = hearing(&line.wrap(&backend), 2).await;
         let mut ada = here(login(&nodes[1], "ada").await);
         if hangs {
-            line.hang("n1")
+            line.hang("n1");
         } else {
-            line.cut("n1")
+            line.cut("n1");
         }
         let start = Instant::now();
         assert_eq!(
