@@ -403,6 +403,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_login_that_was_displaced_before_it_came_in_is_told() {
+        let table = AttachedTable::new();
+        let (early, late, later) = (attached(&table, 1), attached(&table, 2), attached(&table, 3));
+        let by = Some(early.hold().owner);
+        assert!(!table.displace(&early.id, early.fence(), Some(late.fence()), by.as_ref()));
+        table.insert(&early);
+        assert_eq!(early.ended(), Some(SessionEvent::Displaced { by: by.clone() }));
+        assert!(table.of(&early.player).is_none());
+        table.insert(&late);
+        assert!(late.ended().is_none(), "it is the one that displaced");
+        assert!(Arc::ptr_eq(&table.of(&late.player).unwrap(), &late));
+        assert!(
+            !table.displace(&late.id, early.fence(), Some(late.fence()), None),
+            "told again"
+        );
+        assert!(
+            table.displace(&late.id, early.fence(), Some(later.fence()), None),
+            "the one between was lost"
+        );
+        tokio::time::advance(Duration::from_secs(21)).await;
+        let old = attached(&table, 1);
+        table.insert(&old);
+        assert!(
+            old.ended().is_none(),
+            "no login takes so long: the store has lost what came after"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_is_gone_is_not_due() {
         let table = AttachedTable::new();
         for epoch in 1..=1_000 {

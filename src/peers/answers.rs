@@ -105,7 +105,9 @@ impl Answers {
     /// `Overloaded` when as many as are kept are being answered.
     pub(super) fn look(self: &Arc<Self>, name: Name) -> Result<Seen> {
         let mut memory = lock(&self.0);
-        memory.forget(Instant::now(), 1);
+        // What is asked for may be the oldest: room is made for what is new.
+        let more = usize::from(!memory.known.contains_key(&name));
+        memory.forget(Instant::now(), more);
         let is_full = memory.known.len() >= ANSWERS_MAX;
         match memory.known.entry(name) {
             Entry::Occupied(known) => Ok(match known.get() {
@@ -190,4 +192,95 @@ pub(super) async fn wait(mut waiting: Waiting) -> Result<Bytes> {
         },
         Answer::get,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn name(number: u128) -> Name {
+        Name {
+            from: None,
+            kind: "call",
+            player: None,
+            key: OperationId::from_bytes(number.to_be_bytes()),
+        }
+    }
+
+    fn first(answers: &Arc<Answers>, number: u128) -> First {
+        match answers.look(name(number)).unwrap() {
+            Seen::First(first) => first,
+            _ => panic!("{number} is known"),
+        }
+    }
+
+    fn is_kept(answers: &Arc<Answers>, number: u128) -> bool {
+        matches!(answers.look(name(number)), Ok(Seen::Answered(_)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_answers_make_room() {
+        let answers = Arc::new(Answers::default());
+        for number in 0..5_000 {
+            first(&answers, number).answer(Ok(Bytes::new()));
+        }
+        let kept = lock(&answers.0).known.len();
+        assert_eq!((kept, lock(&answers.0).order.len()), (ANSWERS_MAX, ANSWERS_MAX));
+        assert!(
+            is_kept(&answers, 4_999) && is_kept(&answers, 904),
+            "the oldest is looked up, not forgotten"
+        );
+        assert!(!is_kept(&answers, 903));
+
+        let large = Bytes::from(vec![0; 1 << 20]);
+        for number in 10_000..10_020 {
+            first(&answers, number).answer(Ok(large.clone()));
+            assert!(lock(&answers.0).bytes <= BYTES_MAX);
+        }
+        assert!(is_kept(&answers, 10_019) && is_kept(&answers, 10_012) && !is_kept(&answers, 10_011));
+        advance(KEPT_FOR).await;
+        drop(first(&answers, 20_000));
+        let memory = lock(&answers.0);
+        assert_eq!((memory.known.len(), memory.order.len(), memory.bytes), (0, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_being_answered_is_never_forgotten() {
+        let answers = Arc::new(Answers::default());
+        first(&answers, 0).answer(Ok(Bytes::new()));
+        let running: Vec<_> = (1..=ANSWERS_MAX as u128)
+            .map(|number| first(&answers, number))
+            .collect();
+        assert!(!is_kept(&answers, 0), "it made room");
+        advance(KEPT_FOR * 2).await;
+        let refused = answers.look(name(9_999)).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        let Ok(Seen::Running(waiting)) = answers.look(name(1)) else {
+            panic!("1 is forgotten")
+        };
+        let waiting = tokio::spawn(wait(waiting));
+        drop(running);
+        let stopped = waiting.await.unwrap().unwrap_err();
+        assert_eq!(stopped.kind(), ErrorKind::Unavailable);
+        drop(first(&answers, 1));
+    }
+
+    #[test]
+    fn an_answer_is_given_as_it_was() {
+        let error = Error::new(ErrorKind::Timeout, "test", "so").with_retryable(false);
+        let again = Answer(Err(Arc::new(error))).get().unwrap_err();
+        assert_eq!(
+            (again.to_string(), again.is_retryable()),
+            ("test: timeout: so".to_owned(), false)
+        );
+        let incarnation = ringhold_core::Incarnation {
+            number: 3,
+            nonce: ringhold_core::Nonce::from_bytes([1; 16]),
+        };
+        let owner = NodeIncarnation::new(ringhold_core::NodeId::new("a").unwrap(), incarnation);
+        let moved = Answer(Err(Arc::new(Error::not_owner("test", Some(owner.clone())))));
+        assert!(!moved.is_final());
+        assert_eq!(moved.get().unwrap_err().owner(), Some(&owner));
+    }
 }

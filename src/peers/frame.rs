@@ -132,3 +132,72 @@ impl Ask {
         Ok(ask)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringhold_core::transport::BODY_BYTES_MAX;
+    use ringhold_core::{Nonce, PlayerId};
+
+    fn ended() -> Ended {
+        let fence = |epoch| Fence {
+            epoch,
+            nonce: Nonce::from_bytes([3; 16]),
+        };
+        let session = SessionId::new(PlayerId::new("ada").unwrap().partition(), [9; 16]);
+        Ended {
+            session,
+            old: fence(4),
+            new: Some(fence(6)),
+        }
+    }
+
+    #[test]
+    fn each_kind_comes_back_as_it_was() {
+        let asks = [
+            Ask::Call(Bytes::from_static(b"x")),
+            Ask::Message(Bytes::new()),
+            Ask::Announce(Bytes::from_static(b"all")),
+            Ask::Kick("rude".to_owned()),
+            Ask::Displaced(ended()),
+        ];
+        for ask in asks {
+            assert_eq!(Ask::decode(&ask.encode().unwrap()).unwrap(), ask);
+        }
+    }
+
+    /// Two builds have to agree on it, so it never changes.
+    #[test]
+    fn golden_frames() {
+        let frame = Ask::Call(Bytes::from_static(b"hi")).encode().unwrap();
+        assert_eq!(frame[..], *b"\xf5RH\x03\x01\x00\x01\x02hi");
+        let frame = Ask::Kick("no".to_owned()).encode().unwrap();
+        assert_eq!(frame[..], *b"\xf5RH\x03\x01\x00\x04\x02no");
+        let frame = Ask::Displaced(ended()).encode().unwrap();
+        assert_eq!(frame[..8], *b"\xf5RH\x03\x01\x00\x05\x3a");
+    }
+
+    #[test]
+    fn the_largest_call_fits_into_a_request() {
+        let ask = Ask::Call(Bytes::from(vec![0; CALL_BYTES_MAX]));
+        ask.check().unwrap();
+        assert!(ask.encode().unwrap().len() <= BODY_BYTES_MAX);
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let whole = Ask::Displaced(ended()).encode().unwrap();
+        for len in 0..whole.len() {
+            let error = Ask::decode(&whole[..len]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{len} bytes");
+        }
+        for position in 0..whole.len() {
+            let mut flipped = whole.to_vec();
+            flipped[position] ^= 0xff;
+            // Nothing panics, and nothing that is read has two forms.
+            if let Ok(ask) = Ask::decode(&flipped) {
+                assert_eq!(ask.encode().unwrap(), flipped);
+            }
+        }
+    }
+}

@@ -70,6 +70,10 @@ impl Observer {
     pub async fn kick(&self, player: &PlayerId, reason: &str) -> Result<Kicked> {
         let (caller, terms) = (self.caller(), Terms::keyed()?);
         let ask = Ask::Kick(reason.to_owned());
+        ask.check()?;
+        if caller.holds(player).is_none() && caller.session(player, &terms).await?.is_none() {
+            return Ok(Kicked::Absent);
+        }
         match caller.ask_holder(player, &ask, &terms.half()).await {
             Ok(reply) => Kicked::decode(&reply),
             Err(error) => match error.kind() {
@@ -89,20 +93,21 @@ impl Observer {
 }
 
 impl Caller {
-    /// Takes the player's session out of the store, under the fence that stands there.
+    /// Takes the player's session out of the store, under the fence that stands there. It may be gone
+    /// already, by the hand of the holder whose answer did not come.
     async fn remove(&self, player: &PlayerId, terms: &Terms) -> Result<Kicked> {
         let store = &self.shared.backend.sessions;
         let mut looks = 0;
         loop {
             let Some(session) = self.session(player, terms).await? else {
-                return Ok(Kicked::Absent);
+                return Ok(Kicked::Untold);
             };
             looks += 1;
             let request = RemoveSession::new(session.id, session.fence, random::operation()?);
             let removed = retry::until_deadline("kick", || store.remove(request.clone()));
             match terms.in_time(removed).await {
                 Ok(_) => return Ok(Kicked::Untold),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kicked::Absent),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Kicked::Untold),
                 // It was taken over since the look.
                 Err(error) if error.kind() == ErrorKind::Fenced && looks < LOOKS => {}
                 Err(error) => return Err(error),

@@ -293,8 +293,8 @@ async fn what_is_not_for_this_run_or_is_no_request_is_refused() {
         assert_eq!(kind(request(fleet(), bad)).await, Err(ErrorKind::Corrupt));
     }
     for large in [
-        frame(2, &[0; 65_537]),
-        frame(3, &[0; 65_537]),
+        frame(2, &vec![0; 65_537]),
+        frame(3, &vec![0; 65_537]),
         frame(4, &[b'x'; 257]),
     ] {
         let refused = kind(request(fleet(), large).about(player("ada"))).await;
@@ -305,6 +305,60 @@ async fn what_is_not_for_this_run_or_is_no_request_is_refused() {
         .await;
     assert_eq!(stream.unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(heard[0].count(), 1, "none of these reached the application");
+}
+
+/// Whatever a transport lets through, only the run that is meant answers.
+#[tokio::test(start_paused = true)]
+async fn a_request_for_another_run_is_refused_by_the_node_itself() {
+    let (backend, line) = (memory().await, Line::new());
+    let (nodes, heard) = hearing(&line.wrap(&backend), 1).await;
+    let handler = line.served();
+    let fleet = FleetName::new("test").unwrap();
+    let request = |target: NodeIncarnation| {
+        let body = codec::encode_frame(&(1_u16, vec![7_u8])).unwrap();
+        PeerRequest::new(fleet.clone(), target, Revision::default(), body)
+    };
+    let mut other = nodes[0].node();
+    other.incarnation.number += 1;
+    assert_eq!(
+        handler.handle(request(other)).await.unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+    let own = request(nodes[0].node());
+    assert_eq!(handler.handle(own.clone()).await.unwrap(), "n0");
+    let before = evict(&backend, &nodes[0]).await;
+    registered_again(&nodes[0], &before).await;
+    assert_eq!(
+        handler.handle(own).await.unwrap_err().kind(),
+        ErrorKind::Unavailable,
+        "of its last run"
+    );
+    let (own, weak) = (request(nodes[0].node()), line.served());
+    drop(nodes);
+    assert_eq!(
+        weak.handle(own).await.unwrap_err().kind(),
+        ErrorKind::Unavailable,
+        "it has stopped"
+    );
+    assert_eq!(heard[0].count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_no_more_than_the_time_of_the_call() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+    let _ada = here(login(&nodes[1], "ada").await);
+    hooks.hang("find");
+    let (start, within) = (Instant::now(), Duration::from_secs(2));
+    let late = nodes[0]
+        .call_player(&player("ada"), "", options().within(within))
+        .await;
+    assert_eq!(
+        (late.unwrap_err().kind(), start.elapsed()),
+        (ErrorKind::Timeout, within)
+    );
+    let own = nodes[1].call_player(&player("ada"), "", options()).await;
+    assert_eq!(own.unwrap(), "n1", "her own node asks nobody");
 }
 
 #[tokio::test(start_paused = true)]

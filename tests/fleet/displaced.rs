@@ -70,9 +70,9 @@ async fn where_nobody_is_reached_the_touch_tells() {
     let nodes = fleet_of(&line.wrap(&backend), 5, Timing::default()).await;
     for index in 0..5 {
         if index % 2 == 0 {
-            line.cut(&format!("n{index}"))
+            line.cut(&format!("n{index}"));
         } else {
-            line.hang(&format!("n{index}"))
+            line.hang(&format!("n{index}"));
         }
     }
     let mut held = hundred(&nodes).await;

@@ -56,9 +56,9 @@ async fn a_player_is_kicked_from_a_node_that_cannot_be_reached() {
         let (nodes, _) = hearing(&line.wrap(&backend), 2).await;
         let mut ada = here(login(&nodes[1], "ada").await);
         if hangs {
-            line.hang("n1")
+            line.hang("n1");
         } else {
-            line.cut("n1")
+            line.cut("n1");
         }
         let start = Instant::now();
         assert_eq!(
@@ -101,4 +101,25 @@ async fn a_kick_without_a_store_ends_nothing_and_says_so() {
     assert!(start.elapsed() <= Duration::from_secs(5));
     hooks.heal();
     ada.save().await.expect("she is still there");
+}
+
+/// The holder has ended the session and its answer never comes: that there is none now is no news.
+#[tokio::test(start_paused = true)]
+async fn a_kick_whose_answer_is_lost_was_a_kick() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+    let mut ada = here(login(&nodes[1], "ada").await);
+    hooks.after(|call| async move {
+        if call.method == "remove" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    });
+    assert_eq!(
+        nodes[0].kick(&player("ada"), "rude").await.unwrap(),
+        Kicked::Untold
+    );
+    hooks.heal();
+    let event = timeout(Duration::from_secs(21), ada.event()).await;
+    assert_eq!(event.unwrap(), SessionEvent::Fenced);
 }

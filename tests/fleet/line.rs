@@ -28,6 +28,7 @@ struct Set {
     address: Option<Address>,
     sent: Vec<PeerRequest>,
     well: Vec<bool>,
+    served: Option<Arc<dyn PeerHandler>>,
 }
 
 impl fmt::Debug for Line {
@@ -79,6 +80,11 @@ impl Line {
         self.set.lock().unwrap().well.clone()
     }
 
+    /// Who answers for the node that was served last.
+    pub(crate) fn served(&self) -> Arc<dyn PeerHandler> {
+        self.set.lock().unwrap().served.clone().unwrap()
+    }
+
     async fn send(&self, request: &PeerRequest) -> Result<()> {
         let (cut, hung) = {
             let mut set = self.set.lock().unwrap();
@@ -127,6 +133,7 @@ impl Transport for Line {
     }
 
     async fn serve(&self, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<ServeGuard> {
+        self.set.lock().unwrap().served = Some(Arc::clone(&handler));
         let (serving, set) = (self.inner.serve(node, handler).await?, Arc::clone(&self.set));
         let on_health = move |well| set.lock().unwrap().well.push(well);
         Ok(ServeGuard::new(None, serving).with_health(on_health))

@@ -18,6 +18,7 @@ mod placing;
 mod registration;
 mod saves;
 mod sessions;
+mod spans;
 mod streams;
 mod support;
 mod survival;

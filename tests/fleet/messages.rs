@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold::{
-    CallOptions, Delivered, ErrorKind, Fleet, LoginOptions, MESSAGE_BYTES_MAX, Session, SessionEvent, Timing,
+    CallOptions, Delivered, Error, ErrorKind, Fleet, LoginOptions, MESSAGE_BYTES_MAX, Session, SessionEvent,
+    Timing,
 };
 use tokio::time::{Instant, timeout};
 
@@ -148,12 +149,7 @@ async fn a_broadcast_tells_by_node_who_answered_and_who_did_not() {
     let answers: Vec<_> = broadcast
         .answers
         .iter()
-        .map(|(node, answer)| {
-            (
-                node.node.as_str(),
-                answer.as_deref().map_err(|error| error.kind()),
-            )
-        })
+        .map(|(node, answer)| (node.node.as_str(), answer.as_deref().map_err(Error::kind)))
         .collect();
     let expected = [
         ("n0", Ok(&b"n0"[..])),

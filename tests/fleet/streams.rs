@@ -1,5 +1,6 @@
 //! Gateways: an observer forwards a player's bytes to the holder and back.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use ringhold::{
 };
 use tokio::time::timeout;
 
+use crate::hooks::Hooks;
 use crate::line::builder;
 use crate::support::{LONG, here, login, memory, player, sees};
 
@@ -128,33 +130,27 @@ async fn who_is_attached_elsewhere_is_reached_there() {
 /// The player logs in elsewhere between the look and the stream: the node that was chosen says where.
 #[tokio::test(start_paused = true)]
 async fn a_stream_follows_its_player_once() {
-    let (backend, hooks) = (memory().await, crate::hooks::Hooks::default());
+    let (backend, hooks) = (memory().await, Hooks::default());
     let (hosts, _) = hosts(&backend, 2).await;
     let gateway = Fleet::builder(hooks.wrap(&backend)).observe().await.unwrap();
     let ada = player("ada");
     let chosen = gateway.place(&ada).unwrap().record().id.clone();
-    let other = hosts
-        .into_iter()
-        .partition::<Vec<_>, _>(|host| host.node().node != chosen);
-    let (elsewhere, _chosen) = (other.0[0].clone(), other.1);
+    let elsewhere = hosts.iter().find(|host| host.node().node != chosen).unwrap();
     let name = elsewhere.node().node.to_string();
-    let (held, hold) = (
-        std::sync::Arc::new(std::sync::Mutex::new(None)),
-        elsewhere.clone(),
-    );
-    let slot = std::sync::Arc::clone(&held);
+    let taken = Arc::new(Mutex::new(None));
+    let (node, slot) = (elsewhere.clone(), Arc::clone(&taken));
     hooks.after(move |call| {
-        let (hold, slot) = (hold.clone(), std::sync::Arc::clone(&slot));
+        let (node, slot) = (node.clone(), Arc::clone(&slot));
         async move {
             if call.method == "find" {
-                let session = here(login(&hold, "ada").await);
+                let session = here(login(&node, "ada").await);
                 *slot.lock().unwrap() = Some(session);
             }
             Ok(())
         }
     });
     assert_eq!(talk(open(&gateway, &ada).await).await, name);
-    assert!(held.lock().unwrap().is_some());
+    assert!(taken.lock().unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
