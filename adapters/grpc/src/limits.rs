@@ -19,7 +19,7 @@ pub struct GrpcLimits {
     pub connections_max: usize,
     /// How long a new connection has for its handshake, and then for its first request. 5 s.
     pub handshake: Duration,
-    /// Calls and streams at one time on one served connection. 512.
+    /// Calls and streams at one time on one served connection; each holds up to one body of 1 MiB. 256.
     pub streams_max: u32,
     /// Bytes of the headers of one request or answer, as HTTP/2 counts them. 16 KiB.
     pub header_bytes_max: u32,
@@ -49,7 +49,7 @@ impl Default for GrpcLimits {
         Self {
             connections_max: 1_024,
             handshake: Duration::from_secs(5),
-            streams_max: 512,
+            streams_max: 256,
             header_bytes_max: 16 << 10,
             requests_per_second: 20_000,
             requests_burst: 20_000,

@@ -20,14 +20,14 @@ use http::HeaderMap;
 use ringhold_core::{Error, ErrorKind, FleetName, NodeId, Result};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::files::Stamp;
 pub(crate) use self::identity::Caller;
 use self::identity::Names;
-#[expect(unused_imports, reason = "for the server")]
-pub(crate) use self::io::{Accepted, Io};
+pub(crate) use self::io::Io;
 use self::loaded::Loaded;
 use self::words::{ACCEPT, CONNECT, SERVE};
 
@@ -36,9 +36,11 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// How the nodes of a fleet know each other: the same for all of them.
 ///
-/// Files are PEM of at most 1 MiB. They are read when the transport is made, and again within a second
-/// of a handshake after they have changed. Files that cannot be used stop a transport from being made;
-/// later, what was read before them stays in use and a warning is logged. What is open stays open.
+/// Files are PEM of at most 1 MiB. They are read when the transport is made. Each handshake, and with a token
+/// each request, has a look whether they have changed, at most once a second, and then they are read again.
+/// Files that cannot be used stop a transport from being made; later, what was read before them stays in use
+/// and a warning is logged. What is open stays open, and nobody is asked whether a certificate was revoked:
+/// give them short lives. While two processes have different tokens, they refuse each other's calls.
 ///
 /// # Which node a certificate is
 /// One with the DNS name `N`, in any case, is node `N`'s, and one with the URI `ringhold://FLEET/N` too. One
@@ -189,6 +191,7 @@ impl Secured {
 
     /// Adds to a request what the server wants to see. Only for connections of [`connect`](Self::connect).
     pub(crate) fn authorize(&self, headers: &mut HeaderMap) {
+        self.look_aside();
         if let Some(token) = self.loaded().token() {
             headers.insert(http::header::AUTHORIZATION, token.header());
         }
@@ -199,20 +202,38 @@ impl Secured {
     /// # Errors
     /// `Unavailable` for a token that is missing or wrong.
     pub(crate) fn admit(&self, caller: &Caller, headers: &HeaderMap) -> Result<()> {
+        self.look_aside();
         match self.loaded().token() {
             Some(token) => token.admit(caller.address(), headers),
             None => Ok(()),
         }
     }
 
-    /// Looks at the files where that is due, and answers what is in use. Each handshake does this.
-    pub(crate) async fn refresh(&self) -> Arc<Loaded> {
-        if self.is_due() {
-            let (security, current) = (Arc::clone(&self.security), Arc::clone(&self.current));
+    /// Looks at the files where that is due, and answers what is in use then.
+    async fn refresh(&self) -> Arc<Loaded> {
+        if let Some(looking) = self.look_if_due() {
             // It has stored what it found when it ends. A panic or a runtime that stops leaves all as it was.
-            let _ = spawn_blocking(move || look(&security, &current)).await;
+            let _ = looking.await;
         }
         self.loaded()
+    }
+
+    /// Looks at the files where that is due, and waits for nothing: a connection may live longer than a token.
+    fn look_aside(&self) {
+        if matches!(*self.security, Security::Token { .. }) {
+            // It ends by itself, and holds nothing but what is read.
+            drop(self.look_if_due());
+        }
+    }
+
+    /// Looks beside the threads that requests run on: files may be far away.
+    fn look_if_due(&self) -> Option<JoinHandle<()>> {
+        if !self.is_due() {
+            return None;
+        }
+        let runtime = Handle::try_current().ok()?;
+        let (security, current) = (Arc::clone(&self.security), Arc::clone(&self.current));
+        Some(runtime.spawn_blocking(move || look(&security, &current)))
     }
 
     /// Whether it is the caller's turn to look.

@@ -117,7 +117,7 @@ pub mod peer_client {
     /// Answers other nodes, and those who only look on. One server may serve several nodes: the target of
     /// each request says which.
     ///
-    /// Every error carries an `ErrorDetail` in the details of its status.
+    /// An error carries an `ErrorDetail` in the details of its status, where it is not one of gRPC itself.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -268,7 +268,7 @@ pub mod peer_server {
     /// Answers other nodes, and those who only look on. One server may serve several nodes: the target of
     /// each request says which.
     ///
-    /// Every error carries an `ErrorDetail` in the details of its status.
+    /// An error carries an `ErrorDetail` in the details of its status, where it is not one of gRPC itself.
     #[derive(Debug)]
     pub struct PeerServer<T> {
         inner: Arc<T>,

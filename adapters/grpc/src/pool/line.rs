@@ -24,6 +24,8 @@ use crate::server::{CONNECTION_BYTES_MAX, SEND_BYTES_MAX};
 /// Pauses are drawn from nothing to this, twice as much after each failure.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner counts as none.
+const USEFUL_MIN: Duration = Duration::from_secs(1);
 /// What one answer may be ahead of its reader.
 const WINDOW_BYTES: u32 = 64 << 10;
 
@@ -211,9 +213,33 @@ impl From<Error> for Why {
     }
 }
 
+/// Says that an attempt has come to nothing, also where its task ends with its runtime.
+struct Attempt<'a> {
+    line: &'a Weak<Line>,
+    outcome: Option<Why>,
+}
+
+impl Attempt<'_> {
+    fn succeeded(mut self) {
+        self.outcome = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let (Some(line), Some(why)) = (self.line.upgrade(), self.outcome.take()) {
+            line.closed(Some(why));
+        }
+    }
+}
+
 /// Makes a connection, and keeps it going until it ends or nobody uses it.
 async fn run(line: Weak<Line>, dial: Arc<Dial>) {
     let limits = &dial.limits;
+    let mut attempt = Attempt {
+        line: &line,
+        outcome: Some(Why::new("the attempt to connect was given up")),
+    };
     let made = match timeout(limits.connect, connect(&dial)).await {
         Ok(made) => made,
         Err(_) => Err(Why::new(format!("no connection within {:?}", limits.connect))),
@@ -221,18 +247,22 @@ async fn run(line: Weak<Line>, dial: Arc<Dial>) {
     let (send, connection) = match made {
         Ok(made) => made,
         Err(why) => {
-            if let Some(line) = line.upgrade() {
-                line.closed(Some(why));
-            }
+            attempt.outcome = Some(why);
             return;
         }
     };
+    attempt.succeeded();
     match line.upgrade() {
         Some(line) => line.opened(Channel::new(send)),
         None => return,
     }
+    let opened = Instant::now();
     let why = tokio::select! {
-        ended = connection => ended.err().map(|error| Why::new(format!("the connection broke: {error}"))),
+        // One that was of use is made anew at once, and what comes of that says more.
+        ended = connection => ended
+            .err()
+            .filter(|_| opened.elapsed() < USEFUL_MIN)
+            .map(|error| Why::new(format!("the connection broke: {error}"))),
         () = idle(&line, limits.idle) => None,
     };
     if let Some(line) = line.upgrade() {

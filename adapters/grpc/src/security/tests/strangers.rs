@@ -6,7 +6,8 @@ use ringhold_core::{Error, ErrorKind};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::pki::{Authority, Folder, Signed};
@@ -22,20 +23,28 @@ fn parts(signed: &Signed) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'stati
     )
 }
 
+fn roots(ours: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let ours = CertificateDer::from_pem_slice(ours.pem().as_bytes()).unwrap();
+    roots.add(ours).unwrap();
+    roots
+}
+
+/// One of ours, as the node `eu-1`.
+fn secured_as_eu_1(ours: &Authority) -> Secured {
+    load(&Folder::new(ours, &ours.sign(&["eu-1"])).mutual())
+}
+
 /// A client as rustls makes it.
 fn client(
     ours: &Authority,
     signed: Option<&Signed>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ours.pem().as_bytes()).unwrap())
-        .unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(ours));
     let config = match signed.map(parts) {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
         None => builder.with_no_client_auth(),
@@ -128,6 +137,63 @@ async fn a_server_with_a_bad_certificate() {
             is_refused(&error.unwrap_or_else(|| panic!("{name} was taken")), words);
         }
         connect(&ours.sign(&["eu-1"])).await.unwrap();
+    }
+}
+
+/// Who shows a certificate has to have its key: certificates are no secret.
+#[tokio::test]
+async fn a_certificate_of_somebody_else() {
+    let ours = Authority::new("ours");
+    let secured = load(&Folder::new(&ours, &ours.sign(&["eu-2"])).mutual());
+    let (stolen, own) = (ours.sign(&["eu-1"]), ours.sign(&["eu-3"]));
+    let ((chain, _), (_, key)) = (parts(&stolen), parts(&own));
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let stolen = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+    for version in BOTH {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap();
+        let config = builder
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&stolen) as _);
+        let server = TlsAcceptor::from(Arc::new(config));
+        let (near, far) = super::pair().await;
+        let target = node("eu-1");
+        let connect = secured.connect(near, "localhost", &target);
+        let (io, _) = within("a handshake", async { tokio::join!(connect, server.accept(far)) }).await;
+        is_refused(&io.unwrap_err(), "its key is another");
+
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots(&ours));
+        let config = builder.with_client_cert_resolver(Arc::clone(&stolen) as _);
+        let error = accept(&secured_as_eu_1(&ours), &TlsConnector::from(Arc::new(config))).await;
+        is_refused(&error.unwrap_err(), "its key is another");
+    }
+}
+
+/// Each handshake looks at certificates: none is a continuation of another.
+#[tokio::test]
+async fn nothing_is_resumed() {
+    let ours = Authority::new("ours");
+    let secured = secured_as_eu_1(&ours);
+    for version in BOTH {
+        let client = client(&ours, Some(&ours.sign(&["eu-2"])), &[version]);
+        for _ in 0..3 {
+            let (near, far) = super::pair().await;
+            let connect = client.connect(ServerName::try_from("eu-1").unwrap(), near);
+            let (tls, accepted) = within("a handshake", async {
+                tokio::join!(connect, secured.accept(far))
+            })
+            .await;
+            let (mut tls, (mut io, _)) = (tls.unwrap(), accepted.unwrap());
+            // What a session is resumed with would come with the first bytes.
+            io.write_all(b"ok").await.unwrap();
+            io.flush().await.unwrap();
+            tls.read_exact(&mut [0; 2]).await.unwrap();
+            assert_ne!(tls.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
+        }
     }
 }
 
