@@ -64,7 +64,11 @@ mod tests {
         tokio::time::advance(Duration::from_millis(250)).await;
         assert_eq!([(); 2].map(|()| bucket.take()), [true, false]);
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!([(); 3].map(|()| bucket.take()), [true, true, false], "no more than it holds");
+        assert_eq!(
+            [(); 3].map(|()| bucket.take()),
+            [true, true, false],
+            "no more than it holds"
+        );
     }
 
     #[tokio::test(start_paused = true)]

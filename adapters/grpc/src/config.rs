@@ -200,7 +200,9 @@ fn split(text: &str) -> Result<(&'static str, Option<String>, u16, Url)> {
     let url = Url::parse(&whole).map_err(|error| bad("is no URL").with_source(error))?;
     let extra = !matches!(url.path(), "" | "/") || url.fragment().is_some();
     if extra || !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("there is no user, path or fragment; a secret stands in token_file="));
+        return Err(bad(
+            "there is no user, path or fragment; a secret stands in token_file=",
+        ));
     }
     if client {
         return Ok((scheme, None, 0, url));
@@ -256,7 +258,12 @@ mod tests {
     fn urls_say_what_is_served_and_how() {
         let config = GrpcConfig::parse("grpc://127.0.0.1:0").unwrap();
         assert_eq!(config.security, Security::Plain);
-        let listen = |host: &str, port| Some(Listen { host: host.into(), port });
+        let listen = |host: &str, port| {
+            Some(Listen {
+                host: host.into(),
+                port,
+            })
+        };
         assert_eq!(config.listen, listen("127.0.0.1", 0));
         let config = GrpcConfig::parse("grpc://[::1]:7700/").unwrap();
         assert_eq!(config.listen, listen("::1", 7_700));

@@ -203,7 +203,10 @@ mod tests {
     fn long_words_are_cut_between_characters() {
         let back = returned(&Error::new(ErrorKind::Fenced, "handle", "ä".repeat(5_000) + "x"));
         assert_eq!(back.context(), "ä".repeat(CONTEXT_BYTES_MAX / 2));
-        assert_eq!(clipped(&("x".to_owned() + &"ä".repeat(5_000))).len(), CONTEXT_BYTES_MAX - 1);
+        assert_eq!(
+            clipped(&("x".to_owned() + &"ä".repeat(5_000))).len(),
+            CONTEXT_BYTES_MAX - 1
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl GrpcLimits {
             ("connections_max", self.connections_max as u64, 1 << 20),
             ("streams_max", self.streams_max.into(), 1 << 16),
             ("header_bytes_max", self.header_bytes_max.into(), 1 << 20),
-            ("requests_per_second", self.requests_per_second.into(), u32::MAX.into()),
+            (
+                "requests_per_second",
+                self.requests_per_second.into(),
+                u32::MAX.into(),
+            ),
             ("requests_burst", self.requests_burst.into(), u32::MAX.into()),
             ("calls_max", self.calls_max as u64, 1 << 16),
             ("queue_max", self.queue_max as u64, 1 << 20),
@@ -95,7 +99,9 @@ impl GrpcLimits {
         }
         // Errors travel in headers: below this they would not fit.
         if self.header_bytes_max < 16 << 10 {
-            return Err(bad("header_bytes_max is below 16 KiB, which errors need".to_owned()));
+            return Err(bad(
+                "header_bytes_max is below 16 KiB, which errors need".to_owned()
+            ));
         }
         Ok(())
     }

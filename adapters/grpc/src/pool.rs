@@ -47,17 +47,22 @@ impl Pool {
     /// connection says anything of.
     pub(crate) fn peer(&self, record: &NodeRecord) -> Result<Arc<Peer>> {
         let unavailable = |context| Error::new(ErrorKind::Unavailable, "call", context);
-        let address = record.endpoints.get(ENDPOINT).ok_or_else(|| {
-            unavailable(format!("node {} has no endpoint `{ENDPOINT}`", record.id))
-        })?;
+        let address = record
+            .endpoints
+            .get(ENDPOINT)
+            .ok_or_else(|| unavailable(format!("node {} has no endpoint `{ENDPOINT}`", record.id)))?;
         let mut peers = lock(&self.peers);
         if let Some(known) = peers.get(&record.id) {
             if known.is(address, record.incarnation) {
                 return Ok(Arc::clone(known));
             }
         }
-        let (host, port) = host_and_port(address)
-            .ok_or_else(|| unavailable(format!("the endpoint {address} of node {} is not host:port", record.id)))?;
+        let (host, port) = host_and_port(address).ok_or_else(|| {
+            unavailable(format!(
+                "the endpoint {address} of node {} is not host:port",
+                record.id
+            ))
+        })?;
         let peer = Arc::new(Peer::new(
             Arc::clone(&self.secured),
             &self.limits,
@@ -67,7 +72,9 @@ impl Pool {
         )?);
         let old = peers.insert(record.id.clone(), Arc::clone(&peer));
         // A time to look for those that nobody calls any more.
-        let idle: Vec<_> = peers.extract_if(|_, peer| peer.is_idle(self.limits.idle)).collect();
+        let idle: Vec<_> = peers
+            .extract_if(|_, peer| peer.is_idle(self.limits.idle))
+            .collect();
         drop(peers);
         // What ends with them ends outside of the lock.
         drop((old, idle));
@@ -88,7 +95,9 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers = lock(&self.peers).len();
-        f.debug_struct("Pool").field("peers", &peers).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("peers", &peers)
+            .finish_non_exhaustive()
     }
 }
 

@@ -68,7 +68,9 @@ impl Server {
             let context = format!("cannot listen at {host}:{port}");
             Error::new(ErrorKind::Unavailable, LISTEN, context).with_source(error)
         };
-        let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(unavailable)?;
+        let listener = TcpListener::bind((host.as_str(), *port))
+            .await
+            .map_err(unavailable)?;
         let local = listener.local_addr().map_err(unavailable)?;
         let address = match &config.advertise {
             Some(address) => address.clone(),
@@ -162,5 +164,7 @@ async fn serve(tcp: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit)
 
 /// Room for every call and stream of a connection.
 fn connection_bytes(streams_max: u32) -> u32 {
-    streams_max.saturating_mul(WINDOW_BYTES).clamp(1 << 20, CONNECTION_BYTES_MAX)
+    streams_max
+        .saturating_mul(WINDOW_BYTES)
+        .clamp(1 << 20, CONNECTION_BYTES_MAX)
 }

@@ -121,7 +121,11 @@ impl Outgoing {
             }
             Some((frame, this))
         });
-        CallerFrames(futures_util::stream::once(async { opening }).chain(frames).boxed())
+        CallerFrames(
+            futures_util::stream::once(async { opening })
+                .chain(frames)
+                .boxed(),
+        )
     }
 
     /// As a server sends it. It is over when both directions have ended, and with an error where the
@@ -217,7 +221,9 @@ async fn move_frames(frames: &mut Streaming<StreamFrame>, items: &mpsc::Sender<I
         };
         let (item, last) = match frame {
             Ok(Some(frame)) => match frame.step {
-                Some(Step::Message(message)) if message.len() <= BODY_BYTES_MAX => (Item::Message(message), None),
+                Some(Step::Message(message)) if message.len() <= BODY_BYTES_MAX => {
+                    (Item::Message(message), None)
+                }
                 Some(Step::End(End { error: None })) => (Item::End(Ok(())), Some(true)),
                 Some(Step::End(End { error: Some(detail) })) => {
                     (Item::End(Err(from_detail(STREAM, detail))), Some(true))

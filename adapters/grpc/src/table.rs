@@ -46,9 +46,18 @@ impl Table {
     }
 
     /// Begins to serve a node.
-    pub(crate) fn serve(self: &Arc<Self>, node: NodeIncarnation, handler: Arc<dyn PeerHandler>) -> Result<Stop> {
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        node: NodeIncarnation,
+        handler: Arc<dyn PeerHandler>,
+    ) -> Result<Stop> {
         let (running, stopped) = watch::channel(());
-        match self.served.write().unwrap_or_else(PoisonError::into_inner).entry(node.clone()) {
+        match self
+            .served
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(node.clone())
+        {
             Entry::Vacant(free) => free.insert(Served { handler, stopped }),
             Entry::Occupied(_) => {
                 let context = format!("{node} serves already; drop its guard first");
@@ -95,7 +104,11 @@ impl Drop for Stop {
             .wells
             .send_modify(|wells| wells.retain(|(node, _)| *node != self.node));
         // The handler may own anything, so it goes when the lock is free.
-        let stopped = table.served.write().unwrap_or_else(PoisonError::into_inner).remove(&self.node);
+        let stopped = table
+            .served
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.node);
         drop(stopped);
     }
 }
@@ -103,7 +116,11 @@ impl Drop for Stop {
 impl Served {
     /// Runs one piece of the handler's work, until it is done or the node stops. Who drops this drops the
     /// work.
-    pub(crate) async fn run<T>(&self, target: &NodeIncarnation, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn run<T>(
+        &self,
+        target: &NodeIncarnation,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let mut stopped = self.stopped.clone();
         tokio::select! {
             biased;

@@ -183,7 +183,10 @@ impl Failure {
 }
 
 fn late(operation: &'static str, request: &PeerRequest) -> Error {
-    let context = format!("{} has not answered within {:?}", request.target, request.time_left);
+    let context = format!(
+        "{} has not answered within {:?}",
+        request.target, request.time_left
+    );
     Error::new(ErrorKind::Timeout, operation, context)
 }
 

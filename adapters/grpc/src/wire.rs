@@ -8,7 +8,8 @@ use http::header::HeaderValue;
 use ringhold_core::id::Nonce;
 use ringhold_core::transport::{PeerRequest, TIME_LEFT_MAX, TraceContext};
 use ringhold_core::{
-    Error, ErrorKind, FleetName, Incarnation, NodeId, NodeIncarnation, OperationId, PlayerId, Result, Revision,
+    Error, ErrorKind, FleetName, Incarnation, NodeId, NodeIncarnation, OperationId, PlayerId, Result,
+    Revision,
 };
 
 use crate::generated::v1;
@@ -49,7 +50,11 @@ pub(crate) fn put_trace(trace: &TraceContext, headers: &mut HeaderMap) {
 
 /// The trace in headers; one that is none begins anew.
 fn trace(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     TraceContext::parse(text(TRACE_PARENT)?, text(TRACE_STATE)).ok()
 }
 
@@ -59,7 +64,8 @@ pub(crate) fn time_left(headers: &HeaderMap) -> Result<Duration> {
         return Ok(PeerRequest::TIME_LEFT);
     };
     let parsed = value.to_str().ok().and_then(parse_timeout);
-    let left = parsed.ok_or_else(|| bad("`grpc-timeout` is not up to eight digits and one of H, M, S, m, u and n"))?;
+    let left = parsed
+        .ok_or_else(|| bad("`grpc-timeout` is not up to eight digits and one of H, M, S, m, u and n"))?;
     Ok(left.min(TIME_LEFT_MAX))
 }
 
@@ -81,13 +87,17 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 /// A request as it came, with so much time left.
-pub(crate) fn to_request(message: v1::CallRequest, time_left: Duration, headers: &HeaderMap) -> Result<PeerRequest> {
+pub(crate) fn to_request(
+    message: v1::CallRequest,
+    time_left: Duration,
+    headers: &HeaderMap,
+) -> Result<PeerRequest> {
     let target = to_node("target", message.target)?;
-    let revision = message
-        .revision
-        .map_or_else(Revision::default, |revision| Revision::new(revision.number, revision.tag));
-    let mut request = PeerRequest::new(FleetName::new(message.fleet)?, target, revision, message.body)
-        .within(time_left);
+    let revision = message.revision.map_or_else(Revision::default, |revision| {
+        Revision::new(revision.number, revision.tag)
+    });
+    let mut request =
+        PeerRequest::new(FleetName::new(message.fleet)?, target, revision, message.body).within(time_left);
     if let Some(from) = message.from {
         request = request.from(to_node("from", Some(from))?);
     }
@@ -121,9 +131,12 @@ pub(crate) fn to_node(what: &str, node: Option<v1::NodeRun>) -> Result<NodeIncar
 }
 
 fn sixteen(what: &str, bytes: &[u8]) -> Result<[u8; 16]> {
-    bytes
-        .try_into()
-        .map_err(|_| bad(format!("`{what}` has {} random bytes where 16 belong", bytes.len())))
+    bytes.try_into().map_err(|_| {
+        bad(format!(
+            "`{what}` has {} random bytes where 16 belong",
+            bytes.len()
+        ))
+    })
 }
 
 fn bad(context: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -140,11 +153,16 @@ mod tests {
             nonce: Nonce::from_bytes([7; 16]),
         };
         let node = NodeIncarnation::new(NodeId::new("eu-1").unwrap(), incarnation);
-        PeerRequest::new(FleetName::new("arena").unwrap(), node.clone(), Revision::new(7, 9), "body")
-            .from(node)
-            .about(PlayerId::new("åsa").unwrap())
-            .with_key(OperationId::from_bytes([3; 16]))
-            .within(Duration::from_millis(250))
+        PeerRequest::new(
+            FleetName::new("arena").unwrap(),
+            node.clone(),
+            Revision::new(7, 9),
+            "body",
+        )
+        .from(node)
+        .about(PlayerId::new("åsa").unwrap())
+        .with_key(OperationId::from_bytes([3; 16]))
+        .within(Duration::from_millis(250))
     }
 
     #[test]
@@ -210,7 +228,11 @@ mod tests {
             assert_eq!(read(text.as_bytes()).unwrap(), left, "{text}");
         }
         for bad in ["", "m", "5", "123456789m", "+5S", "5s", "5 S", "\u{e9}"] {
-            assert_eq!(read(bad.as_bytes()).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+            assert_eq!(
+                read(bad.as_bytes()).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{bad}"
+            );
         }
     }
 }

@@ -69,7 +69,10 @@ struct Why {
 enum Phase {
     Closed,
     Dialling(Task),
-    Open(Channel, #[expect(dead_code, reason = "held, so that the task ends with it")] Task),
+    Open(
+        Channel,
+        #[expect(dead_code, reason = "held, so that the task ends with it")] Task,
+    ),
 }
 
 /// The task of a connection, which ends with this.
@@ -176,7 +179,9 @@ impl State {
         let (kind, words) = self
             .why
             .as_ref()
-            .map_or((ErrorKind::Unavailable, "the connection was closed"), |why| (why.kind, &why.words));
+            .map_or((ErrorKind::Unavailable, "the connection was closed"), |why| {
+                (why.kind, &why.words)
+            });
         Error::new(kind, "call", format!("node {node} at {host}:{port}: {words}"))
     }
 }

@@ -45,7 +45,11 @@ impl Peer {
     ) -> Result<Self> {
         let brackets = if host.contains(':') { ("[", "]") } else { ("", "") };
         let authority = format!("{}{host}{}:{port}", brackets.0, brackets.1);
-        let origin = Uri::builder().scheme("http").authority(authority).path_and_query("/").build();
+        let origin = Uri::builder()
+            .scheme("http")
+            .authority(authority)
+            .path_and_query("/")
+            .build();
         let origin = origin.map_err(|error| {
             let context = format!("the endpoint {address} of node {} is not host:port", record.id);
             Error::new(ErrorKind::Unavailable, "call", context).with_source(error)

@@ -49,7 +49,10 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 
 #[tonic::async_trait]
 impl health_server::Health for Health {
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
         let status = status(&self.wells.borrow(), &request.into_inner().service);
         let status = status.ok_or_else(|| Status::not_found("no node of that name is served here"))?;
         Ok(Response::new(response(status)))
@@ -57,7 +60,10 @@ impl health_server::Health for Health {
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let service = request.into_inner().service;
         let start = (self.wells.clone(), None);
         let changes = unfold(start, move |(mut wells, told)| {

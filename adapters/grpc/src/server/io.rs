@@ -30,7 +30,10 @@ impl Pace {
     pub(super) fn new(limits: &GrpcLimits) -> Self {
         let bucket = Bucket::new(limits.requests_burst.into(), limits.requests_per_second.into());
         Self {
-            state: Mutex::new(State { bucket, read_at: None }),
+            state: Mutex::new(State {
+                bucket,
+                read_at: None,
+            }),
             debt_max: Duration::from_millis(100),
         }
     }
@@ -64,12 +67,20 @@ pub(super) struct Paced {
 
 impl Paced {
     pub(super) fn new(io: Io, pace: Arc<Pace>) -> Self {
-        Self { io, pace, pause: None }
+        Self {
+            io,
+            pace,
+            pause: None,
+        }
     }
 }
 
 impl AsyncRead for Paced {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while let Some(read_at) = this.pace.read_at() {
             let pause = this.pause.get_or_insert_with(|| Box::pin(sleep_until(read_at)));

@@ -46,7 +46,11 @@ impl Peers {
         let deadline = extensions.get().map_or_else(Instant::now, |Deadline(at)| *at);
         let left = deadline.saturating_duration_since(Instant::now());
         let request = wire::to_request(message, left, headers).map_err(|error| to_status(&error))?;
-        if let Some(from) = request.from.as_ref().filter(|from| !self.caller.may_be(&from.node)) {
+        if let Some(from) = request
+            .from
+            .as_ref()
+            .filter(|from| !self.caller.may_be(&from.node))
+        {
             let context = format!("the certificate of the caller is not one of node {}", from.node);
             let error = Error::new(ErrorKind::InvalidArgument, CALL, context);
             return Err(to_status_of(Code::PermissionDenied, &error));
@@ -54,7 +58,10 @@ impl Peers {
         if request.body.len() > BODY_BYTES_MAX {
             return Err(to_status(&too_large("request", request.body.len())));
         }
-        let served = self.table.find(&request.target).map_err(|error| to_status(&error))?;
+        let served = self
+            .table
+            .find(&request.target)
+            .map_err(|error| to_status(&error))?;
         Ok((request, served))
     }
 
@@ -87,7 +94,10 @@ impl Peer for Peers {
 
     type OpenStream = BoxStream<'static, Result<StreamFrame, Status>>;
 
-    async fn open(&self, request: Request<Streaming<StreamFrame>>) -> Result<Response<Self::OpenStream>, Status> {
+    async fn open(
+        &self,
+        request: Request<Streaming<StreamFrame>>,
+    ) -> Result<Response<Self::OpenStream>, Status> {
         let (metadata, extensions, mut frames) = request.into_parts();
         let opening = Self::opening(&mut frames).await?;
         let (request, served) = self.receive(opening, metadata.as_ref(), &extensions)?;

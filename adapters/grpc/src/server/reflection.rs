@@ -50,7 +50,11 @@ impl Reflection {
 
 fn erased<S>(service: S) -> Erased
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send + 'static,
 {
     Box::new(move |request| Box::pin(service.clone().call(request)))
