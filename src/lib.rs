@@ -52,6 +52,9 @@ pub use ringhold_core::{Discovery, Error, ErrorKind, HealthCheck, Limits, Result
 /// etcd, `etcd://`.
 #[cfg(feature = "etcd")]
 pub use ringhold_etcd as etcd;
+/// Calls and streams between nodes in different processes, over gRPC.
+#[cfg(feature = "grpc")]
+pub use ringhold_grpc as grpc;
 /// The in-memory backend, `memory:`.
 #[cfg(feature = "memory")]
 pub use ringhold_memory as memory;

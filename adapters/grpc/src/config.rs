@@ -321,8 +321,10 @@ mod tests {
             assert!(error.to_string().contains(part), "{url}: {error}");
             assert!(!error.to_string().contains("pw"), "{error}");
         }
-        let mut limits = GrpcLimits::default();
-        limits.calls_max = 0;
+        let limits = GrpcLimits {
+            calls_max: 0,
+            ..GrpcLimits::default()
+        };
         let error = GrpcConfig::client().with_limits(limits).unwrap_err();
         assert!(error.to_string().contains("calls_max"), "{error}");
     }

@@ -22,7 +22,7 @@ struct Details {
     #[prost(string, tag = "2")]
     message: String,
     #[prost(message, repeated, tag = "3")]
-    details: Vec<Detail>,
+    items: Vec<Detail>,
 }
 
 /// `google.protobuf.Any`.
@@ -82,7 +82,7 @@ pub(crate) fn to_status_of(code: Code, error: &Error) -> Status {
     let details = Details {
         code: code as i32,
         message: String::new(),
-        details: vec![Detail {
+        items: vec![Detail {
             type_url: DETAIL_URL.to_owned(),
             value,
         }],
@@ -104,7 +104,7 @@ pub(crate) fn from_status(operation: &'static str, status: Status) -> (Error, bo
     let details = Details::decode(status.details()).ok();
     let detail = details
         .into_iter()
-        .flat_map(|details| details.details)
+        .flat_map(|details| details.items)
         .find(|detail| detail.type_url == DETAIL_URL)
         .and_then(|detail| ErrorDetail::decode(detail.value).ok());
     if let Some(detail) = detail {

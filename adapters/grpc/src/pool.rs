@@ -52,10 +52,10 @@ impl Pool {
             .get(ENDPOINT)
             .ok_or_else(|| unavailable(format!("node {} has no endpoint `{ENDPOINT}`", record.id)))?;
         let mut peers = lock(&self.peers);
-        if let Some(known) = peers.get(&record.id) {
-            if known.is(address, record.incarnation) {
-                return Ok(Arc::clone(known));
-            }
+        if let Some(known) = peers.get(&record.id)
+            && known.is(address, record.incarnation)
+        {
+            return Ok(Arc::clone(known));
         }
         let (host, port) = host_and_port(address).ok_or_else(|| {
             unavailable(format!(

@@ -26,8 +26,7 @@ use tokio::time::Instant;
 use self::files::Stamp;
 pub(crate) use self::identity::Caller;
 use self::identity::Names;
-#[expect(unused_imports, reason = "for the server")]
-pub(crate) use self::io::{Accepted, Io};
+pub(crate) use self::io::Io;
 use self::loaded::Loaded;
 use self::words::{ACCEPT, CONNECT, SERVE};
 

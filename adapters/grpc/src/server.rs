@@ -108,13 +108,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, _)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
+            Ok((tcp, _)) => {
+                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                     connections.spawn(serve(tcp, Arc::clone(&shared), place));
+                } else {
+                    // Closed: its owner tries elsewhere or later.
+                    tracing::debug!("a connection above the limit was closed");
                 }
-                // Closed: its owner tries elsewhere or later.
-                Err(_) => tracing::debug!("a connection above the limit was closed"),
-            },
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // sleep: out of files or memory, and nothing says when there is some again.

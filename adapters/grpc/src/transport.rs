@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
 
 use crate::GrpcConfig;
+use crate::check::GrpcCheck;
 use crate::error::from_status;
 use crate::generated::v1::StreamFrame;
 use crate::generated::v1::stream_frame::Step;
@@ -77,6 +78,11 @@ impl GrpcTransport {
             secured,
             config,
         })
+    }
+
+    /// Asks other nodes whether they are well, over connections that are secured as those of this transport.
+    pub fn health_check(&self) -> GrpcCheck {
+        GrpcCheck::new(Arc::clone(&self.secured))
     }
 
     async fn server(&self) -> Result<&Server> {
@@ -172,7 +178,9 @@ impl GrpcTransport {
 
 impl Failure {
     fn new(operation: &'static str, status: tonic::Status) -> Self {
-        let not_sent = status.source().is_some_and(|source| source.is::<NotSent>());
+        let not_sent = status
+            .source()
+            .is_some_and(<dyn std::error::Error>::is::<NotSent>);
         let (error, answered) = from_status(operation, status);
         Self {
             error,

@@ -50,10 +50,25 @@ fn make() -> Result<Vec<Made>, Box<dyn Error>> {
         .build_transport(false)
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)?;
-    let mut code = HEAD.as_bytes().to_vec();
-    code.extend(fs::read(folder.path().join(CODE))?);
+    let code = with_reasons(&fs::read_to_string(folder.path().join(CODE))?);
     let out = Path::new(OUT);
-    Ok(vec![(out.join(CODE), code), (out.join(DESCRIPTORS), bytes)])
+    Ok(vec![
+        (out.join(CODE), format!("{HEAD}{code}").into_bytes()),
+        (out.join(DESCRIPTORS), bytes),
+    ])
+}
+
+/// The code with what the rules of the house ask for beside a lint that is silenced.
+fn with_reasons(code: &str) -> String {
+    let reason = "reason = \"made by a generator\"";
+    code.replace(
+        "        clippy::let_unit_value,\n    )]",
+        &format!("        clippy::let_unit_value,\n        {reason},\n    )]"),
+    )
+    .replace(
+        "#[allow(non_camel_case_types)]",
+        &format!("#[allow(non_camel_case_types, {reason})]"),
+    )
 }
 
 fn write(made: &[Made]) -> Result<(), Box<dyn Error>> {

@@ -66,6 +66,7 @@ const SINGLE: &str = "one Redis (both clients)";
 const ETCD: &str = "etcd × 3";
 const REDB: &str = "redb";
 const SLED: &str = "sled";
+const GRPC: &str = "gRPC";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
@@ -85,6 +86,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new(ETCD, "ringhold-etcd", &[""], STORES),
     Column::new(REDB, "ringhold-redb", &[""], STORES),
     Column::new(SLED, "ringhold-sled", &[""], STORES),
+    Column::new(GRPC, "ringhold-grpc", &[""], &["transport"]),
 ];
 
 pub(super) const ROWS: &[Row] = &[

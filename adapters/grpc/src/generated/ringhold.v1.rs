@@ -110,13 +110,14 @@ pub mod peer_client {
         missing_docs,
         clippy::wildcard_imports,
         clippy::let_unit_value,
+        reason = "made by a generator",
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// Answers other nodes, and those who only look on. One server may serve several nodes: the target of
     /// each request says which.
     ///
-    /// Every error carries an `ErrorDetail` in the details of its status.
+    /// An error carries an `ErrorDetail` in the details of its status, where it is not one of gRPC itself.
     #[derive(Debug, Clone)]
     pub struct PeerClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -239,6 +240,7 @@ pub mod peer_server {
         missing_docs,
         clippy::wildcard_imports,
         clippy::let_unit_value,
+        reason = "made by a generator",
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with PeerServer.
@@ -266,7 +268,7 @@ pub mod peer_server {
     /// Answers other nodes, and those who only look on. One server may serve several nodes: the target of
     /// each request says which.
     ///
-    /// Every error carries an `ErrorDetail` in the details of its status.
+    /// An error carries an `ErrorDetail` in the details of its status, where it is not one of gRPC itself.
     #[derive(Debug)]
     pub struct PeerServer<T> {
         inner: Arc<T>,
@@ -344,7 +346,7 @@ pub mod peer_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/ringhold.v1.Peer/Call" => {
-                    #[allow(non_camel_case_types)]
+                    #[allow(non_camel_case_types, reason = "made by a generator")]
                     struct CallSvc<T: Peer>(pub Arc<T>);
                     impl<T: Peer> tonic::server::UnaryService<super::CallRequest>
                     for CallSvc<T> {
@@ -387,7 +389,7 @@ pub mod peer_server {
                     Box::pin(fut)
                 }
                 "/ringhold.v1.Peer/Open" => {
-                    #[allow(non_camel_case_types)]
+                    #[allow(non_camel_case_types, reason = "made by a generator")]
                     struct OpenSvc<T: Peer>(pub Arc<T>);
                     impl<T: Peer> tonic::server::StreamingService<super::StreamFrame>
                     for OpenSvc<T> {

@@ -24,6 +24,8 @@ use crate::server::{CONNECTION_BYTES_MAX, SEND_BYTES_MAX};
 /// Pauses are drawn from nothing to this, twice as much after each failure.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner counts as none.
+const USEFUL_MIN: Duration = Duration::from_secs(1);
 /// What one answer may be ahead of its reader.
 const WINDOW_BYTES: u32 = 64 << 10;
 
@@ -231,8 +233,13 @@ async fn run(line: Weak<Line>, dial: Arc<Dial>) {
         Some(line) => line.opened(Channel::new(send)),
         None => return,
     }
+    let opened = Instant::now();
     let why = tokio::select! {
-        ended = connection => ended.err().map(|error| Why::new(format!("the connection broke: {error}"))),
+        // One that was of use is made anew at once, and what comes of that says more.
+        ended = connection => ended
+            .err()
+            .filter(|_| opened.elapsed() < USEFUL_MIN)
+            .map(|error| Why::new(format!("the connection broke: {error}"))),
         () = idle(&line, limits.idle) => None,
     };
     if let Some(line) = line.upgrade() {

@@ -66,15 +66,12 @@ impl Peers {
     }
 
     async fn opening(frames: &mut Streaming<StreamFrame>) -> Result<CallRequest, Status> {
-        match frames.message().await? {
-            Some(StreamFrame {
-                step: Some(Step::Opening(opening)),
-            }) => Ok(opening),
-            _ => {
-                let context = "the first frame of a stream is its `opening`";
-                Err(to_status(&Error::new(ErrorKind::InvalidArgument, OPEN, context)))
-            }
+        let first = frames.message().await?.and_then(|frame| frame.step);
+        if let Some(Step::Opening(opening)) = first {
+            return Ok(opening);
         }
+        let context = "the first frame of a stream is its `opening`";
+        Err(to_status(&Error::new(ErrorKind::InvalidArgument, OPEN, context)))
     }
 }
 
