@@ -174,8 +174,8 @@ impl Child {
         self.process.wait().expect("it is ours");
     }
 
-    /// Hundredths of a second that this process and the child have computed so far.
-    pub(crate) fn computed(&self) -> u64 {
+    /// Hundredths of a second that this process, and the child, have computed so far.
+    pub(crate) fn computed(&self) -> [u64; 2] {
         let of = |process: &str| {
             let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process");
             // Behind the name, which may hold anything: user and system time are the 12th and 13th.
@@ -184,7 +184,7 @@ impl Child {
             let number = |index: usize| -> u64 { fields[index].parse().expect("a number") };
             number(11) + number(12)
         };
-        of("self") + of(&self.process.id().to_string())
+        [of("self"), of(&self.process.id().to_string())]
     }
 
     /// The most memory that it has had resident so far, and what it has now, in KiB.
