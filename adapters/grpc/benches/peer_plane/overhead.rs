@@ -144,8 +144,16 @@ fn report(rounds: &[(Figures, Figures)]) {
     let calls = row("calls/s", |figures| figures.per_s, |bare, ours| bare / ours);
     let p50 = row("p50, µs", |figures| figures.p50, |bare, ours| ours / bare);
     row("p99, µs", |figures| figures.p99, |bare, ours| ours / bare);
-    row("CPU of the caller, µs", |figures| figures.caller, |bare, ours| ours / bare);
-    row("CPU of the server, µs", |figures| figures.server, |bare, ours| ours / bare);
+    row(
+        "CPU of the caller, µs",
+        |figures| figures.caller,
+        |bare, ours| ours / bare,
+    );
+    row(
+        "CPU of the server, µs",
+        |figures| figures.server,
+        |bare, ours| ours / bare,
+    );
     let held = calls.max(p50) <= OVERHEAD_MAX;
     let verdict = if held { "held" } else { "NOT held" };
     println!("promised: calls/s and p50 cost at most {OVERHEAD_MAX} of the bare echo: {verdict}\n");
