@@ -69,7 +69,8 @@ impl PeerSender {
         self.end(Ok(())).await
     }
 
-    /// Ends with an error, which the other side is told with its kind and context.
+    /// Ends with an error, which the other side is told as it is: its kind, its context, whether it may be
+    /// repeated, and the owner that it names.
     ///
     /// # Errors
     /// `Unavailable`: the other side, or the way there, is gone.
