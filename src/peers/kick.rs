@@ -43,7 +43,7 @@ impl Kicked {
     }
 
     fn decode(reply: &[u8]) -> Result<Self> {
-        let number = codec::decode_frame(reply)?;
+        let number: u16 = codec::decode_frame(reply)?;
         [Self::Absent, Self::Told, Self::Untold]
             .into_iter()
             .find(|kicked| kicked.number() == number)
