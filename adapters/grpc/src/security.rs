@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use ringhold_core::{Error, ErrorKind, FleetName, NodeId, Result};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -46,7 +46,8 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// One with the DNS name `N`, in any case, is node `N`'s, and one with the URI `ringhold://FLEET/N` too. One
 /// with the URI `ringhold://FLEET/*` is any node of that fleet, for machines that share a certificate. An id
 /// that is no DNS name needs a URI. The names are those among the subject's alternative names; addresses and
-/// the common name do not count. A client's certificate that names no node is an observer's.
+/// the common name do not count. A client's certificate that names no node is an observer's. A process that
+/// serves and was not told its fleet takes no URI for a caller's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Security {
@@ -128,6 +129,12 @@ impl Secured {
         let loaded = self.loaded();
         let own = loaded.serving()?;
         let names = Names::of(own, self.fleet.as_ref());
+        let mutual = matches!(*self.security, Security::MutualTls { .. });
+        if mutual && self.fleet.is_none() && names.have_fleets() {
+            let context =
+                "this side's certificate names a fleet; say which one's callers are let in with `fleet`";
+            return Err(Error::new(ErrorKind::InvalidArgument, SERVE, context));
+        }
         if names.hold(node) {
             return Ok(());
         }
@@ -153,11 +160,22 @@ impl Secured {
         let tls = loaded.acceptor()?.accept(tcp).await;
         let tls = tls.map_err(|error| words::handshake(ACCEPT, error))?;
         let caller = match tls.get_ref().1.peer_certificates() {
-            Some([certificate, ..]) => Caller::named(address, Names::of(certificate, self.fleet.as_ref())),
+            Some([certificate, ..]) => Caller::named(address, self.caller(certificate)),
             // Whether one is demanded is the acceptor's; here, the token says enough.
             _ => Caller::anyone(address),
         };
         Ok((Io::Server(Box::new(tls)), caller))
+    }
+
+    /// The names of a caller. Where the fleet is not known, no certificate is one of it: any other fleet's
+    /// would do otherwise, where both have one authority.
+    fn caller(&self, certificate: &CertificateDer<'_>) -> Names {
+        let names = Names::of(certificate, self.fleet.as_ref());
+        if self.fleet.is_some() {
+            names
+        } else {
+            names.without_fleets()
+        }
     }
 
     /// The client's side of a handshake with a server at `host` that has to be `target`.

@@ -1,8 +1,10 @@
 //! One connection to a node: made when it is needed, and not asked for while it is known to be broken.
 //!
 //! After a failure, calls fail at once until a pause is over, which grows from failure to failure. The first
-//! call after it tries again, alone; when that succeeds, all may.
+//! call after it tries again, alone; when that succeeds, all may. A connection that ends sooner than it was of
+//! use is a failure too, however it ends.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -54,7 +56,9 @@ pub(crate) struct Line {
 
 struct State {
     phase: Phase,
-    /// In a row.
+    /// Which attempt the phase is of: what an earlier one still has to say says nothing of this one.
+    attempt: u64,
+    /// In a row; a connection that was of use ends the row.
     failures: u32,
     /// Why the last one failed.
     why: Option<Why>,
@@ -94,6 +98,7 @@ impl Line {
             places_max: places,
             state: Mutex::new(State {
                 phase: Phase::Closed,
+                attempt: 0,
                 failures: 0,
                 why: None,
                 until: Instant::now(),
@@ -120,13 +125,18 @@ impl Line {
             let mut state = self.state();
             match &state.phase {
                 Phase::Open(channel, _) if !channel.is_closed() => return Ok(channel.clone()),
-                Phase::Dialling(_) if state.failures > 0 => return Err(state.refusal(&self.dial)),
-                Phase::Dialling(_) => {}
+                // One whose runtime ended before it began has said nothing.
+                Phase::Dialling(task) if !task.0.is_finished() => {
+                    if state.failures > 0 {
+                        return Err(state.refusal(&self.dial));
+                    }
+                }
                 _ if state.failures > 0 && Instant::now() < state.until => {
                     return Err(state.refusal(&self.dial));
                 }
                 _ => {
-                    let run = run(Arc::downgrade(self), Arc::clone(&self.dial));
+                    state.attempt += 1;
+                    let run = run(Arc::downgrade(self), state.attempt, Arc::clone(&self.dial));
                     state.phase = Phase::Dialling(Task(tokio::spawn(run).abort_handle()));
                 }
             }
@@ -147,9 +157,11 @@ impl Line {
         unused >= idle && self.places.available_permits() == self.places_max
     }
 
-    fn opened(&self, channel: Channel) {
+    fn opened(&self, attempt: u64, channel: Channel) {
         let mut state = self.state();
-        (state.failures, state.why) = (0, None);
+        if state.attempt != attempt {
+            return;
+        }
         let phase = std::mem::replace(&mut state.phase, Phase::Closed);
         // Its task is the one that says so.
         state.phase = match phase {
@@ -160,8 +172,19 @@ impl Line {
         self.changed.notify_waiters();
     }
 
-    fn closed(&self, why: Option<Why>) {
+    /// The connection has stood for so long that earlier failures say nothing of the next.
+    fn useful(&self, attempt: u64) {
         let mut state = self.state();
+        if state.attempt == attempt {
+            (state.failures, state.why) = (0, None);
+        }
+    }
+
+    fn closed(&self, attempt: u64, why: Option<Why>) {
+        let mut state = self.state();
+        if state.attempt != attempt {
+            return;
+        }
         // This aborts the task that is saying so, which has nothing more to say.
         state.phase = Phase::Closed;
         if let Some(why) = why {
@@ -216,6 +239,7 @@ impl From<Error> for Why {
 /// Says that an attempt has come to nothing, also where its task ends with its runtime.
 struct Attempt<'a> {
     line: &'a Weak<Line>,
+    number: u64,
     outcome: Option<Why>,
 }
 
@@ -228,16 +252,17 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if let (Some(line), Some(why)) = (self.line.upgrade(), self.outcome.take()) {
-            line.closed(Some(why));
+            line.closed(self.number, Some(why));
         }
     }
 }
 
 /// Makes a connection, and keeps it going until it ends or nobody uses it.
-async fn run(line: Weak<Line>, dial: Arc<Dial>) {
+async fn run(line: Weak<Line>, number: u64, dial: Arc<Dial>) {
     let limits = &dial.limits;
     let mut attempt = Attempt {
         line: &line,
+        number,
         outcome: Some(Why::new("the attempt to connect was given up")),
     };
     let made = match timeout(limits.connect, connect(&dial)).await {
@@ -253,20 +278,29 @@ async fn run(line: Weak<Line>, dial: Arc<Dial>) {
     };
     attempt.succeeded();
     match line.upgrade() {
-        Some(line) => line.opened(Channel::new(send)),
+        Some(line) => line.opened(number, Channel::new(send)),
         None => return,
     }
     let opened = Instant::now();
+    let useful = async {
+        // sleep: that nothing happens is what is waited for.
+        sleep(USEFUL_MIN).await;
+        if let Some(line) = line.upgrade() {
+            line.useful(number);
+        }
+        pending().await
+    };
     let why = tokio::select! {
+        () = useful => None,
         // One that was of use is made anew at once, and what comes of that says more.
-        ended = connection => ended
-            .err()
-            .filter(|_| opened.elapsed() < USEFUL_MIN)
-            .map(|error| Why::new(format!("the connection broke: {error}"))),
+        ended = connection => (opened.elapsed() < USEFUL_MIN).then(|| match ended {
+            Ok(()) => Why::new("the other side closed the connection at once"),
+            Err(error) => Why::new(format!("the connection broke: {error}")),
+        }),
         () = idle(&line, limits.idle) => None,
     };
     if let Some(line) = line.upgrade() {
-        line.closed(why);
+        line.closed(number, why);
     }
 }
 
@@ -308,4 +342,52 @@ pub(crate) fn jittered(longest: Duration) -> Duration {
         return longest;
     }
     longest.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Security;
+
+    async fn line(listener: &tokio::net::TcpListener) -> Arc<Line> {
+        let dial = Dial {
+            secured: Arc::new(Secured::load(&Security::Plain, None).unwrap()),
+            limits: GrpcLimits::default(),
+            node: NodeId::new("eu-1").unwrap(),
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        Arc::new(Line::new(dial, 1))
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_attempt_says_ends_no_later_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let line = line(&listener).await;
+        line.channel().await.unwrap();
+        // Its connection is known to be closed before its task has said so.
+        line.state().phase = Phase::Closed;
+        let again = line.channel();
+        tokio::pin!(again);
+        assert!(ringhold_testkit::poll_once(&mut again).await.is_none());
+        line.closed(1, Some(Why::new("late")));
+        again.await.unwrap();
+        line.closed(1, None);
+        assert!(matches!(line.state().phase, Phase::Open(..)));
+        line.closed(2, None);
+        assert!(matches!(line.state().phase, Phase::Closed));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_never_began_is_made_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let line = line(&listener).await;
+        let never = tokio::spawn(async {});
+        let abort = never.abort_handle();
+        never.await.unwrap();
+        line.state().phase = Phase::Dialling(Task(abort));
+        ringhold_testkit::within("a connection", line.channel())
+            .await
+            .unwrap();
+    }
 }

@@ -37,6 +37,20 @@ impl Caller {
         self.names.as_ref().is_none_or(|names| names.hold(node))
     }
 
+    /// What its connections have in common: the nodes that its certificate names, and the machine too where
+    /// several may show that certificate. `None` where there is nothing to tell callers apart by.
+    pub(crate) fn identity(&self) -> Option<String> {
+        let names = self.names.as_deref()?;
+        let mut all: Vec<_> = names.nodes.iter().map(|node| format!("node {node}")).collect();
+        all.extend(names.dns.iter().map(|name| name.to_ascii_lowercase()));
+        let shared = all.is_empty() || names.nodes.iter().any(|node| node == "*");
+        all.sort_unstable();
+        if shared {
+            all.push(format!("at {}", self.address.ip()));
+        }
+        Some(all.join(" "))
+    }
+
     /// Where it connected from.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -72,6 +86,17 @@ impl Names {
                 .map(str::to_owned)
                 .collect(),
         }
+    }
+
+    /// Those that are no fleet's.
+    pub(super) fn without_fleets(mut self) -> Self {
+        self.nodes.clear();
+        self
+    }
+
+    /// Whether some are a fleet's.
+    pub(super) fn have_fleets(&self) -> bool {
+        !self.nodes.is_empty()
     }
 
     /// Whether one of them is `node`'s.

@@ -57,6 +57,30 @@ async fn servers_that_share_a_certificate() {
     }
 }
 
+/// Two fleets may have one authority, and then a server has to know which of them is its own.
+#[tokio::test]
+async fn a_server_without_a_fleet_takes_no_fleets_word() {
+    let ours = Authority::new("ours");
+    let folder = Folder::new(&ours, &ours.sign(&["eu-1"]));
+    let server = Secured::load(&folder.mutual(), None).unwrap();
+    let stranger = Folder::new(&ours, &ours.sign(&["ringhold://other/*", "eu-3"]));
+    let (_, accepted) = meet(&load(&stranger.mutual()), &server, "eu-1").await;
+    let (_, caller) = accepted.unwrap();
+    assert!(!caller.may_be(&node("eu-2")), "a certificate of another fleet");
+    assert!(caller.may_be(&node("eu-3")));
+
+    server
+        .may_serve(&node("eu-1"), ANYWHERE.parse().unwrap())
+        .unwrap();
+    let folder = Folder::new(&ours, &ours.sign(&["eu-1", "ringhold://arena/*"]));
+    let server = Secured::load(&folder.mutual(), None).unwrap();
+    let error = server
+        .may_serve(&node("eu-1"), ANYWHERE.parse().unwrap())
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.context().contains("`fleet`"), "{error}");
+}
+
 #[test]
 fn who_may_serve() {
     let ours = Authority::new("ours");
