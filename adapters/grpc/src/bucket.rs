@@ -40,6 +40,12 @@ impl Bucket {
         (self.tokens < 0.0).then(|| Duration::from_secs_f64(-self.tokens / self.per_second))
     }
 
+    /// Whether it holds as many as at first.
+    pub(crate) fn is_full(&mut self) -> bool {
+        self.fill();
+        self.tokens >= self.tokens_max
+    }
+
     /// Puts some in.
     pub(crate) fn put(&mut self, tokens: f64) {
         self.tokens = (self.tokens + tokens).min(self.tokens_max);
@@ -60,8 +66,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_come_back_with_time() {
         let mut bucket = Bucket::new(2.0, 4.0);
+        assert!(bucket.is_full());
         assert_eq!([(); 3].map(|()| bucket.take()), [true, true, false]);
         tokio::time::advance(Duration::from_millis(250)).await;
+        assert!(!bucket.is_full());
         assert_eq!([(); 2].map(|()| bucket.take()), [true, false]);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(

@@ -19,6 +19,7 @@
 //! `ringhold.node.` with a node's id is that node.
 
 mod bucket;
+mod chunks;
 mod config;
 mod error;
 mod generated;

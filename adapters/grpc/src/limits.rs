@@ -15,16 +15,21 @@ use ringhold_core::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GrpcLimits {
-    /// Connections that are served at one time; more are closed at once. 1,024.
+    /// Connections that are served at one time. Who has not asked for anything yet makes room for those that
+    /// come later; more are closed at once. 1,024.
     pub connections_max: usize,
+    /// Connections of one caller that are served at one time, where certificates tell who calls; more are
+    /// closed behind their handshake. 256.
+    pub caller_connections_max: usize,
     /// How long a new connection has for its handshake, and then for its first request. 5 s.
     pub handshake: Duration,
     /// Calls and streams at one time on one served connection; each holds up to one body of 1 MiB. 256.
     pub streams_max: u32,
     /// Bytes of the headers of one request or answer, as HTTP/2 counts them. 16 KiB.
     pub header_bytes_max: u32,
-    /// Requests per second on one served connection; more are `Overloaded`, and much more are not read
-    /// until later. 20,000.
+    /// Requests per second of one caller, over all of its connections where certificates tell who calls,
+    /// and on one connection elsewhere; more are `Overloaded`, and much more are not read until later.
+    /// 20,000.
     pub requests_per_second: u32,
     /// So many requests at once are no matter, when it was calm before. 20,000.
     pub requests_burst: u32,
@@ -48,6 +53,7 @@ impl Default for GrpcLimits {
     fn default() -> Self {
         Self {
             connections_max: 1_024,
+            caller_connections_max: 256,
             handshake: Duration::from_secs(5),
             streams_max: 256,
             header_bytes_max: 16 << 10,
@@ -68,6 +74,11 @@ impl GrpcLimits {
     pub(crate) fn check(&self) -> Result<()> {
         let numbers = [
             ("connections_max", self.connections_max as u64, 1 << 20),
+            (
+                "caller_connections_max",
+                self.caller_connections_max as u64,
+                1 << 20,
+            ),
             ("streams_max", self.streams_max.into(), 1 << 16),
             ("header_bytes_max", self.header_bytes_max.into(), 1 << 20),
             (

@@ -1,25 +1,34 @@
 //! The server: accepts connections, and gives each what belongs to it.
 
+mod answers;
+mod callers;
 mod connection;
 mod health;
 mod io;
+mod newcomers;
 mod peer;
 mod reflection;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use ringhold_core::id::Address;
 use ringhold_core::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use self::answers::Answering;
+use self::callers::Callers;
 use self::connection::Connection;
+use self::newcomers::Newcomers;
 pub(crate) use self::peer::{MESSAGE_BYTES_MAX, too_large};
 use self::reflection::Reflection;
 use crate::config::Listen;
@@ -55,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) limits: GrpcLimits,
     pub(crate) table: Arc<Table>,
     reflection: Reflection,
+    callers: Callers,
 }
 
 impl Server {
@@ -82,6 +92,7 @@ impl Server {
             limits: config.limits.clone(),
             table,
             reflection: Reflection::new()?,
+            callers: Callers::default(),
         });
         let accepting = tokio::spawn(accept(listener, shared)).abort_handle();
         Ok(Self {
@@ -89,6 +100,13 @@ impl Server {
             address,
             accepting,
         })
+    }
+}
+
+impl Server {
+    /// Whether nobody accepts connections any more: the runtime that did has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.accepting.is_finished()
     }
 }
 
@@ -101,7 +119,7 @@ impl Drop for Server {
 /// Accepts connections. Their tasks end with this one.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let places = Arc::new(Semaphore::new(shared.limits.connections_max));
-    let mut connections = JoinSet::new();
+    let (mut connections, mut newcomers) = (JoinSet::new(), Newcomers::default());
     loop {
         let accepted = tokio::select! {
             Some(_) = connections.join_next() => continue,
@@ -109,8 +127,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((tcp, _)) => {
-                if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                    connections.spawn(serve(tcp, Arc::clone(&shared), place));
+                let place = match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => Some(place),
+                    // Its place is free as soon as its task has noticed.
+                    Err(_) if newcomers.end_one() => Arc::clone(&places).acquire_owned().await.ok(),
+                    Err(_) => None,
+                };
+                if let Some(place) = place {
+                    let requested = CancellationToken::new();
+                    let serving = serve(tcp, Arc::clone(&shared), place, requested.clone());
+                    newcomers.push(connections.spawn(serving), requested);
                 } else {
                     // Closed: its owner tries elsewhere or later.
                     tracing::debug!("a connection above the limit was closed");
@@ -126,7 +152,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Serves one connection to its end.
-async fn serve(tcp: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit) {
+async fn serve(
+    tcp: TcpStream,
+    shared: Arc<Shared>,
+    place: OwnedSemaphorePermit,
+    requested: CancellationToken,
+) {
     let limits = &shared.limits;
     // Small answers are not held back for more to come. Where it fails they are only slower.
     let _ = tcp.set_nodelay(true);
@@ -135,10 +166,13 @@ async fn serve(tcp: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit)
         Ok(Err(error)) => return tracing::debug!(%error, "a connection was refused"),
         Err(_) => return tracing::debug!("a handshake took too long"),
     };
-    let connection = Connection::new(Arc::clone(&shared), caller);
-    let io = io::Paced::new(io, connection.pace());
-    let requested = connection.requested();
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let Some(share) = shared.callers.enter(&caller, limits) else {
+        return tracing::debug!("a connection was closed whose caller has too many");
+    };
+    let pace = Arc::clone(&share.pace);
+    let io = io::Paced::new(io, Arc::clone(&pace));
+    let connection = Connection::new(Arc::clone(&shared), caller, pace, requested.clone());
+    let serving = http2::Builder::new(Answering)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
         // All calls of a caller may run out of time before a busy server has looked at one.
@@ -162,7 +196,7 @@ async fn serve(tcp: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit)
         },
         () = idle => tracing::debug!("a connection was closed that asked for nothing"),
     }
-    drop(place);
+    drop((share, place));
 }
 
 /// Room for every call and stream of a connection.

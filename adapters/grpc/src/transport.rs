@@ -87,7 +87,12 @@ impl GrpcTransport {
 
     async fn server(&self) -> Result<&Server> {
         let start = || Server::start(&self.config, Arc::clone(&self.secured), Arc::clone(&self.table));
-        self.server.get_or_try_init(start).await
+        let server = self.server.get_or_try_init(start).await?;
+        if server.is_over() {
+            let context = "the runtime that this transport listened in has ended; make another transport";
+            return Err(Error::new(ErrorKind::Unavailable, "listen", context).with_retryable(false));
+        }
+        Ok(server)
     }
 
     fn peer(&self, record: &NodeRecord, request: &PeerRequest) -> Result<Arc<Peer>> {

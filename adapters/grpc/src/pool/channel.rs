@@ -10,6 +10,7 @@ use hyper::client::conn::http2::SendRequest;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
+use crate::chunks::chunked;
 use crate::generated::v1::peer_client::PeerClient;
 use crate::server::MESSAGE_BYTES_MAX;
 
@@ -61,7 +62,7 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let sent = self.send.try_send_request(request);
+        let sent = self.send.try_send_request(request.map(chunked));
         Box::pin(async move {
             sent.await.map_err(|mut error| match error.take_message() {
                 Some(_) => NotSent.into(),

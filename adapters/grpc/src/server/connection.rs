@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use ringhold_core::{Error, ErrorKind};
@@ -15,15 +16,19 @@ use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 
 use super::Shared;
+use super::answers::taken_until;
 use super::health::Health;
 use super::io::Pace;
 use super::peer::{MESSAGE_BYTES_MAX, Peers};
+use crate::chunks::chunked;
 use crate::error::{to_status, to_status_of};
 use crate::generated::v1::peer_server::PeerServer;
 use crate::security::Caller;
 use crate::wire;
 
 const CALL: &str = "call";
+/// The most bytes of a message that is no node's: a name of what is asked for.
+pub(super) const PROBE_BYTES_MAX: usize = 4 << 10;
 
 /// The requests of one connection.
 pub(super) struct Connection {
@@ -31,6 +36,7 @@ pub(super) struct Connection {
     caller: Arc<Caller>,
     pace: Arc<Pace>,
     peers: PeerServer<Peers>,
+    /// Done with the first request that it has admitted.
     requested: CancellationToken,
 }
 
@@ -41,28 +47,23 @@ pub(super) struct Deadline(pub(super) Instant);
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        caller: Caller,
+        pace: Arc<Pace>,
+        requested: CancellationToken,
+    ) -> Self {
         let caller = Arc::new(caller);
         let peers = Peers::new(Arc::clone(&shared.table), Arc::clone(&caller));
         Self {
-            pace: Arc::new(Pace::new(&shared.limits)),
+            pace,
             peers: PeerServer::new(peers)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
-            requested: CancellationToken::new(),
+            requested,
             shared,
             caller,
         }
-    }
-
-    /// How fast its caller may ask.
-    pub(super) fn pace(&self) -> Arc<Pace> {
-        Arc::clone(&self.pace)
-    }
-
-    /// Done with the first request that it has admitted.
-    pub(super) fn requested(&self) -> CancellationToken {
-        self.requested.clone()
     }
 
     /// Whether a request may be looked at, and until when it is answered.
@@ -83,14 +84,22 @@ impl Connection {
     fn answer(&self, mut request: Request<Incoming>, deadline: Deadline) -> Answer {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
+        // The answer of a call is of no use after its deadline; a stream goes on.
+        let goes_on = !path.ends_with("/Call");
         match service {
             Some("ringhold.v1.Peer") => {
                 request.extensions_mut().insert(deadline);
-                within(deadline, self.peers.clone().call(request))
+                let answer = self.peers.clone().call(request);
+                if goes_on {
+                    within(deadline, answer)
+                } else {
+                    within(deadline, answer.inspect(move |_| taken_until(deadline.0)))
+                }
             }
             Some("grpc.health.v1.Health") => {
                 let health = Health::new(self.shared.table.wells());
-                within(deadline, HealthServer::new(health).call(request))
+                let mut health = HealthServer::new(health).max_decoding_message_size(PROBE_BYTES_MAX);
+                within(deadline, health.call(request))
             }
             Some("grpc.reflection.v1.ServerReflection") => {
                 within(deadline, self.shared.reflection.v1(request))
@@ -125,11 +134,14 @@ fn within(
     answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 ) -> Answer {
     Box::pin(async move {
-        timeout_at(deadline.0, answer).await.unwrap_or_else(|_| {
-            let context = "there was no answer while the caller waited";
-            let late = Error::new(ErrorKind::Timeout, CALL, context);
-            Ok(to_status(&late).into_http())
-        })
+        timeout_at(deadline.0, answer)
+            .await
+            .unwrap_or_else(|_| {
+                let context = "there was no answer while the caller waited";
+                let late = Error::new(ErrorKind::Timeout, CALL, context);
+                Ok(to_status(&late).into_http())
+            })
+            .map(|answer| answer.map(chunked))
     })
 }
 

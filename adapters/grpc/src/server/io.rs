@@ -13,7 +13,7 @@ use crate::GrpcLimits;
 use crate::bucket::Bucket;
 use crate::security::Io;
 
-/// How fast the caller of one connection may ask.
+/// How fast a caller may ask, over all of its connections.
 pub(super) struct Pace {
     state: Mutex<State>,
     /// A debt above this is waited for.
@@ -49,6 +49,12 @@ impl Pace {
             state.read_at = Some(Instant::now() + debt);
         }
         debt.is_none()
+    }
+
+    /// Whether nobody asked lately.
+    pub(super) fn is_calm(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bucket.is_full()
     }
 
     fn read_at(&self) -> Option<Instant> {

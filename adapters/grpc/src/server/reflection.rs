@@ -10,6 +10,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic_reflection::server::Builder;
 
+use super::connection::PROBE_BYTES_MAX;
 use crate::generated::FILE_DESCRIPTOR_SET;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -33,9 +34,11 @@ impl Reflection {
             let context = "the descriptors of the protocol are none";
             Error::new(ErrorKind::Corrupt, "reflection", context).with_source(error)
         };
+        let v1 = builder().build_v1().map_err(corrupt)?;
+        let v1alpha = builder().build_v1alpha().map_err(corrupt)?;
         Ok(Self {
-            v1: erased(builder().build_v1().map_err(corrupt)?),
-            v1alpha: erased(builder().build_v1alpha().map_err(corrupt)?),
+            v1: erased(v1.max_decoding_message_size(PROBE_BYTES_MAX)),
+            v1alpha: erased(v1alpha.max_decoding_message_size(PROBE_BYTES_MAX)),
         })
     }
 

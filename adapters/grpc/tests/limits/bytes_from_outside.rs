@@ -37,8 +37,16 @@ impl Drop for Raw {
 
 impl Raw {
     async fn new(bed: &Bed) -> Self {
+        Self::with_window(bed, 64 << 10).await
+    }
+
+    /// One that takes so many bytes of each answer, before it has read some.
+    async fn with_window(bed: &Bed, bytes: u32) -> Self {
         let tcp = TcpStream::connect(bed.address()).await.unwrap();
-        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp));
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let handshake = builder
+            .initial_stream_window_size(bytes)
+            .handshake(TokioIo::new(tcp));
         let (send, connection) = handshake.await.unwrap();
         Self {
             send,
@@ -198,6 +206,32 @@ async fn a_body_that_never_ends_is_given_up() {
         let body = StreamBody::new(never).boxed();
         let status = raw.status(method, &[("grpc-timeout", "150m")], body).await;
         assert_eq!(status, Code::DeadlineExceeded, "{method}");
+    }
+    bed.serves_others().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let bed = Bed::new(|_| {}).await;
+    for window in [0, 64 << 10] {
+        let mut raw = Raw::with_window(&bed, window).await;
+        let mut large = good();
+        large.body = vec![7; 100_000];
+        let request = Request::post("http://node/ringhold.v1.Peer/Call")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", "1S")
+            .body(Full::new(framed(&large.encode_to_vec())).boxed())
+            .unwrap();
+        let answer = within("an answer", raw.send.send_request(request)).await.unwrap();
+        assert_eq!(status(answer.headers()), None, "it has a body");
+        // sleep: until after the deadline nothing is read, so nothing tells when it has come.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let read = within("the end of the answer", answer.into_body().collect()).await;
+        assert!(
+            read.is_err(),
+            "the answer waited, with a window of {window} bytes"
+        );
     }
     bed.serves_others().await;
 }

@@ -96,10 +96,11 @@ async fn connections_above_the_limit_are_closed() {
         limits.handshake = Duration::from_secs(60);
     })
     .await;
-    let held = [
-        TcpStream::connect(bed.address()).await,
-        TcpStream::connect(bed.address()).await,
-    ];
+    // Those who have asked for something keep their places.
+    let held = [caller(|_| {}), caller(|_| {})];
+    for held in &held {
+        bed.call(held, "").await.unwrap();
+    }
     let caller = caller(|_| {});
     refused(bed.call(&caller, "").await, ErrorKind::Unavailable);
     drop(held);
@@ -110,6 +111,26 @@ async fn connections_above_the_limit_are_closed() {
             .map_err(|error| error.to_string())
     };
     ringhold_testkit::wait_for("a place for a connection", Duration::from_secs(20), again).await;
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_keep_nobody_out() {
+    let bed = Bed::new(|limits| {
+        limits.connections_max = 4;
+        limits.handshake = Duration::from_secs(600);
+    })
+    .await;
+    let served = caller(|_| {});
+    bed.call(&served, "").await.unwrap();
+    let mut silent = Vec::new();
+    for round in 0..3 {
+        for _ in 0..10 {
+            silent.push(TcpStream::connect(bed.address()).await.unwrap());
+        }
+        let newcomer = caller(|_| {});
+        assert_eq!(bed.call(&newcomer, "in").await.unwrap(), "in", "round {round}");
+        assert_eq!(bed.call(&served, "on").await.unwrap(), "on", "round {round}");
+    }
 }
 
 #[tokio::test]

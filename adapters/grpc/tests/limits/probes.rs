@@ -140,3 +140,37 @@ async fn reflection_names_what_is_served() {
         "{answer:?}"
     );
 }
+
+#[tokio::test]
+async fn what_is_far_too_long_for_a_probe_is_not_read() {
+    let bed = Bed::new(|_| {}).await;
+    let channel = channel(&bed).await;
+    let long = "x".repeat(100 << 10);
+    let mut client = HealthClient::new(channel.clone());
+    let checked = within("a check", client.check(service(&long))).await;
+    assert_eq!(checked.unwrap_err().code(), Code::OutOfRange);
+    let watched = within("a watch", client.watch(service(&long))).await;
+    assert_eq!(watched.map(drop).unwrap_err().code(), Code::OutOfRange);
+
+    let list = v1::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1::ServerReflectionRequest {
+        host: long.clone(),
+        message_request: Some(list),
+    };
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+    let asked = client.server_reflection_info(futures_util::stream::iter([request]));
+    let mut answers = within("an answer", asked).await.unwrap().into_inner();
+    let answer = within("a message", answers.message()).await;
+    assert!(matches!(answer, Ok(None)), "the end, and no list: {answer:?}");
+
+    let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let request = v1alpha::ServerReflectionRequest {
+        host: long,
+        message_request: Some(list),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+    let asked = client.server_reflection_info(futures_util::stream::iter([request]));
+    let mut answers = within("an answer", asked).await.unwrap().into_inner();
+    let answer = within("a message", answers.message()).await;
+    assert!(matches!(answer, Ok(None)), "the end, and no list: {answer:?}");
+}

@@ -8,6 +8,7 @@ use ringhold_core::transport::PeerHandler;
 use ringhold_core::{Error, ErrorKind, OperationId, Transport as _};
 use ringhold_grpc::{GrpcConfig, GrpcTransport};
 use ringhold_testkit::{wait_for, within};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -111,6 +112,37 @@ async fn a_broken_way_is_not_asked_for_every_call_and_is_found_again() {
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_connections_and_closes_them_is_left_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (target, caller) = (node(1), caller(|_| {}));
+    let record = record(&target, &listener.local_addr().unwrap().to_string());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&asked);
+    // It ends with the runtime of its test.
+    tokio::spawn(async move {
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            counting.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // An end as a server without a place for it makes one, and nothing that is lost on the way.
+                let _ = tcp.shutdown().await;
+                let _ = tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await;
+            });
+        }
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        let call = caller.call(&record, request(&target, ""));
+        refused(within("a call", call).await, ErrorKind::Unavailable);
+        // sleep: callers that keep asking, and not this test as fast as it can.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Pauses of up to 50, 100, 200, 400, 800, 1,600 ms and more; their random parts are half of that.
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked < 30, "two seconds of calls made {asked} connections");
 }
 
 #[tokio::test]
@@ -225,6 +257,25 @@ fn a_transport_outlives_the_runtime_that_connected() {
                 .map_err(|error| error.to_string())
         };
         wait_for("an answer", SOON * 20, called).await;
+    });
+}
+
+#[test]
+fn nobody_is_served_when_the_runtime_that_listened_is_gone() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (first, second) = (runtime(), runtime());
+    let mut bed = first.block_on(Bed::new(|_| {}));
+    let server = bed.server.take().unwrap();
+    drop(first);
+    second.block_on(async {
+        let handler = Arc::clone(&bed.handler);
+        refused(server.serve(node(2), handler as _).await, ErrorKind::Unavailable);
+        refused(server.listen().await, ErrorKind::Unavailable);
     });
 }
 
