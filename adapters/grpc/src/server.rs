@@ -169,9 +169,8 @@ async fn serve(
     let Some(share) = shared.callers.enter(&caller, limits) else {
         return tracing::debug!("a connection was closed whose caller has too many");
     };
-    let pace = Arc::clone(&share.pace);
-    let io = io::Paced::new(io, Arc::clone(&pace));
-    let connection = Connection::new(Arc::clone(&shared), caller, pace, requested.clone());
+    let io = io::Paced::new(io, Arc::clone(&share.pace));
+    let connection = Connection::new(Arc::clone(&shared), caller, &share, requested.clone());
     let serving = http2::Builder::new(Answering)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)

@@ -288,7 +288,7 @@ async fn run(line: Weak<Line>, number: u64, dial: Arc<Dial>) {
         if let Some(line) = line.upgrade() {
             line.useful(number);
         }
-        pending().await
+        pending::<()>().await;
     };
     let why = tokio::select! {
         () = useful => None,
@@ -349,7 +349,7 @@ mod tests {
     use super::*;
     use crate::Security;
 
-    async fn line(listener: &tokio::net::TcpListener) -> Arc<Line> {
+    fn line(listener: &tokio::net::TcpListener) -> Arc<Line> {
         let dial = Dial {
             secured: Arc::new(Secured::load(&Security::Plain, None).unwrap()),
             limits: GrpcLimits::default(),
@@ -363,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn what_an_earlier_attempt_says_ends_no_later_one() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = line(&listener).await;
+        let line = line(&listener);
         line.channel().await.unwrap();
         // Its connection is known to be closed before its task has said so.
         line.state().phase = Phase::Closed;
@@ -381,7 +381,7 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_never_began_is_made_again() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = line(&listener).await;
+        let line = line(&listener);
         let never = tokio::spawn(async {});
         let abort = never.abort_handle();
         never.await.unwrap();

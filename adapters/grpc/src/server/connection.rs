@@ -17,6 +17,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::Shared;
 use super::answers::taken_until;
+use super::callers::Share;
 use super::health::Health;
 use super::io::Pace;
 use super::peer::{MESSAGE_BYTES_MAX, Peers};
@@ -50,13 +51,13 @@ impl Connection {
     pub(super) fn new(
         shared: Arc<Shared>,
         caller: Caller,
-        pace: Arc<Pace>,
+        share: &Share,
         requested: CancellationToken,
     ) -> Self {
         let caller = Arc::new(caller);
         let peers = Peers::new(Arc::clone(&shared.table), Arc::clone(&caller));
         Self {
-            pace,
+            pace: Arc::clone(&share.pace),
             peers: PeerServer::new(peers)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),

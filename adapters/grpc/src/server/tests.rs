@@ -99,10 +99,10 @@ async fn more_connections_give_a_caller_no_more_requests() {
         };
         let answers = within("calls", join_all((0..5).map(call))).await;
         served += answers.iter().filter(|answer| answer.is_ok()).count();
-        let calm =
+        let limited =
             |error: &ringhold_core::Error| matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Timeout);
         let mut refused = answers.iter().filter_map(|answer| answer.as_ref().err());
-        assert!(refused.all(calm), "{answers:?}");
+        assert!(refused.all(limited), "{answers:?}");
     }
     let earned = begun.elapsed().as_secs() + 1;
     assert!(served as u64 <= 5 + earned, "{served} were served");
