@@ -4,6 +4,8 @@
 //! over: nothing takes it back. What has not been handed over yet goes with its owner.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -19,15 +21,49 @@ struct Chunks {
     body: Body,
     /// What is left of a piece that was not.
     rest: Bytes,
+    _held: Option<Held>,
+}
+
+/// Counts bodies that somebody has.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One that is counted until it is dropped.
+struct Held(Count);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The same body in small pieces.
 pub(crate) fn chunked(body: Body) -> Body {
+    in_chunks(body, None)
+}
+
+/// The same body in small pieces, counted until it has been sent or dropped.
+pub(crate) fn counted(body: Body, count: &Count) -> Body {
+    count.0.fetch_add(1, Ordering::Relaxed);
+    in_chunks(body, Some(Held(count.clone())))
+}
+
+fn in_chunks(body: Body, held: Option<Held>) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let rest = Bytes::new();
-    Body::new(Chunks { body, rest })
+    Body::new(Chunks {
+        body,
+        rest,
+        _held: held,
+    })
 }
 
 impl HttpBody for Chunks {

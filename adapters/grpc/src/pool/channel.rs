@@ -10,7 +10,7 @@ use hyper::client::conn::http2::SendRequest;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
-use crate::chunks::chunked;
+use crate::chunks::{Count, counted};
 use crate::generated::v1::peer_client::PeerClient;
 use crate::server::MESSAGE_BYTES_MAX;
 
@@ -18,6 +18,8 @@ use crate::server::MESSAGE_BYTES_MAX;
 #[derive(Clone)]
 pub(crate) struct Channel {
     send: SendRequest<Body>,
+    /// Requests that are not sent as a whole, those whose callers have gone among them.
+    unsent: Count,
 }
 
 /// The request did not leave this process.
@@ -41,11 +43,17 @@ pub(crate) fn client(channel: Channel, origin: Uri) -> PeerClient<Channel> {
 
 impl Channel {
     pub(super) fn new(send: SendRequest<Body>) -> Self {
-        Self { send }
+        let unsent = Count::default();
+        Self { send, unsent }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.send.is_closed()
+    }
+
+    /// How many requests wait here to be sent, or to be sent to their ends.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.get()
     }
 }
 
@@ -62,7 +70,9 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let sent = self.send.try_send_request(request.map(chunked));
+        let sent = self
+            .send
+            .try_send_request(request.map(|body| counted(body, &self.unsent)));
         Box::pin(async move {
             sent.await.map_err(|mut error| match error.take_message() {
                 Some(_) => NotSent.into(),

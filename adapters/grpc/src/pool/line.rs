@@ -124,7 +124,17 @@ impl Line {
         let changed = {
             let mut state = self.state();
             match &state.phase {
-                Phase::Open(channel, _) if !channel.is_closed() => return Ok(channel.clone()),
+                Phase::Open(channel, _) if !channel.is_closed() => {
+                    // Where the other side takes nothing, what callers have given up still waits, and only the
+                    // end of the connection takes it back.
+                    if channel.unsent() < 3 * self.places_max.max(64) {
+                        return Ok(channel.clone());
+                    }
+                    let attempt = state.attempt;
+                    drop(state);
+                    self.closed(attempt, Some(Why::new("it takes no more requests")));
+                    return Err(self.state().refusal(&self.dial));
+                }
                 // One whose runtime ended before it began has said nothing.
                 Phase::Dialling(task) if !task.0.is_finished() => {
                     if state.failures > 0 {

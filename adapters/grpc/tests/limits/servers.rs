@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringhold_core::transport::PeerHandler;
 use ringhold_core::{Error, ErrorKind, OperationId, Transport as _};
 use ringhold_grpc::{GrpcConfig, GrpcTransport};
@@ -143,6 +144,44 @@ async fn a_server_that_takes_connections_and_closes_them_is_left_alone() {
     // Pauses of up to 50, 100, 200, 400, 800, 1,600 ms and more; their random parts are half of that.
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked < 30, "two seconds of calls made {asked} connections");
+}
+
+/// A body that is counted while somebody has it.
+struct Kept(Arc<[u8]>);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_never_takes_is_not_kept_for_ever() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (target, caller) = (node(1), caller(|limits| limits.calls_max = 4));
+    let record = record(&target, &listener.local_addr().unwrap().to_string());
+    // It ends with the runtime of its test.
+    tokio::spawn(async move {
+        let mut serving = JoinSet::new();
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let refuse = hyper::service::service_fn(async |_| {
+                Ok::<_, std::io::Error>(http::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
+            });
+            // It answers whether it is there, and takes no request.
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let builder = builder.max_concurrent_streams(0);
+            serving.spawn(builder.serve_connection(TokioIo::new(tcp), refuse));
+        }
+    });
+    let kept: Arc<[u8]> = Arc::from(&b"kept"[..]);
+    for calls in 1..=400 {
+        let mut request = request(&target, "").within(Duration::from_millis(5));
+        request.body = bytes::Bytes::from_owner(Kept(Arc::clone(&kept)));
+        assert!(within("a call", caller.call(&record, request)).await.is_err());
+        let waiting = Arc::strong_count(&kept) - 1;
+        assert!(waiting < 250, "{calls} calls are over, and {waiting} are kept");
+    }
 }
 
 #[tokio::test]
