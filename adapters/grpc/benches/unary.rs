@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringhold_core::id::{Address, EndpointName, Nonce};
 use ringhold_core::transport::{PeerHandler, PeerRequest, TraceContext};
 use ringhold_core::{
@@ -15,7 +16,7 @@ use ringhold_grpc::{GrpcConfig, GrpcLimits, GrpcTransport};
 use ringhold_testkit::async_trait;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use self::v1::peer_client::PeerClient;
@@ -27,7 +28,7 @@ mod v1 {
 }
 
 const UNDER_WAY: usize = 64;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 10;
 const ROUND: Duration = Duration::from_secs(1);
 
 struct Echo;
@@ -126,18 +127,74 @@ impl Way {
     }
 }
 
-async fn bare() -> PeerClient<Channel> {
+/// Certificates, in a folder for one and in memory for the other.
+struct Pki {
+    folder: tempfile::TempDir,
+    ca: String,
+    certificate: String,
+    key: String,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = || KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+        let key = key();
+        let params = CertificateParams::new(vec!["eu-1".to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        let pki = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            ca: authority.pem(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        };
+        for (name, text) in [("ca", &pki.ca), ("cert", &pki.certificate), ("key", &pki.key)] {
+            std::fs::write(pki.folder.path().join(name), text).expect("room for a file");
+        }
+        pki
+    }
+
+    fn url(&self) -> String {
+        let folder = self.folder.path().display();
+        format!("grpcs://127.0.0.1:0?ca={folder}/ca&cert={folder}/cert&key={folder}/key")
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::from_pem(&self.certificate, &self.key)
+    }
+
+    fn ca(&self) -> Certificate {
+        Certificate::from_pem(&self.ca)
+    }
+}
+
+async fn bare(pki: Option<&Pki>) -> PeerClient<Channel> {
     let loopback = "127.0.0.1:0".parse().expect("an address");
     // As `Server::serve` does it.
     let incoming = TcpIncoming::bind(loopback)
         .expect("loopback")
         .with_nodelay(Some(true));
     let address = incoming.local_addr().expect("bound");
-    let serving = Server::builder()
+    let mut server = Server::builder();
+    let mut endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
+    if let Some(pki) = pki {
+        let tls = ServerTlsConfig::new()
+            .identity(pki.identity())
+            .client_ca_root(pki.ca());
+        server = server.tls_config(tls).expect("settings");
+        let tls = ClientTlsConfig::new()
+            .identity(pki.identity())
+            .ca_certificate(pki.ca())
+            .domain_name("eu-1");
+        endpoint = Endpoint::from_shared(format!("https://{address}")).expect("a URL");
+        endpoint = endpoint.tls_config(tls).expect("settings");
+    }
+    let serving = server
         .add_service(PeerServer::new(Echo))
         .serve_with_incoming(incoming);
     tokio::spawn(serving);
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
     PeerClient::new(endpoint.connect().await.expect("it listens"))
 }
 
@@ -189,10 +246,18 @@ async fn main() {
     } else {
         1
     };
+    compare("without security", rounds, None).await;
+    compare("certificates on both sides", rounds, Some(Pki::new())).await;
+}
+
+async fn compare(title: &str, rounds: usize, pki: Option<Pki>) {
     let mut limits = GrpcLimits::default();
     limits.requests_per_second = 1_000_000;
     limits.requests_burst = 1_000_000;
-    let config = GrpcConfig::parse("grpc://127.0.0.1:0").and_then(|config| config.with_limits(limits));
+    let url = pki
+        .as_ref()
+        .map_or_else(|| "grpc://127.0.0.1:0".to_owned(), Pki::url);
+    let config = GrpcConfig::parse(&url).and_then(|config| config.with_limits(limits));
     let transport = Arc::new(GrpcTransport::new(config.expect("settings")).expect("settings"));
     let guard = transport.serve(node(), Arc::new(Echo)).await.expect("it serves");
     let mut record = NodeRecord::new(node().node, node().incarnation);
@@ -201,7 +266,7 @@ async fn main() {
     record.endpoints.insert(endpoint, address).expect("room for one");
     let record = Arc::new(record);
     let request = Arc::new(request());
-    let client = bare().await;
+    let client = bare(pki.as_ref()).await;
 
     let (mut tonic, mut ours) = (Way::new("bare tonic"), Way::new("ringhold"));
     for _ in 0..rounds {
@@ -224,6 +289,7 @@ async fn main() {
         })
         .await;
     }
+    println!("{title}");
     println!(
         "{:12} {:>10} {:>9} {:>9} {:>12}",
         "", "calls/s", "p50 µs", "p99 µs", "CPU µs/call"
