@@ -19,7 +19,8 @@ use crate::{login, random, retry, save};
 
 /// This process as a node of the fleet: logs players in, holds their sessions, and sees the others.
 ///
-/// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side.
+/// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side and for
+/// what servers say to each other: [`call_player`](Observer::call_player) and its like.
 /// When the last clone is dropped its tasks stop *without* a goodbye, as in a crash: the others
 /// notice when its lease lapses. [`leave`](Self::leave) says goodbye.
 ///

@@ -102,3 +102,36 @@ impl Inbox {
         drop(messages);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> PlayerMessage {
+        PlayerMessage {
+            from: None,
+            body: Bytes::from(vec![1; bytes]),
+        }
+    }
+
+    #[test]
+    fn room_comes_back_with_what_is_taken() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.put(message(BYTES_MAX)), Put::Taken);
+        assert_eq!(inbox.put(message(1)), Put::Full);
+        assert_eq!(inbox.take().unwrap().body.len(), BYTES_MAX);
+        for _ in 0..MESSAGES_MAX {
+            assert_eq!(inbox.put(message(1)), Put::Taken);
+        }
+        assert_eq!(inbox.put(message(0)), Put::Full);
+    }
+
+    #[test]
+    fn what_is_closed_is_empty_and_stays_so() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.put(message(1)), Put::Taken);
+        inbox.close();
+        assert_eq!(inbox.put(message(1)), Put::Closed);
+        assert_eq!(inbox.take(), None);
+    }
+}

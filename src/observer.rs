@@ -1,4 +1,5 @@
-//! The read side of a fleet: who is there, who owns a key, where a player is.
+//! The read side of a fleet: who is there, who owns a key, where a player is. What it says to the nodes is in
+//! `peers/`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::peers::Caller;
 use crate::shared::{Shared, record_of};
 use crate::{random, retry};
 
-/// Sees a fleet without being a node of it: for gateways, matchmakers and commands.
+/// Sees a fleet without being a node of it, and talks to its nodes: for gateways, matchmakers and
+/// commands.
 ///
 /// A clone is cheap and shares everything. When the last clone is dropped, its tasks stop. A
 /// [`Fleet`](crate::Fleet) dereferences to one.
