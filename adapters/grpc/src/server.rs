@@ -141,6 +141,8 @@ async fn serve(tcp: TcpStream, shared: Arc<Shared>, place: OwnedSemaphorePermit)
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
+        // All calls of a caller may run out of time before a busy server has looked at one.
+        .max_pending_accept_reset_streams(limits.streams_max as usize)
         .max_header_list_size(limits.header_bytes_max)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(connection_bytes(limits.streams_max))
