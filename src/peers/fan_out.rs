@@ -53,7 +53,7 @@ impl Delivered {
     }
 
     fn decode(reply: &[u8]) -> Result<Self> {
-        let (delivered, overloaded) = codec::decode_frame(reply)?;
+        let (delivered, overloaded): (u32, u32) = codec::decode_frame(reply)?;
         Ok(Self {
             delivered,
             overloaded,
