@@ -2,7 +2,8 @@
 
 use std::iter::FusedIterator;
 
-use super::index::PointIndex;
+use super::Inner;
+use super::table::Cursor;
 
 /// How many nodes are remembered without allocating.
 const INLINE: usize = 8;
@@ -13,9 +14,8 @@ const INLINE: usize = 8;
 /// Yields positions in [`Ring::nodes`](super::Ring::nodes), each node of a weight above 0 once.
 #[derive(Clone)]
 pub struct Successors<'a> {
-    index: &'a PointIndex,
-    position: usize,
-    nodes: usize,
+    ring: &'a Inner,
+    cursor: Cursor,
     left: usize,
     met: Met,
 }
@@ -32,16 +32,15 @@ enum Met {
 }
 
 impl<'a> Successors<'a> {
-    pub(super) fn new(index: &'a PointIndex, placed: usize, nodes: usize, place: u64) -> Self {
+    pub(super) fn new(ring: &'a Inner, place: u64) -> Self {
         let met = Met::Few {
             nodes: [0; INLINE],
             len: 0,
         };
         Self {
-            index,
-            position: index.position(place),
-            nodes,
-            left: placed,
+            ring,
+            cursor: ring.table.cursor(place),
+            left: ring.placed,
             met,
         }
     }
@@ -86,12 +85,8 @@ impl Iterator for Successors<'_> {
         }
         // A node is left, so one of its points is ahead.
         loop {
-            if self.position >= self.index.len() {
-                self.position = 0;
-            }
-            let node = self.index.node_at(self.position);
-            self.position += 1;
-            if self.met.insert(node, self.nodes) {
+            let node = self.ring.position(self.ring.table.next(&mut self.cursor));
+            if self.met.insert(node, self.ring.members.len()) {
                 self.left -= 1;
                 return Some(node);
             }
