@@ -168,7 +168,7 @@ impl Ring {
     /// [`nodes`](Self::nodes). Nodes of weight 0 are not among them.
     ///
     /// A step looks at as many points as it takes to meet a new node, one or two as long as few of
-    /// the nodes were met. Nothing is allocated for the first eight nodes.
+    /// the nodes were met. Nothing is allocated for the first 32 nodes.
     ///
     /// ```
     /// # use ringhold_core::{NodeId, Ring, Weight};

@@ -17,16 +17,17 @@ const SPILLED: u64 = u64::MAX;
 struct Line([u64; OWN + 1]);
 
 /// Lines that lie side by side. Words are made by the table; here they are numbers with an order.
+///
+/// `end` is the least word of what follows a line. A point that reaches it is at the very last place
+/// of its slice and is spilled, so that a look at a word tells whether it is a point.
 #[derive(Clone)]
 pub(super) struct Page {
     lines: [Line; LINES],
-    /// How many points each line holds itself.
-    own: [u8; LINES],
-    /// By line: the points from the eighth on, and behind them the word of what follows the slice.
+    /// By line: the points that it does not hold itself, and behind them the word of what follows.
     spilled: Box<[Spill]>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Spill {
     line: u8,
     word: u64,
@@ -36,8 +37,7 @@ impl Page {
     /// Lines without points, to be set before they are read.
     pub(super) fn new() -> Self {
         Self {
-            lines: [Line([0; OWN + 1]); LINES],
-            own: [0; LINES],
+            lines: [Line([SPILLED; OWN + 1]); LINES],
             spilled: Box::default(),
         }
     }
@@ -45,56 +45,53 @@ impl Page {
     /// The first word of a line that is not below `word`, be it a point's or that of what follows.
     #[inline]
     pub(super) fn first_from(&self, line: usize, word: u64) -> u64 {
-        let words = &self.lines[line % LINES].0;
-        // All are compared and none is branched upon: where the answer stands is a toss of coins.
-        let below = words[..OWN]
-            .iter()
-            .map(|own| usize::from(*own < word))
-            .sum::<usize>();
-        match words[below & OWN] {
-            SPILLED => self.spilled_from(line, word),
+        let line = line % LINES;
+        match self.lines[line].0[self.own_below(line, word)] {
+            SPILLED => {
+                let below = |spill: &Spill| spill.word < word;
+                let (_, spilled) = split(self.spilled_of(line), below);
+                // What follows the slice is never below a word of it.
+                spilled.first().map_or(SPILLED, |spill| spill.word)
+            }
             found => found,
         }
     }
 
-    #[cold]
-    fn spilled_from(&self, line: usize, word: u64) -> u64 {
-        let spilled = self.spilled_of(line);
-        let below = spilled.partition_point(|spill| spill.word < word);
-        // What follows the slice is never below a word of it.
-        spilled.get(below).map_or(SPILLED, |spill| spill.word)
-    }
-
     /// How many points of a line are below `word`.
     pub(super) fn below(&self, line: usize, word: u64) -> usize {
-        self.points(line).take_while(|point| *point < word).count()
+        let own = self.own_below(line, word);
+        if self.lines[line].0[own] < SPILLED {
+            return own;
+        }
+        let (spilled, _) = split(self.spilled_of(line), |spill| spill.word < word);
+        own + spilled.len()
+    }
+
+    /// How many of the words that a line holds itself are below `word`, up to 7.
+    #[inline]
+    fn own_below(&self, line: usize, word: u64) -> usize {
+        let words = &self.lines[line].0[..OWN];
+        // All are compared and none is branched upon: where the answer stands is a toss of coins.
+        words.iter().map(|own| usize::from(*own < word)).sum::<usize>() & OWN
     }
 
     /// The points of a line in order.
-    pub(super) fn points(&self, line: usize) -> impl Iterator<Item = u64> {
-        let own = self.lines[line].0.iter().take(usize::from(self.own[line]));
-        let spilled = self
-            .spilled_of(line)
-            .split_last()
-            .map_or(&[][..], |(_, points)| points);
+    pub(super) fn points(&self, line: usize, end: u64) -> impl Iterator<Item = u64> {
+        let own = self.lines[line].0[..self.own_below(line, end)].iter();
+        let spilled = self.spilled_of(line);
+        let spilled = spilled.split_last().map_or(&[][..], |(_, points)| points);
         own.copied().chain(spilled.iter().map(|spill| spill.word))
     }
 
     /// The point at a position in a line.
     #[inline]
-    pub(super) fn point(&self, line: usize, at: usize) -> Option<u64> {
-        if at < usize::from(self.own[line]) {
-            self.lines[line].0.get(at).copied()
-        } else if self.is_spilled(line) {
-            self.points(line).nth(at)
-        } else {
-            None
+    pub(super) fn point(&self, line: usize, at: usize, end: u64) -> Option<u64> {
+        let words = &self.lines[line].0;
+        match words.get(at) {
+            Some(word) if *word < end => Some(*word),
+            _ if words[OWN] == SPILLED => self.points(line, end).nth(at),
+            _ => None,
         }
-    }
-
-    /// Whether a line has no points.
-    pub(super) fn is_empty(&self, line: usize) -> bool {
-        self.own[line] == 0
     }
 
     /// The word of what follows a line.
@@ -104,50 +101,55 @@ impl Page {
     }
 
     /// Sets a line: its points in order, and what follows it.
-    pub(super) fn set(&mut self, line: usize, points: &[u64], next: u64) {
-        let (own, rest) = points.split_at(points.len().min(OWN));
-        let follows = if rest.is_empty() { next } else { SPILLED };
-        let (was_spilled, words) = (self.is_spilled(line), &mut self.lines[line].0);
+    pub(super) fn set(&mut self, line: usize, points: &[u64], next: u64, end: u64) {
+        let own = points.iter().take(OWN).take_while(|point| **point < end).count();
+        let (own, rest) = points.split_at(own);
+        let was_spilled = self.is_spilled(line);
+        let words = &mut self.lines[line].0;
         words[..own.len()].copy_from_slice(own);
-        words[own.len()..].fill(follows);
-        self.own[line] = u8::try_from(own.len()).unwrap_or_default();
+        words[own.len()..].fill(if rest.is_empty() { next } else { SPILLED });
         if was_spilled || !rest.is_empty() {
-            let line = line_number(line);
+            let number = line_number(line);
+            let (before, others) = split(&self.spilled, |spill| spill.line < number);
+            let (_, after) = split(others, |spill| spill.line == number);
             let spilled = rest.iter().chain((!rest.is_empty()).then_some(&next));
-            let spilled = spilled.map(|word| Spill { line, word: *word });
-            let others = self.spilled.iter().filter(|spill| spill.line != line);
-            let mut all: Vec<Spill> = others.copied().chain(spilled).collect();
-            // Stable, as the words of one line are in order, which their numbers do not tell.
-            all.sort_by_key(|spill| spill.line);
-            self.spilled = all.into();
+            let spilled = spilled.map(|word| Spill {
+                line: number,
+                word: *word,
+            });
+            let all = before.iter().copied().chain(spilled).chain(after.iter().copied());
+            self.spilled = all.collect();
         }
     }
 
     /// Sets what follows a line.
-    pub(super) fn set_next(&mut self, line: usize, next: u64) {
+    pub(super) fn set_next(&mut self, line: usize, next: u64, end: u64) {
         if self.is_spilled(line) {
-            let end = self
-                .spilled
-                .partition_point(|spill| spill.line <= line_number(line));
-            self.spilled[end - 1].word = next;
+            let number = line_number(line);
+            if let Some(last) = self.spilled.iter_mut().rfind(|spill| spill.line == number) {
+                last.word = next;
+            }
         } else {
-            self.lines[line].0[usize::from(self.own[line])..].fill(next);
+            let own = self.own_below(line, end);
+            self.lines[line].0[own..].fill(next);
         }
     }
 
     fn is_spilled(&self, line: usize) -> bool {
-        usize::from(self.own[line]) == OWN && self.lines[line].0[OWN] == SPILLED
+        self.lines[line].0[OWN] == SPILLED
     }
 
+    #[cold]
     fn spilled_of(&self, line: usize) -> &[Spill] {
-        if !self.is_spilled(line) {
-            return &[];
-        }
-        let line = line_number(line);
-        let start = self.spilled.partition_point(|spill| spill.line < line);
-        let end = self.spilled.partition_point(|spill| spill.line <= line);
-        &self.spilled[start..end]
+        let number = line_number(line);
+        let (_, from) = split(&self.spilled, |spill| spill.line < number);
+        split(from, |spill| spill.line == number).0
     }
+}
+
+/// Sorted things in two: those for which `is_before` holds, and the others.
+fn split<T>(sorted: &[T], is_before: impl FnMut(&T) -> bool) -> (&[T], &[T]) {
+    sorted.split_at(sorted.partition_point(is_before))
 }
 
 /// The number of a line in 8 bits.

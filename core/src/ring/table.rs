@@ -67,7 +67,7 @@ impl Table {
                     words.push(table.slice_of(place).1 | u64::from(node));
                 }
                 let next = points.peek().map_or(first, |(_, node)| *node);
-                filled.set(line, &words, table.end(next));
+                filled.set(line, &words, table.end(next), table.end(0));
             }
             Arc::new(filled)
         };
@@ -92,7 +92,7 @@ impl Table {
     pub(super) fn owner(&self, place: u64) -> Option<u32> {
         let (line, word) = self.slice_of(place);
         let page = self.pages.get(line / LINES)?;
-        Some(self.node(page.first_from(line % LINES, word)))
+        Some(self.node(page.first_from(line, word)))
     }
 
     /// The first point at or after a place.
@@ -111,7 +111,8 @@ impl Table {
     /// On a table without points.
     pub(super) fn next(&self, cursor: &mut Cursor) -> u32 {
         loop {
-            if let Some(word) = self.pages[cursor.line / LINES].point(cursor.line % LINES, cursor.at) {
+            let page = &self.pages[cursor.line / LINES];
+            if let Some(word) = page.point(cursor.line % LINES, cursor.at, self.end(0)) {
                 cursor.at += 1;
                 return self.node(word);
             }
@@ -127,7 +128,7 @@ impl Table {
     pub(super) fn points(&self) -> impl Iterator<Item = (u64, u32)> {
         (0..self.pages.len() * LINES).flat_map(move |line| {
             self.pages[line / LINES]
-                .points(line % LINES)
+                .points(line % LINES, self.end(0))
                 .map(move |word| (self.place(line, word), self.node(word)))
         })
     }
@@ -176,15 +177,16 @@ impl Table {
 
     fn points_of(&self, line: usize) -> Vec<u64> {
         let page = self.pages.get(line / LINES);
-        page.map_or_else(Vec::new, |page| page.points(line % LINES).collect())
+        page.map_or_else(Vec::new, |page| page.points(line % LINES, self.end(0)).collect())
     }
 
     /// Sets the points of a line. Where its first one changed, the lines before say so, back to one
     /// that has points itself.
     fn replace(&mut self, line: usize, points: &[u64], is_first_new: bool) {
+        let end = self.end(0);
         let page = Arc::make_mut(&mut self.pages[line / LINES]);
         let next = page.next(line % LINES);
-        page.set(line % LINES, points, next);
+        page.set(line % LINES, points, next, end);
         if !is_first_new {
             return;
         }
@@ -192,8 +194,8 @@ impl Table {
         let lines = self.pages.len() * LINES;
         for before in (0..line).rev().chain((line..lines).rev()) {
             let page = Arc::make_mut(&mut self.pages[before / LINES]);
-            page.set_next(before % LINES, first);
-            if !page.is_empty(before % LINES) {
+            page.set_next(before % LINES, first, end);
+            if page.point(before % LINES, 0, end).is_some() {
                 return;
             }
         }
