@@ -3,6 +3,7 @@
 //! One program instead of scripts: it runs wherever the library builds, and its checks have tests.
 
 mod ci;
+mod counts;
 mod demo;
 mod faults;
 mod features;
@@ -40,6 +41,8 @@ enum Task {
     },
     /// Everything that must pass before a change lands, in the order of `.ci/run`.
     Ci,
+    /// Count the instructions of the hot paths, and compare them with the committed figures.
+    Counts(counts::Arguments),
     /// Explore the interleavings of the lock-free code of core.
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::for_tests(),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
+        Task::Counts(arguments) => counts::run(&arguments),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),
