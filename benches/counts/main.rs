@@ -19,8 +19,11 @@ use ringhold_core::{Incarnation, NodeId, NodeRecord, Nonce, Timing};
 const NODES: usize = 1_000;
 const CALLS: usize = 2_000;
 
+/// Does something so often.
+type Work = fn(usize);
+
 /// What is counted, by name.
-const WORKS: &[(&str, fn(usize))] = &[
+const WORKS: &[(&str, Work)] = &[
     ("ring/owner", ring_owner),
     ("ring/three-successors", ring_successors),
     ("router/owner", router_owner),
@@ -31,7 +34,7 @@ const WORKS: &[(&str, fn(usize))] = &[
     ("policy/consistent-hash", |calls| policy(calls, &ConsistentHash)),
     ("policy/round-robin", |calls| policy(calls, &RoundRobin)),
     ("policy/least-connections", |calls| {
-        policy(calls, &LeastConnections)
+        policy(calls, &LeastConnections);
     }),
 ];
 
@@ -55,7 +58,7 @@ fn ring_owner(calls: usize) {
 fn ring_successors(calls: usize) {
     let view = observer().view();
     instructions_from_here(calls, |key| {
-        used(view.ring().successors(key).take(3).sum::<usize>())
+        used(view.ring().successors(key).take(3).sum::<usize>());
     });
 }
 
