@@ -10,7 +10,8 @@ use ringhold_core::ring::{Ring, VIRTUAL_NODES, key_hash, point_hash};
 pub(crate) struct Guide {
     /// Points in order, and behind them the first once more.
     words: Box<[u64]>,
-    guide: Box<[u32]>,
+    /// Where the points of each slice begin, and where they end.
+    starts: Box<[u32]>,
     bits: u32,
 }
 
@@ -25,12 +26,12 @@ impl Guide {
         points.sort_unstable();
         let slices = points.len().max(2).next_power_of_two();
         let bits = slices.trailing_zeros();
-        let mut guide = vec![0; slices + 1];
+        let mut starts = vec![0; slices + 1];
         for (place, _) in &points {
-            guide[slice_of(*place, bits) + 1] += 1;
+            starts[slice_of(*place, bits) + 1] += 1;
         }
         let mut before = 0;
-        for entry in &mut guide {
+        for entry in &mut starts {
             before += *entry;
             *entry = before;
         }
@@ -38,7 +39,7 @@ impl Guide {
         words.extend(words.first().copied());
         Self {
             words: words.into(),
-            guide: guide.into(),
+            starts: starts.into(),
             bits,
         }
     }
@@ -48,7 +49,7 @@ impl Guide {
     pub(crate) fn owner(&self, key: &[u8]) -> Option<usize> {
         let place = key_hash(key);
         let slice = slice_of(place, self.bits);
-        let (start, end) = (self.guide[slice] as usize, self.guide[slice + 1] as usize);
+        let (start, end) = (self.starts[slice] as usize, self.starts[slice + 1] as usize);
         let word = place << self.bits;
         let below = |position: usize| self.words.get(position).is_some_and(|point| *point < word);
         // Whether the first point is passed is a coin toss, so it is added instead of branched upon.
@@ -58,11 +59,24 @@ impl Guide {
             position += 1;
         }
         let word = self.words.get(position)?;
-        Some((word & ((1 << self.bits) - 1)) as usize)
+        Some(low_bits(*word, self.bits))
     }
 }
 
 #[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "fewer than 32 bits are left of it"
+)]
+fn low_bits(word: u64, bits: u32) -> usize {
+    (word & ((1 << bits) - 1)) as usize
+}
+
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "fewer than 32 bits are left of it"
+)]
 fn slice_of(place: u64, bits: u32) -> usize {
     (place >> (u64::BITS - bits)) as usize
 }
