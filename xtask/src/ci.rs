@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{codegen, demo, faults, features, guarantees, loom, setup, test, tidy};
+use crate::{codegen, counts, demo, faults, features, guarantees, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -33,6 +33,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .run()
     })?;
     steps.run("loom", loom::run)?;
+    steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.
     steps.run("faults of Redis Cluster", || {

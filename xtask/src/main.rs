@@ -4,6 +4,7 @@
 
 mod ci;
 mod codegen;
+mod counts;
 mod demo;
 mod faults;
 mod features;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Count the instructions of the hot paths, and compare them with the committed figures.
+    Counts(counts::Arguments),
     /// Explore the interleavings of the lock-free code of core.
     Loom,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
         Task::Codegen { check } => codegen::run(check),
+        Task::Counts(arguments) => counts::run(&arguments),
         Task::Loom => loom::run(),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),

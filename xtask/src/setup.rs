@@ -16,7 +16,7 @@ struct Need {
 /// the compiler by this name.
 ///
 /// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
-/// reads include files of its own.
+/// reads include files of its own. Instructions are counted by valgrind.
 const SYSTEM: &[Need] = &[
     Need {
         program: "cc",
@@ -33,6 +33,10 @@ const SYSTEM: &[Need] = &[
     Need {
         program: "protoc",
         packages: &["protobuf-compiler", "libprotobuf-dev"],
+    },
+    Need {
+        program: "valgrind",
+        packages: &["valgrind"],
     },
 ];
 
