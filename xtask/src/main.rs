@@ -6,12 +6,15 @@ mod ci;
 mod demo;
 mod faults;
 mod features;
+mod fuzz;
 mod guarantees;
 mod loom;
+mod miri;
 mod run;
 mod setup;
 mod test;
 mod tidy;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,7 +44,11 @@ enum Task {
     /// Everything that must pass before a change lands, in the order of `.ci/run`.
     Ci,
     /// Explore the interleavings of the lock-free code of core.
-    Loom,
+    Loom(loom::Arguments),
+    /// Fuzz the ring, the codec, the URLs, the memory store and the policies.
+    Fuzz(fuzz::Arguments),
+    /// Interpret core's tests, and find undefined behaviour.
+    Miri,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
     /// Compile each mix of features, and look at what it brings.
@@ -59,7 +66,9 @@ fn main() -> ExitCode {
         Task::Setup => setup::for_tests(),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
-        Task::Loom => loom::run(),
+        Task::Loom(arguments) => loom::run(&mut steps, &arguments),
+        Task::Fuzz(arguments) => fuzz::run(&mut steps, &arguments),
+        Task::Miri => miri::run(&mut steps),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),
