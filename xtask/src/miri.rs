@@ -18,6 +18,7 @@ const LEFT_OUT: &[&str] = &[
     "a_flipped_bit",
     "limited_both_ways",
     "cut_short_anywhere",
+    "numbers_of_many_nodes",
 ];
 
 /// Installs miri where rustup can, and runs the tests.

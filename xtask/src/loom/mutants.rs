@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn the_list_is_kept_up_with_the_source() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let list = read(&fs::read_to_string(root.join(LIST)).unwrap()).unwrap();
+        assert!(list.len() >= 8, "{} mistakes", list.len());
+        for mutant in &list {
+            mutant.applied(&original(&root, mutant).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
     fn a_list_with_something_else_in_it_is_refused() {
         assert!(read("").is_err());
         assert!(read(&ONE.replace("model", "modle")).is_err());
