@@ -125,7 +125,8 @@ impl Observer {
     /// As [`place`](Self::place); `Overloaded` too when no node meets the conditions.
     pub fn place_with(&self, request: &PlaceRequest<'_>) -> Result<Reservation> {
         self.shared.view.with(|view| {
-            let mut candidates = Candidates::new();
+            // The first is all that is asked for, and finding more costs more.
+            let mut candidates = Candidates::with_limit(1);
             self.shared.policy.rank(view, request, &mut candidates);
             if let Some(first) = candidates.first() {
                 return Ok(view.reserve(first));

@@ -1,13 +1,17 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{codegen, demo, faults, features, guarantees, loom, setup, test, tidy};
+use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("format", || {
         Call::cargo(["fmt", "--all", "--check"])
             .advice("run `cargo fmt --all`")
+            .run()?;
+        // A workspace of its own.
+        Call::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+            .advice("run `cargo fmt` in fuzz/")
             .run()
     })?;
     steps.run("tidy", tidy::run)?;
@@ -32,7 +36,9 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .advice("allow it in deny.toml with a reason, or do without that crate")
             .run()
     })?;
-    steps.run("loom", loom::run)?;
+    steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
+    loom::run(steps, &loom::Arguments::default())?;
+    fuzz::run(steps, &fuzz::Arguments::ci())?;
     demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.
     steps.run("faults of Redis Cluster", || {

@@ -1,31 +1,62 @@
 //! `cargo xtask loom`: every interleaving of the lock-free code, up to a bound.
 
-use crate::run::{Call, Problem, Result};
+mod mutants;
+
+use clap::Args;
+
+use crate::run::{Call, Problem, Result, Steps};
 
 /// Turns the shim of core over to loom. Plain `--cfg loom` would change tokio and others as well.
 const FLAG: &str = "--cfg ringhold_loom";
 /// Three forced switches find the known kinds of mistakes; each more multiplies the time.
 const PREEMPTIONS: &str = "3";
 
+/// What `cargo xtask loom` is told.
+#[derive(Args, Default)]
+pub(crate) struct Arguments {
+    /// Make the mistakes of the committed list, one by one in a copy, and see a model fail for each.
+    #[arg(long)]
+    mutants: bool,
+}
+
+/// Runs the models, or shows that they bite.
+pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
+    if arguments.mutants {
+        return mutants::run(steps);
+    }
+    steps.run("loom", models)
+}
+
 /// Runs core's tests with `loom` in their names under the model checker.
-pub(crate) fn run() -> Result<()> {
-    let flags = match std::env::var("RUSTFLAGS") {
-        Ok(given) if !given.is_empty() => format!("{given} {FLAG}"),
-        _ => FLAG.to_owned(),
-    };
-    let printed = Call::cargo(["test", "-p", "ringhold-core", "--release", "--lib", "loom"])
-        .env("RUSTFLAGS", &flags)
-        .env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS)
-        // Other flags make other artifacts: in a folder of their own they do not undo the usual build.
-        .env("CARGO_TARGET_DIR", "target/loom")
-        .advice("loom prints the failing schedule above; LOOM_LOG=trace shows each step of it")
-        .run_and_read()?;
+fn models() -> Result<()> {
+    let printed = checked(Call::cargo([
+        "test",
+        "-p",
+        "ringhold-core",
+        "--release",
+        "--lib",
+        "loom",
+    ]))
+    // Other flags make other artifacts: in a folder of their own they do not undo the usual build.
+    .env("CARGO_TARGET_DIR", "target/loom")
+    .advice("loom prints the failing schedule above; LOOM_LOG=trace shows each step of it")
+    .run_and_read()?;
     match passed(&printed) {
         0 => Err(Problem::new(
             "no loom test ran: core needs tests with `loom` in their path, compiled under cfg(ringhold_loom)",
         )),
         _ => Ok(()),
     }
+}
+
+/// A call of cargo with the flags and the bound of the model checker.
+fn checked(call: Call) -> Call {
+    let flags = match std::env::var("RUSTFLAGS") {
+        Ok(given) if !given.is_empty() => format!("{given} {FLAG}"),
+        _ => FLAG.to_owned(),
+    };
+    call.env("RUSTFLAGS", &flags)
+        .env("LOOM_MAX_PREEMPTIONS", PREEMPTIONS)
 }
 
 /// The number of tests that passed, by the closing lines of the test runner.

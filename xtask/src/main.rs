@@ -4,15 +4,19 @@
 
 mod ci;
 mod codegen;
+mod counts;
 mod demo;
 mod faults;
 mod features;
+mod fuzz;
 mod guarantees;
 mod loom;
+mod miri;
 mod run;
 mod setup;
 mod test;
 mod tidy;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;
@@ -47,8 +51,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Count the instructions of the hot paths, and compare them with the committed figures.
+    Counts(counts::Arguments),
     /// Explore the interleavings of the lock-free code of core.
-    Loom,
+    Loom(loom::Arguments),
+    /// Fuzz the ring, the codec, the URLs, the memory store and the policies.
+    Fuzz(fuzz::Arguments),
+    /// Interpret core's tests, and find undefined behaviour.
+    Miri,
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
     /// Compile each mix of features, and look at what it brings.
@@ -67,7 +77,10 @@ fn main() -> ExitCode {
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Ci => ci::run(&mut steps),
         Task::Codegen { check } => codegen::run(check),
-        Task::Loom => loom::run(),
+        Task::Counts(arguments) => counts::run(&arguments),
+        Task::Loom(arguments) => loom::run(&mut steps, &arguments),
+        Task::Fuzz(arguments) => fuzz::run(&mut steps, &arguments),
+        Task::Miri => miri::run(&mut steps),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),

@@ -176,6 +176,17 @@ impl Call {
             .map_err(|_| Problem::new(format!("`{}` printed something that is not UTF-8", self.shown)))
     }
 
+    /// Runs to the end, and answers whether it succeeded, and what it wrote to standard output. A failure is an
+    /// answer here: nothing is shown.
+    pub(crate) fn attempt(mut self) -> Result<(bool, String)> {
+        eprintln!("$ {}", self.shown);
+        let output = self.command.output().map_err(|error| self.not_started(&error))?;
+        Ok((
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ))
+    }
+
     fn not_started(&self, error: &std::io::Error) -> Problem {
         Problem::new(format!(
             "`{}` did not start: {error}; is the program installed?",

@@ -16,11 +16,16 @@ struct Need {
 /// the compiler by this name.
 ///
 /// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
-/// reads include files of its own.
+/// reads include files of its own. Instructions are counted by valgrind.
+/// libFuzzer, which `cargo xtask fuzz` builds, is C++.
 const SYSTEM: &[Need] = &[
     Need {
         program: "cc",
         packages: &["gcc", "libc6-dev"],
+    },
+    Need {
+        program: "c++",
+        packages: &["g++"],
     },
     Need {
         program: "redis-server",
@@ -33,6 +38,10 @@ const SYSTEM: &[Need] = &[
     Need {
         program: "protoc",
         packages: &["protobuf-compiler", "libprotobuf-dev"],
+    },
+    Need {
+        program: "valgrind",
+        packages: &["valgrind"],
     },
 ];
 
@@ -52,6 +61,11 @@ pub(crate) const DENY: Tool = Tool {
     command: "deny",
     package: "cargo-deny",
     version: "0.20.2",
+};
+pub(crate) const FUZZ: Tool = Tool {
+    command: "fuzz",
+    package: "cargo-fuzz",
+    version: "0.13.1",
 };
 pub(crate) const HACK: Tool = Tool {
     command: "hack",

@@ -47,7 +47,7 @@ pub struct Report {
     pub message_ms_p99: Option<f64>,
     /// Guests who logged in on another node than the one that held them, and were taken over.
     pub displaced_logins: u64,
-    /// First connections that were not told so, or sessions that did not end up with the second alone.
+    /// First connections that were not told so within 10 s, or sessions that the second does not hold alone.
     pub displaced_left: u64,
     /// Half of the first connections were told at most this after the second login was answered.
     pub displaced_ms_p50: Option<f64>,

@@ -156,7 +156,10 @@ fn every_command_sees_a_fleet_of_other_processes() {
         .collect();
     assert_eq!(
         (fleet["fleet"].as_str(), ids),
-        (Some("arena"), vec!["one", "two"])
+        (
+            Some("arena"),
+            vec![one.incarnation.node.as_str(), two.incarnation.node.as_str()]
+        )
     );
     let owner = lines(url, &["owner", "ada"], 0)[0].clone();
     assert_eq!(owner["node"], first, "{owner}");

@@ -21,7 +21,8 @@ pub fn encode_frame(message: &impl Serialize) -> Result<Vec<u8>> {
 /// Reads a message of a peer.
 ///
 /// What is allocated is bounded by the length of the input as far as the message's own types are:
-/// never send a sequence of values that take no bytes, such as `Vec<()>`.
+/// never send a sequence of values that take no bytes, such as `Vec<()>`. How deep values lie in each
+/// other is bounded by their types alone: never send a type that contains itself, such as a tree.
 ///
 /// One message has one form: what was read is written again and compared, without an allocation. So a
 /// type has to be written in one way only. No hash tables, whose order changes; a sorted `Vec` or a

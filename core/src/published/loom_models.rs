@@ -199,6 +199,23 @@ fn who_sees_a_generation_sees_what_came_before_it() {
     });
 }
 
+/// The look into the slot depends on nothing, so that loom tries it at every moment.
+#[test]
+fn the_counter_is_never_ahead_of_the_slot() {
+    model(|| {
+        let cell = Published::new(Pair::new(FIRST));
+        let reader = thread::spawn({
+            let cell = cell.clone();
+            move || {
+                let seen = cell.generation();
+                assert!(cell.latest().number() >= seen, "the counter is ahead of the slot");
+            }
+        });
+        cell.publish(Pair::new(2));
+        reader.join().unwrap();
+    });
+}
+
 #[test]
 fn threads_load_through_their_caches() {
     model(|| {

@@ -1,11 +1,10 @@
 //! Bytes that are not what they should be.
 //!
-//! That a decoder allocates no more than its input warrants is shown without a counting allocator,
-//! which would need `unsafe`. Texts and data are borrowed from the input until their limits are
-//! checked, so a claimed length that the input does not have allocates nothing. Lists and maps make
-//! room for what was read, and none for what was only claimed. And here claims of 4 GiB and more come
-//! to a typed error, while the process has never reserved the address space that one of them would
-//! take.
+//! That a decoder allocates no more than its input warrants is counted in `core/tests/allocation.rs`.
+//! Texts and data are borrowed from the input until their limits are checked, so a claimed length that
+//! the input does not have allocates nothing. Lists and maps make room for what was read, and none for
+//! what was only claimed. And here claims of 4 GiB and more come to a typed error, while the process has
+//! never reserved the address space that one of them would take.
 
 use bytes::Bytes;
 use ringhold_core::codec::{

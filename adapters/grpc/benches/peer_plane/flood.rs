@@ -31,24 +31,24 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     let records = [node.record()];
     drop(paced(&transport, &records, effort.period / 4).await);
     let (_, before_kib) = node.memory_kib();
-    let (mut ratios, mut calm_us, mut flooded_us) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ratios, mut calm_us, mut amid_us) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..effort.rounds.min(5) {
         let mut calm = paced(&transport, &records, effort.period).await;
         let flooder = Child::flood(certificates, &node, RATE * TIMES);
         // The first moment belongs to the connections of the flood.
         drop(paced(&transport, &records, effort.period / 4).await);
-        let mut flooded = paced(&transport, &records, effort.period).await;
+        let mut amid = paced(&transport, &records, effort.period).await;
         drop(flooder);
         assert!(
-            calm.failed.is_empty() && flooded.failed.is_empty(),
+            calm.failed.is_empty() && amid.failed.is_empty(),
             "who keeps to the rate is answered: {:?}, {:?}",
             calm.failed,
-            flooded.failed
+            amid.failed
         );
-        assert!(calm.answers() > 0 && flooded.answers() > 0);
-        let (old, new) = (calm.quantile_us(0.99), flooded.quantile_us(0.99));
+        assert!(calm.answers() > 0 && amid.answers() > 0);
+        let (old, new) = (calm.quantile_us(99), amid.quantile_us(99));
         calm_us.push(old);
-        flooded_us.push(new);
+        amid_us.push(new);
         ratios.push(new / old);
     }
     let (most_kib, _) = node.memory_kib();
@@ -57,7 +57,7 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     println!(
         "p99 of another peer's callers: {:.0} µs before, {:.0} µs amid it, ratio {ratio:.2}, promised at most {RATIO_MAX}: {}",
         median(calm_us),
-        median(flooded_us),
+        median(amid_us),
         if ratio <= RATIO_MAX { "held" } else { "NOT held" },
     );
     println!("the node's memory: {before_kib} KiB before, {most_kib} KiB at most\n");

@@ -53,7 +53,7 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
             before.failed,
             after.failed
         );
-        let (old, new) = (before.quantile_us(0.99), after.quantile_us(0.99));
+        let (old, new) = (before.quantile_us(99), after.quantile_us(99));
         before_us.push(old);
         after_us.push(new);
         ratios.push(new / old);

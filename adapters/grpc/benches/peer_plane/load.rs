@@ -41,22 +41,27 @@ impl Seen {
 
     /// Answers in a second.
     pub(crate) fn per_s(&self) -> f64 {
-        self.answered.len() as f64 / self.period.as_secs_f64()
+        float(self.answered.len()) / self.period.as_secs_f64()
     }
 
     pub(crate) fn answers(&self) -> usize {
         self.answered.len()
     }
 
-    /// Microseconds that this share of the answers took at most.
-    pub(crate) fn quantile_us(&mut self, share: f64) -> f64 {
+    /// Microseconds that so many percent of the answers took at most.
+    pub(crate) fn quantile_us(&mut self, percent: usize) -> f64 {
         if self.answered.is_empty() {
             return f64::INFINITY;
         }
         self.answered.sort_unstable();
-        let last = self.answered.len() - 1;
-        self.answered[(last as f64 * share).round() as usize] as f64 / 1e3
+        let nanos = self.answered[(self.answered.len() - 1) * percent / 100];
+        Duration::from_nanos(nanos).as_secs_f64() * 1e6
     }
+}
+
+/// A count, for a ratio.
+pub(crate) fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
 /// So many callers, each with its next call as soon as the last is answered, or one each `pace`.

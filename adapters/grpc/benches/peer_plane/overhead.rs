@@ -10,7 +10,7 @@ use ringhold_core::transport::TraceContext;
 use crate::Effort;
 use crate::bare;
 use crate::certificates::Certificates;
-use crate::load::{Seen, callers, median};
+use crate::load::{Seen, callers, float, median};
 use crate::process::{self, Child};
 
 const IN_FLIGHT: usize = 64;
@@ -110,13 +110,14 @@ impl Figures {
             "every call is answered: {:?}",
             seen.failed
         );
-        let hundredths = |side: usize| (after[side] - before[side]) as f64;
-        let answers = seen.answers() as f64;
+        let hundredths =
+            |side: usize| u32::try_from(after[side] - before[side]).map_or(f64::INFINITY, f64::from);
+        let answers = float(seen.answers());
         let per_call = |side| hundredths(side) * 10_000.0 / answers;
         Self {
             per_s: seen.per_s(),
-            p50: seen.quantile_us(0.5),
-            p99: seen.quantile_us(0.99),
+            p50: seen.quantile_us(50),
+            p99: seen.quantile_us(99),
             caller: per_call(0),
             server: per_call(1),
         }

@@ -289,13 +289,13 @@ fn a_transport_outlives_the_runtime_that_connected() {
         assert!(!matches!(answer, Some(Ok(_))), "nobody serves yet: {answer:?}");
     }
     serving.block_on(async {
-        let answered = async || {
+        let again = async || {
             bed.call(&caller, "x")
                 .await
                 .map(drop)
                 .map_err(|error| error.to_string())
         };
-        wait_for("an answer", SOON * 20, answered).await;
+        wait_for("an answer", SOON * 20, again).await;
     });
 }
 

@@ -9,12 +9,16 @@ use crate::demo::protocol::{Reply, Request, Step};
 use crate::demo::wire::ANSWER_LIMIT;
 use crate::exit::Failure;
 
+/// Whoever is told later was not told by a call: its touch told it.
+const CALLED: Duration = Duration::from_secs(10);
+
 /// What came of the second logins.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     /// So many came out.
     pub(crate) logins: u64,
-    /// So many first connections were not ended with `BYE displaced`, or did not stay the only ones.
+    /// So many first connections were not ended with `BYE displaced` in time, or second ones are not the only
+    /// ones.
     pub(crate) left: u64,
     /// From the answer to the second login until the first connection was told, each.
     pub(crate) times: Vec<Duration>,
@@ -60,9 +64,13 @@ pub(super) async fn take(
         ..Taken::default()
     };
     let closed = first.reply(ANSWER_LIMIT).await.is_err();
+    let took = told.saturating_duration_since(here);
     match said {
         Ok(Reply::Bye(reason)) if reason == "displaced" && closed => {
-            taken.times.push(told.saturating_duration_since(here));
+            taken.times.push(took);
+            if took > CALLED {
+                taken.trouble = Some(format!("{player} was told only after {took:?}, by its touch"));
+            }
         }
         other => {
             let trouble = astray(&player, "a login elsewhere", other);

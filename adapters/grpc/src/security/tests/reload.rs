@@ -65,24 +65,25 @@ async fn one_handshake_in_a_second_looks() {
 async fn files_of_no_use_leave_the_old_ones_in_use() {
     let ours = Authority::new("ours");
     let folder = Folder::new(&ours, &ours.sign(&["eu-1"]));
-    let secured = load(&folder.mutual());
+    let observer = Folder::new(&ours, &ours.sign(&[]));
+    let (server, client) = (load(&folder.mutual()), load(&observer.mutual()));
     let next = ours.sign(&["eu-9"]);
     // Half of the pair, then bytes, then nothing at all.
     folder.write("certificate.pem", &next.certificate);
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-1").await);
+    assert!(is(&client, &server, "eu-1").await);
     folder.write("certificate.pem", "-----BEGIN");
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-1").await);
+    assert!(is(&client, &server, "eu-1").await);
     std::fs::remove_file(folder.path("certificate.pem")).unwrap();
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-1").await);
+    assert!(is(&client, &server, "eu-1").await);
     folder.put(&ours.expired(&["eu-9"]));
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-1").await);
+    assert!(is(&client, &server, "eu-1").await);
     folder.put(&next);
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-9").await);
+    assert!(is(&client, &server, "eu-9").await);
 }
 
 /// Though nobody connects: connections live long.
@@ -119,7 +120,8 @@ async fn a_new_token_is_taken() {
 async fn what_was_of_no_use_is_tried_again() {
     let ours = Authority::new("ours");
     let folder = Folder::new(&ours, &ours.sign(&["eu-1"]));
-    let secured = load(&folder.mutual());
+    let observer = Folder::new(&ours, &ours.sign(&[]));
+    let (server, client) = (load(&folder.mutual()), load(&observer.mutual()));
     let next = ours.sign(&["eu-9"]);
     let path = folder.path("certificate.pem");
     let good = next.certificate.clone().into_bytes();
@@ -127,7 +129,7 @@ async fn what_was_of_no_use_is_tried_again() {
     std::fs::write(&path, vec![b'x'; good.len()]).unwrap();
     let then = std::fs::metadata(&path).unwrap().modified().unwrap();
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-1").await);
+    assert!(is(&client, &server, "eu-1").await);
     std::fs::write(&path, good).unwrap();
     File::options()
         .write(true)
@@ -136,7 +138,7 @@ async fn what_was_of_no_use_is_tried_again() {
         .set_modified(then)
         .unwrap();
     a_second_later().await;
-    assert!(is(&secured, &secured, "eu-9").await);
+    assert!(is(&client, &server, "eu-9").await);
 }
 
 /// What is logged here.
