@@ -23,7 +23,8 @@ pub struct GrpcLimits {
     pub caller_connections_max: usize,
     /// How long a new connection has for its handshake, and then for its first request. 5 s.
     pub handshake: Duration,
-    /// Calls and streams at one time on one served connection; each holds up to one body of 1 MiB. 256.
+    /// Calls and streams at one time on one served connection; a call holds up to two bodies of 1 MiB, and a
+    /// stream that nobody reads up to ten. 256.
     pub streams_max: u32,
     /// Bytes of the headers of one request or answer, as HTTP/2 counts them. 16 KiB.
     pub header_bytes_max: u32,

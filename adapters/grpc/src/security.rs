@@ -90,6 +90,24 @@ struct Current {
     /// Whether they were of no use then.
     failed: bool,
     looked: Instant,
+    /// Somebody looks at them now.
+    looking: bool,
+}
+
+/// The one look that is under way: files may be so far away that the next is due before it ends.
+struct Looking(Arc<Mutex<Current>>);
+
+impl Looking {
+    fn begin(current: &Arc<Mutex<Current>>) -> Option<Self> {
+        let others = std::mem::replace(&mut lock(current).looking, true);
+        (!others).then(|| Self(Arc::clone(current)))
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        lock(&self.0).looking = false;
+    }
 }
 
 impl Secured {
@@ -106,6 +124,7 @@ impl Secured {
             stamps,
             failed: false,
             looked: Instant::now(),
+            looking: false,
         };
         Ok(Self {
             security: Arc::new(security.clone()),
@@ -250,8 +269,9 @@ impl Secured {
             return None;
         }
         let runtime = Handle::try_current().ok()?;
-        let (security, current) = (Arc::clone(&self.security), Arc::clone(&self.current));
-        Some(runtime.spawn_blocking(move || look(&security, &current)))
+        let looking = Looking::begin(&self.current)?;
+        let security = Arc::clone(&self.security);
+        Some(runtime.spawn_blocking(move || look(&security, &looking.0)))
     }
 
     /// Whether it is the caller's turn to look.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringhold_testkit::wait_for;
 use tokio::time::{advance, pause, resume};
 
-use super::super::look;
+use super::super::{Looking, look};
 use super::pki::{Authority, Folder};
 use super::*;
 
@@ -59,6 +59,24 @@ async fn one_handshake_in_a_second_looks() {
     advance(Duration::from_millis(1)).await;
     assert!(server.is_due());
     assert!(!server.is_due());
+}
+
+/// A disk that does not answer takes one thread, and not one more with each second.
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_while_somebody_does() {
+    let ours = Authority::new("ours");
+    let server = load(&Folder::new(&ours, &ours.sign(&["eu-1"])).mutual());
+    let looking = Looking::begin(&server.current).unwrap();
+    for _ in 0..3 {
+        advance(Duration::from_secs(1)).await;
+        assert!(server.look_if_due().is_none());
+    }
+    drop(looking);
+    advance(Duration::from_secs(1)).await;
+    let look = server.look_if_due().expect("it is due");
+    within("the look", look).await.unwrap();
+    advance(Duration::from_secs(1)).await;
+    assert!(server.look_if_due().is_some(), "one that has ended is over");
 }
 
 #[tokio::test]
