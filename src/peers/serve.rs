@@ -85,13 +85,18 @@ pub(super) async fn answer(node: Arc<Node>, mut request: PeerRequest, ask: Ask) 
         let acting = in_time(deadline, caught(Box::pin(act::act(&node, request, ask))));
         return scope.run(acting).instrument(span).await;
     };
+    let (answers, body) = match &ask {
+        Ask::Call(body) => (&node.called, body.as_ref()),
+        // The runtime draws a key for each request.
+        _ => (&node.told, &[][..]),
+    };
     let name = Name {
-        from: request.from.clone(),
+        from: request.from.as_ref().map(|from| from.node.clone()),
         kind: ask.as_str(),
         player: request.player.clone(),
         key,
     };
-    let waiting = match node.answers.look(name)? {
+    let waiting = match answers.look(name, body)? {
         Seen::Answered(answer) => return answer.get(),
         Seen::Running(waiting) => waiting,
         Seen::First(first) => {
