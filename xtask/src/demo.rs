@@ -38,7 +38,12 @@ const NUMBERS: &[&str] = &[
 ];
 
 /// Counts that no run which calls itself good may have.
-const LOSSES: &[&str] = &["saves_lost", "moved_needlessly", "messages_lost", "displaced_left"];
+const LOSSES: &[&str] = &[
+    "saves_lost",
+    "moved_needlessly",
+    "messages_lost",
+    "displaced_left",
+];
 
 /// Runs the demo as a user would, and then on each backend that there is.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
