@@ -227,8 +227,8 @@ impl AttachedTable {
         }
     }
 
-    /// Ends the stay in `session` whose fence is `old` or earlier than `new`, and tells whether there was
-    /// one. A login that is still on its way with such a fence will find that it is over, and `why`.
+    /// Ends the stay in `session` whose fence is `old` or earlier, or earlier than `new`, and tells whether there
+    /// was one. A login that is still on its way with such a fence will find that it is over, and `why`.
     pub(crate) fn end_hold(
         &self,
         session: &SessionId,
@@ -236,16 +236,13 @@ impl AttachedTable {
         new: Option<Fence>,
         why: &SessionEvent,
     ) -> bool {
+        let below = new.map_or(old.epoch.saturating_add(1), |new| new.epoch);
         let held = {
             let mut shard = lock(self.shard(session));
-            shard.pass(
-                session,
-                new.map_or(old.epoch.saturating_add(1), |new| new.epoch),
-                why,
-            );
+            shard.pass(session, below, why);
             shard.get(session)
         };
-        let is_over = |fence: Fence| fence == old || new.is_some_and(|new| fence.epoch < new.epoch);
+        let is_over = |fence: Fence| fence == old || fence.epoch < below;
         let Some(held) = held.filter(|held| is_over(held.fence())) else {
             return false;
         };
