@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ringhold::{ErrorKind, Fleet, Kicked, SessionEvent};
+use ringhold::{ErrorKind, Fleet, Kicked, LoginOptions, SessionEvent};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
@@ -212,5 +212,37 @@ async fn a_login_on_its_way_that_was_kicked_is_told() {
     go.notify_one();
     let mut ada = coming.await.unwrap();
     let event = timeout(Duration::from_secs(1), ada.event()).await;
+    assert!(matches!(event, Ok(SessionEvent::Kicked { .. })), "{event:?}");
+}
+
+/// Each node that is asked has lost the player to the next one by then. The store is not where a player ends
+/// whose node can be reached: the connection would be told by its touch alone.
+#[tokio::test(start_paused = true)]
+async fn a_player_who_moves_on_and_on_is_told_by_whoever_holds_it_at_last() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 4).await;
+    let _first = here(login(&nodes[1], "ada").await);
+    let (stays, looks) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (moves, to) = (Arc::clone(&stays), [nodes[2].clone(), nodes[3].clone()]);
+    hooks.after(move |call| {
+        let (moves, to, looks) = (Arc::clone(&moves), to.clone(), Arc::clone(&looks));
+        async move {
+            if call.method != "find" {
+                return Ok(());
+            }
+            // The second look says whom the caller asks, the third whom that names.
+            let look = looks.fetch_add(1, Ordering::SeqCst);
+            if let Some(node) = look.checked_sub(1).and_then(|at| to.get(at)) {
+                let options = LoginOptions::new().displace();
+                let session = here(node.login::<u64>(&player("ada"), options).await);
+                moves.lock().await.push(session);
+            }
+            Ok(())
+        }
+    });
+    assert_eq!(nodes[0].kick(&player("ada"), "rude").await.unwrap(), Kicked::Told);
+    let mut stays = stays.lock().await;
+    assert_eq!(stays.len(), 2);
+    let event = timeout(Duration::from_secs(1), stays[1].event()).await;
     assert!(matches!(event, Ok(SessionEvent::Kicked { .. })), "{event:?}");
 }
