@@ -219,37 +219,34 @@ impl AttachedTable {
     }
 
     /// Puts a player in. Of two stays in one session the one with the later fence remains, whichever
-    /// comes first: the other is told that it was displaced.
+    /// comes first: the other is told that it was displaced. One that was over before it came is told why.
     pub(crate) fn insert(&self, attached: &Arc<Attached>) {
         let loser = lock(self.shard(&attached.id)).put(attached);
-        if let Some((loser, by)) = loser {
-            self.end(&loser, SessionEvent::Displaced { by });
+        if let Some((loser, why)) = loser {
+            self.end(&loser, why);
         }
     }
 
-    /// Ends the stay in `session` whose fence is `old` or earlier than `new`, and tells whether there was
-    /// one. A login that is still on its way with such a fence will find that it is over.
-    pub(crate) fn displace(
+    /// Ends the stay in `session` whose fence is `old` or earlier, or earlier than `new`, and tells whether there
+    /// was one. A login that is still on its way with such a fence will find that it is over, and `why`.
+    pub(crate) fn end_hold(
         &self,
         session: &SessionId,
         old: Fence,
         new: Option<Fence>,
-        by: Option<&NodeIncarnation>,
+        why: &SessionEvent,
     ) -> bool {
+        let below = new.map_or(old.epoch.saturating_add(1), |new| new.epoch);
         let held = {
             let mut shard = lock(self.shard(session));
-            shard.pass(
-                session,
-                new.map_or(old.epoch.saturating_add(1), |new| new.epoch),
-                by,
-            );
+            shard.pass(session, below, why);
             shard.get(session)
         };
-        let is_over = |fence: Fence| fence == old || new.is_some_and(|new| fence.epoch < new.epoch);
+        let is_over = |fence: Fence| fence == old || fence.epoch < below;
         let Some(held) = held.filter(|held| is_over(held.fence())) else {
             return false;
         };
-        self.end(&held, SessionEvent::Displaced { by: by.cloned() });
+        self.end(&held, why.clone());
         true
     }
 
@@ -406,20 +403,22 @@ mod tests {
     async fn a_login_that_was_displaced_before_it_came_in_is_told() {
         let table = AttachedTable::new();
         let (early, late, later) = (attached(&table, 1), attached(&table, 2), attached(&table, 3));
-        let by = Some(early.hold().owner);
-        assert!(!table.displace(&early.id, early.fence(), Some(late.fence()), by.as_ref()));
+        let why = SessionEvent::Displaced {
+            by: Some(early.hold().owner),
+        };
+        assert!(!table.end_hold(&early.id, early.fence(), Some(late.fence()), &why));
         table.insert(&early);
-        assert_eq!(early.ended(), Some(SessionEvent::Displaced { by: by.clone() }));
+        assert_eq!(early.ended().as_ref(), Some(&why));
         assert!(table.of(&early.player).is_none());
         table.insert(&late);
         assert!(late.ended().is_none(), "it is the one that displaced");
         assert!(Arc::ptr_eq(&table.of(&late.player).unwrap(), &late));
         assert!(
-            !table.displace(&late.id, early.fence(), Some(late.fence()), None),
+            !table.end_hold(&late.id, early.fence(), Some(late.fence()), &why),
             "told again"
         );
         assert!(
-            table.displace(&late.id, early.fence(), Some(later.fence()), None),
+            table.end_hold(&late.id, early.fence(), Some(later.fence()), &why),
             "the one between was lost"
         );
         tokio::time::advance(Duration::from_secs(21)).await;

@@ -51,8 +51,10 @@ pub(crate) struct Node {
     serving: Mutex<Option<ServeGuard>>,
     /// What the application answers calls with, until the node stops.
     handler: Mutex<Option<Arc<dyn PeerHandler>>>,
-    /// What was answered to calls that may come again.
-    pub(crate) answers: Arc<Answers>,
+    /// What the application answered to calls that may come again.
+    pub(crate) called: Arc<Answers>,
+    /// What the runtime answered to messages and the like.
+    pub(crate) told: Arc<Answers>,
     /// The nonce of a registration whose answer is not known.
     pub(crate) registering: Mutex<Option<ringhold_core::Nonce>>,
     /// Players whose touch or save told, while the node was detached, that another node has them.
@@ -85,7 +87,8 @@ impl Node {
             record: Mutex::new(record),
             serving: Mutex::new(None),
             handler: Mutex::default(),
-            answers: Arc::default(),
+            called: Answers::to_calls(),
+            told: Answers::to_messages(),
             registering: Mutex::default(),
             claimed: AtomicUsize::new(0),
             closing: Mutex::default(),

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_core::{NodeIncarnation, PlayerId, SessionId};
+use ringhold_core::{PlayerId, SessionId};
 use tokio::time::Instant;
 
 use super::Attached;
+use crate::events::SessionEvent;
 use crate::retry;
 
 /// How many ended holds each table remembers, for logins that are still on their way.
@@ -21,7 +22,7 @@ pub(super) struct Shard {
     stays: HashMap<SessionId, Arc<Attached>>,
     /// The newest last.
     players: HashMap<PlayerId, Vec<Arc<Attached>>>,
-    /// What logins on other nodes have ended, the oldest first.
+    /// What logins on other nodes and kicks have ended, the oldest first.
     passed: VecDeque<Passed>,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Shard {
 struct Passed {
     session: SessionId,
     below: u64,
-    by: Option<NodeIncarnation>,
+    why: SessionEvent,
     since: Instant,
 }
 
@@ -48,12 +49,9 @@ impl Shard {
         self.players.get(player)?.last().cloned()
     }
 
-    /// Puts a stay in, unless a later one stands there or was told of. Answers which stay is over, and by
-    /// whom.
-    pub(super) fn put(
-        &mut self,
-        attached: &Arc<Attached>,
-    ) -> Option<(Arc<Attached>, Option<NodeIncarnation>)> {
+    /// Puts a stay in, unless a later one stands there or was told of. Answers which stay is over, and
+    /// why.
+    pub(super) fn put(&mut self, attached: &Arc<Attached>) -> Option<(Arc<Attached>, SessionEvent)> {
         let hold = attached.hold();
         let is_over = |passed: &&Passed| {
             passed.session == attached.id
@@ -61,13 +59,13 @@ impl Shard {
                 && passed.since.elapsed() < PASSED_FOR
         };
         if let Some(passed) = self.passed.iter().rev().find(is_over) {
-            return Some((Arc::clone(attached), passed.by.clone()));
+            return Some((Arc::clone(attached), passed.why.clone()));
         }
-        let by = Some(hold.owner);
+        let displaced = SessionEvent::Displaced { by: Some(hold.owner) };
         if let Some(other) = self.stays.get(&attached.id)
             && other.fence().epoch > hold.fence.epoch
         {
-            return Some((Arc::clone(attached), by));
+            return Some((Arc::clone(attached), displaced));
         }
         let before = self.stays.insert(attached.id, Arc::clone(attached));
         if let Some(before) = &before {
@@ -75,7 +73,7 @@ impl Shard {
         }
         let stays = self.players.entry(attached.player.clone()).or_default();
         stays.push(Arc::clone(attached));
-        before.map(|before| (before, by))
+        before.map(|before| (before, displaced))
     }
 
     /// Takes a stay out, if it is this very one.
@@ -97,14 +95,14 @@ impl Shard {
     }
 
     /// Remembers that stays of lower epochs in `session` are over, for those that have not come in yet.
-    pub(super) fn pass(&mut self, session: &SessionId, below: u64, by: Option<&NodeIncarnation>) {
+    pub(super) fn pass(&mut self, session: &SessionId, below: u64, why: &SessionEvent) {
         if self.passed.len() == PASSED_MAX {
             self.passed.pop_front();
         }
         self.passed.push_back(Passed {
             session: *session,
             below,
-            by: by.cloned(),
+            why: why.clone(),
             since: Instant::now(),
         });
     }

@@ -11,6 +11,7 @@ use ringhold_core::{Error, ErrorKind, NodeIncarnation, PlayerId, Result, Session
 use super::frame::Ask;
 use super::serve::check_reply;
 use super::{CALL, Delivered, Kicked, displaced};
+use crate::attached::Attached;
 use crate::events::SessionEvent;
 use crate::inbox::{PlayerMessage, Put};
 use crate::node::Node;
@@ -20,10 +21,8 @@ pub(super) async fn act(node: &Arc<Node>, mut request: PeerRequest, ask: Ask) ->
     match ask {
         Ask::Call(body) => {
             let handler = handler(node)?;
-            if let Some(player) = &request.player
-                && node.attached.of(player).is_none()
-            {
-                return Err(elsewhere(node, player).await);
+            if let Some(player) = &request.player {
+                held(node, player).await?;
             }
             request.body = body;
             handler.handle(request).await.and_then(check_reply)
@@ -78,31 +77,37 @@ async fn find(node: &Node, player: &PlayerId) -> Result<Option<SessionRecord>> {
     Ok(found.into_iter().last())
 }
 
-/// Says who holds a player whom this node does not.
-async fn elsewhere(node: &Node, player: &PlayerId) -> Error {
-    match find(node, player).await {
-        Ok(Some(session)) if session.owner != node.me() => Error::not_owner(CALL, Some(session.owner)),
-        Ok(Some(_)) => {
+/// The player's stay here.
+///
+/// # Errors
+/// `NotOwner` with whoever holds the player instead; `NotFound` where nobody does; those of the store.
+async fn held(node: &Node, player: &PlayerId) -> Result<Arc<Attached>> {
+    if let Some(attached) = node.attached.of(player) {
+        return Ok(attached);
+    }
+    match find(node, player).await? {
+        Some(session) if session.owner != node.me() => Err(Error::not_owner(CALL, Some(session.owner))),
+        // The player may have come back while the store was asked.
+        Some(_) => node.attached.of(player).ok_or_else(|| {
             let context = "the player is not connected; the session waits for its player to come back";
             Error::new(ErrorKind::NotFound, CALL, context)
-        }
-        Ok(None) => Error::new(ErrorKind::NotFound, CALL, "nobody holds this player"),
-        Err(error) => error,
+        }),
+        None => Err(Error::new(ErrorKind::NotFound, CALL, "nobody holds this player")),
     }
 }
 
 async fn deliver(node: &Node, player: &PlayerId, from: Option<NodeIncarnation>, body: Bytes) -> Result<()> {
-    let Some(attached) = node.attached.of(player) else {
-        return Err(elsewhere(node, player).await);
-    };
-    match attached.inbox.put(PlayerMessage { from, body }) {
-        Put::Taken => Ok(()),
-        Put::Full => {
-            let context = "the player's inbox is full";
-            Err(Error::new(ErrorKind::Overloaded, CALL, context))
+    let message = PlayerMessage { from, body };
+    loop {
+        match held(node, player).await?.inbox.put(message.clone()) {
+            Put::Taken => return Ok(()),
+            Put::Full => {
+                let context = "the player's inbox is full";
+                return Err(Error::new(ErrorKind::Overloaded, CALL, context));
+            }
+            // The stay ended just now, and is no longer among those who are here. A later one may be.
+            Put::Closed => {}
         }
-        // The stay ended just now.
-        Put::Closed => Err(elsewhere(node, player).await),
     }
 }
 
@@ -123,15 +128,18 @@ fn announce(node: &Node, from: Option<&NodeIncarnation>, body: &Bytes) -> Delive
 }
 
 async fn kick(node: &Arc<Node>, player: &PlayerId, reason: String) -> Result<Kicked> {
-    if let Some(attached) = node.attached.of(player) {
-        match save::remove(node, &attached, SessionEvent::Kicked { reason }).await {
+    let kicked = SessionEvent::Kicked { reason };
+    while let Some(attached) = node.attached.of(player) {
+        match save::remove(node, &attached, kicked.clone()).await {
             Ok(()) => {
                 node.count_sessions();
                 return Ok(Kicked::Told);
             }
-            // It ended meanwhile, or was taken over: whoever has it now is looked for.
-            Err(error) if error.kind() == ErrorKind::Fenced => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != ErrorKind::Fenced => return Err(error),
+            // It was taken over on another node, which has not told yet.
+            Err(_) if attached.ended().is_none() => break,
+            // It ended meanwhile, maybe by a later login here.
+            Err(_) => {}
         }
     }
     let Some(session) = find(node, player).await? else {
@@ -140,10 +148,15 @@ async fn kick(node: &Arc<Node>, player: &PlayerId, reason: String) -> Result<Kic
     if session.owner != node.me() {
         return Err(Error::not_owner(CALL, Some(session.owner)));
     }
-    // Nobody is connected: the session waits in the store.
+    // Nobody was connected: the session waits in the store.
     let store = &node.backend().sessions;
     let request = RemoveSession::new(session.id, session.fence, random::operation()?);
     match retry::until_deadline("kick", || store.remove(request.clone())).await {
+        // The player may have come back under this very fence, or is about to.
+        Ok(_) if node.attached.end_hold(&session.id, session.fence, None, &kicked) => {
+            node.count_sessions();
+            Ok(Kicked::Told)
+        }
         Ok(_) => Ok(Kicked::Untold),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Kicked::Absent),
         // It came back, or moved on, since the look.

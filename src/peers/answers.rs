@@ -1,30 +1,50 @@
 //! What was answered to requests that have a key, so that a repetition is answered the same and nothing is
 //! done twice.
 
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringhold_core::{Error, ErrorKind, NodeIncarnation, OperationId, PlayerId, Result};
+use ringhold_core::{Error, ErrorKind, NodeId, OperationId, PlayerId, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::CALL;
 use crate::shared::lock;
 
-/// How many answers are kept, with those that are being made.
-const ANSWERS_MAX: usize = 4_096;
-/// How many bytes of answers are kept.
-const BYTES_MAX: usize = 8 << 20;
-/// How long an answer is kept: as long as any call may take.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// So many answers, with those that are being made.
+    answers: usize,
+    /// So many bytes of them.
+    bytes: usize,
+    /// Each so long.
+    time: Duration,
+}
 
-/// Which request it is, over all its attempts. Two callers cannot mean the same, nor can two kinds.
+/// Of the application's handler: for as long as any call may take.
+const CALLS: Limits = Limits {
+    answers: 4_096,
+    bytes: 8 << 20,
+    time: Duration::from_secs(60),
+};
+
+/// Of the runtime: many, and short. None is asked for after 10 s.
+const MESSAGES: Limits = Limits {
+    answers: 32_768,
+    bytes: 1 << 20,
+    time: Duration::from_secs(10),
+};
+
+/// Which request it is, over all its attempts. Two callers cannot mean the same, nor can two kinds. A caller
+/// that has registered again meanwhile is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name {
-    pub(super) from: Option<NodeIncarnation>,
+    pub(super) from: Option<NodeId>,
     pub(super) kind: &'static str,
     pub(super) player: Option<PlayerId>,
     pub(super) key: OperationId,
@@ -64,7 +84,14 @@ impl Answer {
 type Waiting = watch::Receiver<Option<Answer>>;
 
 #[derive(Debug)]
-enum Known {
+struct Known {
+    /// The mark of its body.
+    mark: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     Running(Waiting),
     Answered(Answer),
 }
@@ -77,9 +104,13 @@ struct Memory {
     bytes: usize,
 }
 
-/// The answers of one node.
-#[derive(Debug, Default)]
-pub(crate) struct Answers(Mutex<Memory>);
+/// Answers of one node.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    memory: Mutex<Memory>,
+    limits: Limits,
+    marks: RandomState,
+}
 
 /// What is known of a request that has come.
 pub(super) enum Seen {
@@ -99,20 +130,45 @@ pub(super) struct First {
 }
 
 impl Answers {
-    /// Looks a request up.
+    /// Those of the application's handler.
+    pub(crate) fn to_calls() -> Arc<Self> {
+        Self::new(CALLS)
+    }
+
+    /// Those of the runtime. They are apart, so that a handler that hangs holds up no message, and messages
+    /// push out no call's answer.
+    pub(crate) fn to_messages() -> Arc<Self> {
+        Self::new(MESSAGES)
+    }
+
+    fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            memory: Mutex::default(),
+            limits,
+            marks: RandomState::new(),
+        })
+    }
+
+    /// Looks a request up, whose body is this one in each attempt.
     ///
     /// # Errors
-    /// `Overloaded` when as many as are kept are being answered.
-    pub(super) fn look(self: &Arc<Self>, name: Name) -> Result<Seen> {
-        let mut memory = lock(&self.0);
+    /// - `Overloaded` when as many as are kept are being answered.
+    /// - `InvalidArgument` where it came with another body before.
+    pub(super) fn look(self: &Arc<Self>, name: Name, body: &[u8]) -> Result<Seen> {
+        let mark = self.marks.hash_one(body);
+        let mut memory = lock(&self.memory);
         // What is asked for may be the oldest: room is made for what is new.
         let more = usize::from(!memory.known.contains_key(&name));
-        memory.forget(Instant::now(), more);
-        let is_full = memory.known.len() >= ANSWERS_MAX;
+        memory.forget(Instant::now(), more, &self.limits);
+        let is_full = memory.known.len() >= self.limits.answers;
         match memory.known.entry(name) {
-            Entry::Occupied(known) => Ok(match known.get() {
-                Known::Running(waiting) => Seen::Running(waiting.clone()),
-                Known::Answered(answer) => Seen::Answered(answer.clone()),
+            Entry::Occupied(known) if known.get().mark != mark => {
+                let context = "this key was given to a request with another body; each needs one of its own";
+                Err(Error::new(ErrorKind::InvalidArgument, CALL, context))
+            }
+            Entry::Occupied(known) => Ok(match &known.get().state {
+                State::Running(waiting) => Seen::Running(waiting.clone()),
+                State::Answered(answer) => Seen::Answered(answer.clone()),
             }),
             Entry::Vacant(_) if is_full => {
                 let context = "too many requests with a key are under way here";
@@ -121,7 +177,8 @@ impl Answers {
             Entry::Vacant(free) => {
                 let (tell, waiting) = watch::channel(None);
                 let name = Some(free.key().clone());
-                free.insert(Known::Running(waiting));
+                let state = State::Running(waiting);
+                free.insert(Known { mark, state });
                 let answers = Arc::clone(self);
                 Ok(Seen::First(First { answers, name, tell }))
             }
@@ -131,14 +188,17 @@ impl Answers {
 
 impl Memory {
     /// Forgets what is too old, and the oldest that there is no room for beside `more`.
-    fn forget(&mut self, now: Instant, more: usize) {
+    fn forget(&mut self, now: Instant, more: usize, limits: &Limits) {
         while let Some((since, _)) = self.order.front() {
-            let has_room = self.known.len() + more <= ANSWERS_MAX && self.bytes <= BYTES_MAX;
-            if has_room && now.saturating_duration_since(*since) < KEPT_FOR {
+            let has_room = self.known.len() + more <= limits.answers && self.bytes <= limits.bytes;
+            if has_room && now.saturating_duration_since(*since) < limits.time {
                 return;
             }
             if let Some((_, name)) = self.order.pop_front()
-                && let Some(Known::Answered(answer)) = self.known.remove(&name)
+                && let Some(Known {
+                    state: State::Answered(answer),
+                    ..
+                }) = self.known.remove(&name)
             {
                 self.bytes -= answer.bytes();
             }
@@ -156,13 +216,15 @@ impl First {
     pub(super) fn answer(mut self, answer: Result<Bytes>) {
         let answer = Answer(answer.map_err(Arc::new));
         if let Some(name) = self.name.take() {
-            let mut memory = lock(&self.answers.0);
+            let mut memory = lock(&self.answers.memory);
             if answer.is_final() {
                 let now = Instant::now();
+                if let Some(known) = memory.known.get_mut(&name) {
+                    known.state = State::Answered(answer.clone());
+                }
                 memory.bytes += answer.bytes();
-                memory.order.push_back((now, name.clone()));
-                memory.known.insert(name, Known::Answered(answer.clone()));
-                memory.forget(now, 0);
+                memory.order.push_back((now, name));
+                memory.forget(now, 0, &self.answers.limits);
             } else {
                 memory.known.remove(&name);
             }
@@ -174,7 +236,7 @@ impl First {
 impl Drop for First {
     fn drop(&mut self) {
         if let Some(name) = self.name.take() {
-            lock(&self.answers.0).known.remove(&name);
+            lock(&self.answers.memory).known.remove(&name);
         }
     }
 }
@@ -209,24 +271,27 @@ mod tests {
     }
 
     fn first(answers: &Arc<Answers>, number: u128) -> First {
-        match answers.look(name(number)).unwrap() {
+        match answers.look(name(number), b"").unwrap() {
             Seen::First(first) => first,
             _ => panic!("{number} is known"),
         }
     }
 
     fn is_kept(answers: &Arc<Answers>, number: u128) -> bool {
-        matches!(answers.look(name(number)), Ok(Seen::Answered(_)))
+        matches!(answers.look(name(number), b""), Ok(Seen::Answered(_)))
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_answers_make_room() {
-        let answers = Arc::new(Answers::default());
+        let answers = Answers::to_calls();
         for number in 0..5_000 {
             first(&answers, number).answer(Ok(Bytes::new()));
         }
-        let kept = lock(&answers.0).known.len();
-        assert_eq!((kept, lock(&answers.0).order.len()), (ANSWERS_MAX, ANSWERS_MAX));
+        let kept = lock(&answers.memory).known.len();
+        assert_eq!(
+            (kept, lock(&answers.memory).order.len()),
+            (CALLS.answers, CALLS.answers)
+        );
         assert!(
             is_kept(&answers, 4_999) && is_kept(&answers, 904),
             "the oldest is looked up, not forgotten"
@@ -236,27 +301,27 @@ mod tests {
         let large = Bytes::from(vec![0; 1 << 20]);
         for number in 10_000..10_020 {
             first(&answers, number).answer(Ok(large.clone()));
-            assert!(lock(&answers.0).bytes <= BYTES_MAX);
+            assert!(lock(&answers.memory).bytes <= CALLS.bytes);
         }
         assert!(is_kept(&answers, 10_019) && is_kept(&answers, 10_012) && !is_kept(&answers, 10_011));
-        advance(KEPT_FOR).await;
+        advance(CALLS.time).await;
         drop(first(&answers, 20_000));
-        let memory = lock(&answers.0);
+        let memory = lock(&answers.memory);
         assert_eq!((memory.known.len(), memory.order.len(), memory.bytes), (0, 0, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_being_answered_is_never_forgotten() {
-        let answers = Arc::new(Answers::default());
+        let answers = Answers::to_calls();
         first(&answers, 0).answer(Ok(Bytes::new()));
-        let running: Vec<_> = (1..=ANSWERS_MAX as u128)
+        let running: Vec<_> = (1..=CALLS.answers as u128)
             .map(|number| first(&answers, number))
             .collect();
         assert!(!is_kept(&answers, 0), "it made room");
-        advance(KEPT_FOR * 2).await;
-        let refused = answers.look(name(9_999)).err().unwrap();
+        advance(CALLS.time * 2).await;
+        let refused = answers.look(name(9_999), b"").err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::Overloaded);
-        let Ok(Seen::Running(waiting)) = answers.look(name(1)) else {
+        let Ok(Seen::Running(waiting)) = answers.look(name(1), b"") else {
             panic!("1 is forgotten")
         };
         let waiting = tokio::spawn(wait(waiting));
@@ -278,7 +343,7 @@ mod tests {
             number: 3,
             nonce: ringhold_core::Nonce::from_bytes([1; 16]),
         };
-        let owner = NodeIncarnation::new(ringhold_core::NodeId::new("a").unwrap(), incarnation);
+        let owner = ringhold_core::NodeIncarnation::new(NodeId::new("a").unwrap(), incarnation);
         let moved = Answer(Err(Arc::new(Error::not_owner("test", Some(owner.clone())))));
         assert!(!moved.is_final());
         assert_eq!(moved.get().unwrap_err().owner(), Some(&owner));

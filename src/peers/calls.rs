@@ -33,6 +33,8 @@ impl Observer {
     /// - `Timeout`: no answer in time. The handler may have run.
     /// - `Overloaded`: too much is on its way to the node already.
     /// - `TooLarge`: the body or the answer is above 1 MiB less the 16 bytes that the runtime adds.
+    /// - `InvalidArgument`: the key was given to a call with another body, or a handler has called its own node,
+    ///   whose handler did the same, and so on for 16 times.
     pub async fn call(
         &self,
         node: impl Into<PeerTarget>,

@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::frame::{Ask, Ended};
 use super::scope::Terms;
 use super::{CALL, CallOptions};
+use crate::events::SessionEvent;
 use crate::node::Node;
 use crate::retry;
 
@@ -61,7 +62,8 @@ async fn tell(caller: &Caller, owner: &NodeIncarnation, ended: Ended) -> Result<
 /// Ends the hold that is meant, if it is still there: this node decides by its own table. A later one
 /// stays. A login that is still on its way with an earlier one will find that it was displaced.
 pub(super) fn end(node: &Node, ended: &Ended, by: Option<&NodeIncarnation>) {
-    if node.attached.displace(&ended.session, ended.old, ended.new, by) {
+    let why = SessionEvent::Displaced { by: by.cloned() };
+    if node.attached.end_hold(&ended.session, ended.old, ended.new, &why) {
         node.count_sessions();
     }
 }

@@ -13,7 +13,7 @@ use crate::{random, retry};
 /// The most bytes of the reason of a kick: 256.
 pub const KICK_REASON_BYTES_MAX: usize = 256;
 
-/// How often a session that moves while it is removed is looked for.
+/// How often a session that moves while it is to end is looked for.
 const LOOKS: usize = 3;
 
 /// What a kick came to. The player has no session any more in each case.
@@ -74,7 +74,15 @@ impl Observer {
         if caller.holds(player).is_none() && caller.session(player, &terms).await?.is_none() {
             return Ok(Kicked::Absent);
         }
-        match caller.ask_holder(player, &ask, &terms.half()).await {
+        let (half, mut looks) = (terms.half(), 1);
+        let answer = loop {
+            match caller.ask_holder(player, &ask, &half).await {
+                // It moves from node to node: whoever holds it now can be reached, and is to tell.
+                Err(error) if error.kind() == ErrorKind::NotOwner && looks < LOOKS => looks += 1,
+                answer => break answer,
+            }
+        };
+        match answer {
             Ok(reply) => Kicked::decode(&reply),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => Ok(Kicked::Absent),

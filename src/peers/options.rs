@@ -38,7 +38,8 @@ impl CallOptions {
     /// Names the call. A repetition by the same caller with the same key is answered as the first was, for
     /// 60 s and as long as the node's memory of answers has room for it (4,096 answers, 8 MiB). An answer
     /// that says that repeating may help (such as `Unavailable`) is not kept: the handler runs again.
-    /// Draw 16 random bytes for it.
+    /// With another body, while the first is known, it is `InvalidArgument`. Draw 16 random bytes for it: all
+    /// observers are one caller.
     #[must_use]
     pub fn key(mut self, key: OperationId) -> Self {
         self.key = Some(key);

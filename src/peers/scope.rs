@@ -9,6 +9,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{CALL, CallOptions};
 use crate::random;
 
+/// How many handlers of this node wait for each other at most, one within the other. Each is polled by the one
+/// before: without an end to it the stack would be the end.
+const NESTED_MAX: u32 = 16;
+
 tokio::task_local! {
     static SCOPE: Scope;
 }
@@ -18,15 +22,27 @@ tokio::task_local! {
 pub(super) struct Scope {
     deadline: Instant,
     trace: TraceContext,
+    /// How many handlers of this node wait for it, one within the other.
+    nested: u32,
 }
 
 impl Scope {
     /// Of a request that has just come in. A trace is begun where it has none.
-    pub(super) fn of(request: &PeerRequest) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for one that a handler of this node has made of it, within one that it has made, and
+    /// so on.
+    pub(super) fn of(request: &PeerRequest) -> Result<Self> {
+        let nested = SCOPE.try_with(|outer| outer.nested + 1).unwrap_or(0);
+        if nested >= NESTED_MAX {
+            let context = format!("a node called itself within its own handler, {NESTED_MAX} times over");
+            return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
+        }
+        Ok(Self {
             deadline: Instant::now() + request.time_left.min(TIME_LEFT_MAX),
             trace: request.trace.clone().unwrap_or_else(random::trace),
-        }
+            nested,
+        })
     }
 
     pub(super) fn deadline(&self) -> Instant {

@@ -43,7 +43,7 @@ impl PeerHandler for Handler {
             return Err(Error::new(ErrorKind::Unsupported, CALL, context));
         };
         request.body = body;
-        let scope = Scope::of(&request);
+        let scope = Scope::of(&request)?;
         let span = span(&request, &scope, "open");
         request.trace = Some(scope.trace().clone());
         let deadline = scope.deadline();
@@ -77,7 +77,7 @@ impl Handler {
 /// Answers one request of this node or of another. One without a key ends when nobody waits for it any
 /// more; one with a key runs by itself, so that a repetition finds what came of it.
 pub(super) async fn answer(node: Arc<Node>, mut request: PeerRequest, ask: Ask) -> Result<Bytes> {
-    let scope = Scope::of(&request);
+    let scope = Scope::of(&request)?;
     let span = span(&request, &scope, ask.as_str());
     request.trace = Some(scope.trace().clone());
     let deadline = scope.deadline();
@@ -85,13 +85,18 @@ pub(super) async fn answer(node: Arc<Node>, mut request: PeerRequest, ask: Ask) 
         let acting = in_time(deadline, caught(Box::pin(act::act(&node, request, ask))));
         return scope.run(acting).instrument(span).await;
     };
+    let (answers, body) = match &ask {
+        Ask::Call(body) => (&node.called, body.as_ref()),
+        // The runtime draws a key for each request.
+        _ => (&node.told, &[][..]),
+    };
     let name = Name {
-        from: request.from.clone(),
+        from: request.from.as_ref().map(|from| from.node.clone()),
         kind: ask.as_str(),
         player: request.player.clone(),
         key,
     };
-    let waiting = match node.answers.look(name)? {
+    let waiting = match answers.look(name, body)? {
         Seen::Answered(answer) => return answer.get(),
         Seen::Running(waiting) => waiting,
         Seen::First(first) => {

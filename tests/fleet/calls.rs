@@ -509,3 +509,36 @@ async fn a_handler_keeps_no_fleet_alive() {
     let gone = tokio::time::timeout(LONG, other.wait_for(|view| view.nodes().len() == 1)).await;
     assert!(gone.is_ok(), "its lease lapses");
 }
+
+/// A handler that forwards to whoever holds the player, which is itself.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_goes_round_and_round_on_one_node_is_an_error() {
+    let backend = memory().await;
+    for once in [false, true] {
+        let options = move || {
+            if once {
+                CallOptions::new().once()
+            } else {
+                CallOptions::new()
+            }
+        };
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let node = builder(&backend, "a")
+            .peer_handler_with(move |fleet| {
+                Answering(move |request: PeerRequest| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let fleet = fleet.upgrade().unwrap();
+                    async move { fleet.call_player(&request.player.unwrap(), "", options()).await }
+                })
+            })
+            .join()
+            .await
+            .unwrap();
+        let _ada = here(login(&node, "ada").await);
+        let error = node.call_player(&player("ada"), "", options()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert_eq!(runs.load(Ordering::SeqCst), 16);
+        node.leave().await.unwrap();
+    }
+}

@@ -1,8 +1,11 @@
 //! Kicks: the holder tells the connection, or the store forgets the session.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ringhold::{ErrorKind, Fleet, Kicked, SessionEvent};
+use ringhold::{ErrorKind, Fleet, Kicked, LoginOptions, SessionEvent};
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use crate::hooks::Hooks;
@@ -122,4 +125,124 @@ async fn a_kick_whose_answer_is_lost_was_a_kick() {
     hooks.heal();
     let event = timeout(Duration::from_secs(21), ada.event()).await;
     assert_eq!(event.unwrap(), SessionEvent::Fenced);
+}
+
+/// The kick waits for a save of the stay that it found, and meanwhile the player logs in again: the new
+/// stay is what is kicked, and told.
+#[tokio::test(start_paused = true)]
+async fn a_kick_that_races_a_new_login_tells_the_new_connection() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+    let mut first = here(login(&nodes[1], "ada").await);
+    let (saving, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (entered, gate) = (Arc::clone(&saving), Arc::clone(&go));
+    hooks.before(move |call| {
+        let (entered, gate) = (Arc::clone(&entered), Arc::clone(&gate));
+        async move {
+            if call.method == "save" {
+                entered.notify_one();
+                gate.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let save = tokio::spawn(async move { first.save().await });
+    saving.notified().await;
+    let node = nodes[1].clone();
+    let kick = tokio::spawn(async move { node.kick(&player("ada"), "rude").await });
+    // Simulated time in which all that can run has run: the kick waits behind the save.
+    assert!(timeout(Duration::from_secs(1), go.notified()).await.is_err());
+    let mut second = here(login(&nodes[1], "ada").await);
+    go.notify_one();
+    assert_eq!(save.await.unwrap().unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(kick.await.unwrap().unwrap(), Kicked::Told);
+    let reason = "rude".to_owned();
+    let event = timeout(Duration::from_secs(1), second.event()).await;
+    assert_eq!(event.expect("nothing"), SessionEvent::Kicked { reason });
+}
+
+/// The player comes back between the holder's look into the store and the removal there.
+#[tokio::test(start_paused = true)]
+async fn a_kick_that_finds_a_waiting_session_tells_who_came_back_to_it() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+    drop(here(login(&nodes[1], "ada").await));
+    let (back, looks) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+    let (node, stay) = (nodes[1].clone(), Arc::clone(&back));
+    hooks.before(move |call| {
+        let (node, stay, looks) = (node.clone(), Arc::clone(&stay), Arc::clone(&looks));
+        async move {
+            // Two looks are the caller's, the third that of the node.
+            if call.method == "find" && looks.fetch_add(1, Ordering::SeqCst) == 2 {
+                *stay.lock().await = Some(here(login(&node, "ada").await));
+            }
+            Ok(())
+        }
+    });
+    assert_eq!(nodes[0].kick(&player("ada"), "rude").await.unwrap(), Kicked::Told);
+    let mut ada = back.lock().await.take().expect("she came back");
+    let event = timeout(Duration::from_secs(1), ada.event()).await;
+    assert!(matches!(event, Ok(SessionEvent::Kicked { .. })), "{event:?}");
+}
+
+/// The store has taken a login in that has not come back from there when the session is kicked.
+#[tokio::test(start_paused = true)]
+async fn a_login_on_its_way_that_was_kicked_is_told() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+    let (created, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (entered, gate) = (Arc::clone(&created), Arc::clone(&go));
+    hooks.after(move |call| {
+        let (entered, gate) = (Arc::clone(&entered), Arc::clone(&gate));
+        async move {
+            if call.method == "create" {
+                entered.notify_one();
+                gate.notified().await;
+            }
+            Ok(())
+        }
+    });
+    let node = nodes[1].clone();
+    let coming = tokio::spawn(async move { here(login(&node, "ada").await) });
+    created.notified().await;
+    assert_eq!(
+        nodes[0].kick(&player("ada"), "rude").await.unwrap(),
+        Kicked::Untold
+    );
+    go.notify_one();
+    let mut ada = coming.await.unwrap();
+    let event = timeout(Duration::from_secs(1), ada.event()).await;
+    assert!(matches!(event, Ok(SessionEvent::Kicked { .. })), "{event:?}");
+}
+
+/// Each node that is asked has lost the player to the next one by then. The store is not where a player ends
+/// whose node can be reached: the connection would be told by its touch alone.
+#[tokio::test(start_paused = true)]
+async fn a_player_who_moves_on_and_on_is_told_by_whoever_holds_it_at_last() {
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let (nodes, _) = hearing(&hooks.wrap(&backend), 4).await;
+    let _first = here(login(&nodes[1], "ada").await);
+    let (stays, looks) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let (moves, to) = (Arc::clone(&stays), [nodes[2].clone(), nodes[3].clone()]);
+    hooks.after(move |call| {
+        let (moves, to, looks) = (Arc::clone(&moves), to.clone(), Arc::clone(&looks));
+        async move {
+            if call.method != "find" {
+                return Ok(());
+            }
+            // The second look says whom the caller asks, the third whom that names.
+            let look = looks.fetch_add(1, Ordering::SeqCst);
+            if let Some(node) = look.checked_sub(1).and_then(|at| to.get(at)) {
+                let options = LoginOptions::new().displace();
+                let session = here(node.login::<u64>(&player("ada"), options).await);
+                moves.lock().await.push(session);
+            }
+            Ok(())
+        }
+    });
+    assert_eq!(nodes[0].kick(&player("ada"), "rude").await.unwrap(), Kicked::Told);
+    let mut stays = stays.lock().await;
+    assert_eq!(stays.len(), 2);
+    let event = timeout(Duration::from_secs(1), stays[1].event()).await;
+    assert!(matches!(event, Ok(SessionEvent::Kicked { .. })), "{event:?}");
 }

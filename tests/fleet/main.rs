@@ -1,6 +1,7 @@
 //! The runtime end to end: whole fleets on the memory backend, in simulated time where time matters.
 
 mod calls;
+mod crowd;
 mod displaced;
 mod failover;
 mod hooks;

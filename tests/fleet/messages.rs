@@ -9,8 +9,10 @@ use ringhold::{
     CallOptions, Delivered, Error, ErrorKind, Fleet, LoginOptions, MESSAGE_BYTES_MAX, Session, SessionEvent,
     Timing,
 };
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use crate::hooks::Hooks;
 use crate::line::{Answering, Line, hearing, serving};
 use crate::support::{LONG, fleet_of, here, holds, join, login, memory, player, sees};
 
@@ -241,4 +243,34 @@ async fn a_player_who_is_nowhere_gets_no_message() {
     let node = join(&backend, "a").await;
     let nobody = node.send_to_player(&player("nobody"), "hello").await.unwrap_err();
     assert_eq!(nobody.kind(), ErrorKind::NotFound);
+}
+
+/// The player comes back to the node while that looks for her in the store: she is not sought elsewhere.
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_while_the_store_is_asked_is_found() {
+    for calls in [false, true] {
+        let (backend, hooks) = (memory().await, Hooks::default());
+        let (nodes, _) = hearing(&hooks.wrap(&backend), 2).await;
+        drop(here(login(&nodes[1], "ada").await));
+        let (back, looks) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+        let (node, stay) = (nodes[1].clone(), Arc::clone(&back));
+        hooks.before(move |call| {
+            let (node, stay, looks) = (node.clone(), Arc::clone(&stay), Arc::clone(&looks));
+            async move {
+                // The first look is the sender's, the second that of the node.
+                if call.method == "find" && looks.fetch_add(1, Ordering::SeqCst) == 1 {
+                    *stay.lock().await = Some(here(login(&node, "ada").await));
+                }
+                Ok(())
+            }
+        });
+        if calls {
+            let answer = nodes[0].call_player(&player("ada"), "", CallOptions::new()).await;
+            assert_eq!(answer.unwrap(), "n1");
+        } else {
+            nodes[0].send_to_player(&player("ada"), "hello").await.unwrap();
+            let mut ada = back.lock().await.take().expect("she came back");
+            assert_eq!(message(&mut ada).await, "hello");
+        }
+    }
 }

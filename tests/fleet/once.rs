@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::line::{Answering, Line, hearing, serving};
-use crate::support::{LONG, here, join, login, memory, player, sees};
+use crate::support::{LONG, evict, here, join, login, memory, player, registered_again, sees};
 
 fn key(byte: u8) -> CallOptions {
     CallOptions::new().key(OperationId::from_bytes([byte; 16]))
@@ -164,4 +164,75 @@ async fn an_error_is_remembered_unless_repeating_may_help() {
         }
         assert_eq!(runs.load(Ordering::SeqCst), runs_then, "{body}");
     }
+}
+
+/// A handler that hangs, under as many keys as are remembered: what the runtime itself sends still gets
+/// through, and with a key.
+#[tokio::test(start_paused = true)]
+async fn calls_that_hang_hold_up_no_message_and_no_kick() {
+    let backend = memory().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let handler = Answering(move |_: PeerRequest| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    });
+    let nodes = [serving(&backend, "a", handler).await, join(&backend, "b").await];
+    sees(&nodes, 2).await;
+    let (to, mut ada) = (nodes[0].node(), here(login(&nodes[0], "ada").await));
+    for _ in 0..4_096 {
+        let (caller, to) = (nodes[1].clone(), to.clone());
+        tokio::spawn(async move { caller.call(&to, "", CallOptions::new().once()).await });
+    }
+    while runs.load(Ordering::SeqCst) < 4_096 {
+        tokio::task::yield_now().await;
+    }
+    let full = nodes[1].call(&to, "", CallOptions::new().once()).await;
+    assert_eq!(full.unwrap_err().kind(), ErrorKind::Overloaded);
+    nodes[1].send_to_player(&player("ada"), "hello").await.unwrap();
+    assert!(matches!(ada.event().await, SessionEvent::Message(_)));
+    assert_eq!(nodes[1].kick(&player("ada"), "rude").await.unwrap(), Kicked::Told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_do_not_push_out_what_calls_were_answered() {
+    let backend = memory().await;
+    let (nodes, heard) = hearing(&backend, 2).await;
+    let (to, mut ada) = (nodes[1].node(), here(login(&nodes[1], "ada").await));
+    nodes[0].call(&to, "", key(1)).await.unwrap();
+    for _ in 0..5_000 {
+        nodes[0].send_to_player(&player("ada"), "").await.unwrap();
+        assert!(matches!(ada.event().await, SessionEvent::Message(_)));
+    }
+    nodes[0].call(&to, "", key(1)).await.unwrap();
+    assert_eq!(heard[1].count(), 1);
+}
+
+/// Whoever uses a key twice is not told that something was done which was not.
+#[tokio::test(start_paused = true)]
+async fn a_key_names_one_request() {
+    let backend = memory().await;
+    let (nodes, heard) = hearing(&backend, 2).await;
+    let to = nodes[1].node();
+    for caller in &nodes {
+        let before = heard[1].count();
+        caller.call(&to, "sword", key(1)).await.unwrap();
+        let other = caller.call(&to, "shield", key(1)).await.unwrap_err();
+        assert_eq!(other.kind(), ErrorKind::InvalidArgument, "{other}");
+        assert!(!other.to_string().contains("shield"), "{other}");
+        caller.call(&to, "sword", key(1)).await.unwrap();
+        assert_eq!(heard[1].count(), before + 1);
+    }
+}
+
+/// The caller's lease is lost between two attempts, and it has another incarnation: it is still the same.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_registers_again_is_the_same_caller() {
+    let backend = memory().await;
+    let (nodes, heard) = hearing(&backend, 2).await;
+    nodes[0].call(nodes[1].node(), "", key(1)).await.unwrap();
+    let before = evict(&backend, &nodes[0]).await;
+    registered_again(&nodes[0], &before).await;
+    nodes[0].call(nodes[1].node(), "", key(1)).await.unwrap();
+    assert_eq!(heard[1].count(), 1);
 }
