@@ -16,9 +16,10 @@
 //! the other connection ends. Another address to listen on may be given as an argument.
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
-use ringhold::{Fleet, Login, LoginOptions, PlayerId};
+use ringhold::{Fleet, Login, LoginOptions, PlayerId, SessionEvent};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,10 +81,17 @@ async fn play(fleet: &Fleet, stream: &mut TcpStream) -> Result<()> {
         let Hero { x, y } = hero.value();
         let question = format!("{player}, you are at {x},{y}: n, e, s, w or quit?\n");
         output.write_all(question.as_bytes()).await?;
-        let answer = tokio::select! {
-            answer = read_line(&mut input) => answer?,
-            // The player has logged in again, or another node holds the session now.
-            _ = hero.event() => return Err("you play from somewhere else now".into()),
+        let mut reading = pin!(read_line(&mut input));
+        let answer = loop {
+            tokio::select! {
+                answer = &mut reading => break answer?,
+                event = hero.event() => match event {
+                    // Somebody sent the player a message, from this server or from another.
+                    SessionEvent::Message(message) => output.write_all(&message.body).await?,
+                    // The player has logged in again, or another node holds the session now.
+                    _ => return Err("you play from somewhere else now".into()),
+                },
+            }
         };
         match answer.as_str() {
             "n" => hero.value_mut().y += 1,

@@ -1,6 +1,8 @@
 //! The players that are attached to this node, and what is held of each.
 
-use std::collections::{BTreeMap, HashMap};
+mod shard;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -10,9 +12,12 @@ use ringhold_core::{Fence, NodeIncarnation, Nonce, PlayerId, SessionId, Ttl, Ver
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use shard::Shard;
+
 use crate::boottime::Moment;
 use crate::coalesce::Coalescer;
 use crate::events::SessionEvent;
+use crate::inbox::Inbox;
 use crate::shared::lock;
 
 /// What this node holds of one session, as the store last acknowledged it.
@@ -39,6 +44,8 @@ pub(crate) struct Attached {
     /// on its way, never by a reader.
     pub(crate) lane: tokio::sync::Mutex<()>,
     ended: watch::Sender<Option<SessionEvent>>,
+    /// What others have sent to the player.
+    pub(crate) inbox: Inbox,
     slot: Mutex<Option<Slot>>,
     coalescer: Mutex<Option<Arc<Coalescer>>>,
     /// Orders the changes of the value, whichever way they are saved.
@@ -65,6 +72,7 @@ impl Attached {
             hold: Mutex::new(hold),
             lane: tokio::sync::Mutex::new(()),
             ended: watch::Sender::new(None),
+            inbox: Inbox::default(),
             slot: Mutex::new(Some(slot)),
             coalescer: Mutex::default(),
             changes: AtomicU64::new(0),
@@ -165,12 +173,10 @@ impl Drop for Slot {
 /// How many tables the players are spread over, so that logins do not queue on one lock.
 const SHARDS: usize = 64;
 
-type Shard = Mutex<HashMap<SessionId, Arc<Attached>>>;
-
 /// All attached players, and when each is due to be touched.
 #[derive(Debug)]
 pub(crate) struct AttachedTable {
-    shards: Box<[Shard]>,
+    shards: Box<[Mutex<Shard>]>,
     taken: Arc<AtomicU32>,
     due: Mutex<Due>,
     earlier: Notify,
@@ -193,7 +199,7 @@ impl AttachedTable {
         }
     }
 
-    fn shard(&self, id: &SessionId) -> &Shard {
+    fn shard(&self, id: &SessionId) -> &Mutex<Shard> {
         &self.shards[usize::from(id.partition().get()) % SHARDS]
     }
 
@@ -215,41 +221,53 @@ impl AttachedTable {
     /// Puts a player in. Of two stays in one session the one with the later fence remains, whichever
     /// comes first: the other is told that it was displaced.
     pub(crate) fn insert(&self, attached: &Arc<Attached>) {
-        let loser = {
-            let mut shard = lock(self.shard(&attached.id));
-            match shard.get(&attached.id) {
-                Some(other) if other.fence().epoch > attached.fence().epoch => Some(Arc::clone(attached)),
-                _ => shard.insert(attached.id, Arc::clone(attached)),
-            }
-        };
-        if let Some(loser) = loser {
-            let by = Some(attached.hold().owner);
+        let loser = lock(self.shard(&attached.id)).put(attached);
+        if let Some((loser, by)) = loser {
             self.end(&loser, SessionEvent::Displaced { by });
         }
     }
 
-    pub(crate) fn get(&self, id: &SessionId) -> Option<Arc<Attached>> {
-        lock(self.shard(id)).get(id).cloned()
+    /// Ends the stay in `session` whose fence is `old` or earlier than `new`, and tells whether there was
+    /// one. A login that is still on its way with such a fence will find that it is over.
+    pub(crate) fn displace(
+        &self,
+        session: &SessionId,
+        old: Fence,
+        new: Option<Fence>,
+        by: Option<&NodeIncarnation>,
+    ) -> bool {
+        let held = {
+            let mut shard = lock(self.shard(session));
+            shard.pass(
+                session,
+                new.map_or(old.epoch.saturating_add(1), |new| new.epoch),
+                by,
+            );
+            shard.get(session)
+        };
+        let is_over = |fence: Fence| fence == old || new.is_some_and(|new| fence.epoch < new.epoch);
+        let Some(held) = held.filter(|held| is_over(held.fence())) else {
+            return false;
+        };
+        self.end(&held, SessionEvent::Displaced { by: by.cloned() });
+        true
+    }
+
+    /// The player's newest stay here.
+    pub(crate) fn of(&self, player: &PlayerId) -> Option<Arc<Attached>> {
+        let shard = &self.shards[usize::from(player.partition().get()) % SHARDS];
+        lock(shard).of(player)
     }
 
     /// Everybody.
     pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
-        self.shards
-            .iter()
-            .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
-            .collect()
+        self.shards.iter().flat_map(|shard| lock(shard).all()).collect()
     }
 
     /// Takes a player out, if it is this stay.
     pub(crate) fn detach(&self, attached: &Arc<Attached>) {
-        let mut shard = lock(self.shard(&attached.id));
-        if shard
-            .get(&attached.id)
-            .is_some_and(|known| Arc::ptr_eq(known, attached))
-        {
-            shard.remove(&attached.id);
-        }
-        drop(shard);
+        lock(self.shard(&attached.id)).take(attached);
+        attached.inbox.close();
         drop(lock(&attached.slot).take());
         let due = lock(&attached.due).take();
         if let Some(key) = due {
@@ -362,7 +380,7 @@ mod tests {
                 matches!(early.ended(), Some(SessionEvent::Displaced { .. })),
                 "{order:?}"
             );
-            assert!(late.ended().is_none() && Arc::ptr_eq(&table.get(&late.id).unwrap(), late));
+            assert!(late.ended().is_none() && Arc::ptr_eq(&table.of(&late.player).unwrap(), late));
             assert_eq!(table.taken(), 1, "the displaced gave its place back");
         }
     }
@@ -382,6 +400,35 @@ mod tests {
         );
         assert_eq!(table.taken(), 0);
         assert!(table.try_take(Some(1)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_was_displaced_before_it_came_in_is_told() {
+        let table = AttachedTable::new();
+        let (early, late, later) = (attached(&table, 1), attached(&table, 2), attached(&table, 3));
+        let by = Some(early.hold().owner);
+        assert!(!table.displace(&early.id, early.fence(), Some(late.fence()), by.as_ref()));
+        table.insert(&early);
+        assert_eq!(early.ended(), Some(SessionEvent::Displaced { by: by.clone() }));
+        assert!(table.of(&early.player).is_none());
+        table.insert(&late);
+        assert!(late.ended().is_none(), "it is the one that displaced");
+        assert!(Arc::ptr_eq(&table.of(&late.player).unwrap(), &late));
+        assert!(
+            !table.displace(&late.id, early.fence(), Some(late.fence()), None),
+            "told again"
+        );
+        assert!(
+            table.displace(&late.id, early.fence(), Some(later.fence()), None),
+            "the one between was lost"
+        );
+        tokio::time::advance(Duration::from_secs(21)).await;
+        let old = attached(&table, 1);
+        table.insert(&old);
+        assert!(
+            old.ended().is_none(),
+            "no login takes so long: the store has lost what came after"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, Zone};
 use ringhold_core::policy::ConsistentHash;
+use ringhold_core::transport::PeerHandler;
 use ringhold_core::{
     Backend, BalancingPolicy, Error, ErrorKind, HealthCheck, Incarnation, NodeId, NodeRecord, Nonce, Result,
-    Timing, Ttl, Weight,
+    Timing, Transport, Ttl, Weight,
 };
 
 use crate::events::FleetEvent;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, WeakFleet};
 use crate::node::Node;
 use crate::observer::{Observer, first_membership};
 use crate::shared::Shared;
@@ -30,7 +31,17 @@ pub struct FleetBuilder {
     policy: Arc<dyn BalancingPolicy>,
     session_ttl: Duration,
     health_check: Option<Arc<dyn HealthCheck>>,
+    handler: Option<MakeHandler>,
     first_error: Option<Error>,
+}
+
+/// Makes what answers calls, once there is a fleet that it can be given.
+struct MakeHandler(Box<dyn FnOnce(WeakFleet) -> Arc<dyn PeerHandler> + Send>);
+
+impl fmt::Debug for MakeHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MakeHandler")
+    }
 }
 
 /// Stands in the record until the node's own id is given.
@@ -62,6 +73,7 @@ impl FleetBuilder {
             policy: Arc::new(ConsistentHash),
             session_ttl: Duration::from_secs(60),
             health_check: None,
+            handler: None,
             first_error: None,
         }
     }
@@ -156,12 +168,40 @@ impl FleetBuilder {
         self
     }
 
-    /// Joins the fleet as a node.
+    /// How nodes talk to each other, in place of the backend's own way. Observers call through it, too.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.backend.transport = Some(transport);
+        self
+    }
+
+    /// What answers the calls of other servers, and takes their streams: see
+    /// [`call`](Observer::call) and [`open_player`](Observer::open_player). Without one they are `Unsupported`;
+    /// messages, kicks and displaced logins need none.
+    ///
+    /// A handler that holds a [`Fleet`] keeps it running for ever;
+    /// [`peer_handler_with`](Self::peer_handler_with) hands out one that does not.
+    pub fn peer_handler(self, handler: impl PeerHandler + 'static) -> Self {
+        self.peer_handler_with(|_| handler)
+    }
+
+    /// The same, where the handler needs the fleet that it answers for: to log players in, or to call
+    /// others.
+    pub fn peer_handler_with<H: PeerHandler + 'static>(
+        mut self,
+        make: impl FnOnce(WeakFleet) -> H + Send + 'static,
+    ) -> Self {
+        self.handler = Some(MakeHandler(Box::new(|fleet| Arc::new(make(fleet)))));
+        self
+    }
+
+    /// Joins the fleet as a node. Where its transport needs an address, that is told in the record as the
+    /// endpoint `peer`, unless one was given.
     ///
     /// # Errors
-    /// - `InvalidArgument`: a bad value, no node id, or another timing than that of the fleet.
+    /// - `InvalidArgument`: a bad value, no node id, another timing than that of the fleet, or an address
+    ///   that the transport must not have.
     /// - `TooLarge`: more endpoints or labels than are allowed.
-    /// - `Unavailable`: the backend did not answer for 20 s.
+    /// - `Unavailable`: the backend did not answer for 20 s, or the transport cannot have its address.
     pub async fn join(mut self) -> Result<Fleet> {
         if let Some(error) = self.first_error.take() {
             return Err(error);
@@ -172,11 +212,22 @@ impl FleetBuilder {
         }
         let session_ttl = Ttl::new(self.session_ttl)?;
         self.record.incarnation.nonce = random::nonce()?;
+        if let Some(transport) = &self.backend.transport
+            && let Some(address) = transport.listen().await?
+            && self.record.endpoint("peer").is_none()
+        {
+            self.record
+                .endpoints
+                .insert(EndpointName::new("peer")?, address)?;
+        }
         let shared = Arc::new(Shared::new(self.backend, self.policy));
         let record = Arc::new(self.record.clone());
         let node = Arc::new(Node::new(Arc::clone(&shared), self.timing, session_ttl, record));
         // From here on a dropped future stops whatever was started.
         let fleet = Fleet::new(Arc::clone(&node));
+        if let Some(MakeHandler(make)) = self.handler {
+            node.set_peer_handler(make(fleet.downgrade()));
+        }
         heartbeat::register(&node, self.record).await?;
         heartbeat::serve_peers(&node).await;
         shared.events.send(FleetEvent::Registered(node.me()));

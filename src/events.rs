@@ -8,6 +8,8 @@ use ringhold_core::{NodeIncarnation, NodeRecord, SessionRecord};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::inbox::PlayerMessage;
+
 /// How many events a listener may be behind before it misses some.
 const BACKLOG: usize = 1_024;
 
@@ -53,7 +55,8 @@ pub enum FleetEvent {
     Missed(u64),
 }
 
-/// What a player's server is told about a session.
+/// What a player's server is told about a session. All but a message are its end: told at once, before
+/// messages that wait, and again whenever it is asked again. Messages that were not taken by then are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -67,6 +70,13 @@ pub enum SessionEvent {
     Fenced,
     /// The session expired.
     Expired,
+    /// [`kick`](crate::Observer::kick) ended the session. End the connection.
+    Kicked {
+        /// What the connection may be told.
+        reason: String,
+    },
+    /// Somebody sent the player a message.
+    Message(PlayerMessage),
 }
 
 /// Sends events. Never waits.

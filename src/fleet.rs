@@ -1,7 +1,7 @@
 //! `Fleet`: this process as a node of the fleet.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use ringhold_core::discovery::LeaveFleet;
@@ -9,6 +9,7 @@ use ringhold_core::{NodeIncarnation, NodeRecord, PlayerId, Result, Timing};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
+use tokio_util::sync::DropGuard;
 
 use crate::events::{FencedReason, SessionEvent};
 use crate::login::{Login, LoginOptions};
@@ -18,7 +19,8 @@ use crate::{login, random, retry, save};
 
 /// This process as a node of the fleet: logs players in, holds their sessions, and sees the others.
 ///
-/// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side.
+/// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side and for
+/// what servers say to each other: [`call_player`](Observer::call_player) and its like.
 /// When the last clone is dropped its tasks stop *without* a goodbye, as in a crash: the others
 /// notice when its lease lapses. [`leave`](Self::leave) says goodbye.
 ///
@@ -57,8 +59,18 @@ pub struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        let observer = Observer::new(Arc::clone(&node.shared));
+        let stop = Arc::new(node.shared.stop.clone().drop_guard());
+        let observer = Observer::of(&node, stop);
         Self { node, observer }
+    }
+
+    /// A handle that keeps nothing alive, for what lives inside of the fleet: a handler of calls, a
+    /// callback.
+    pub fn downgrade(&self) -> WeakFleet {
+        WeakFleet {
+            node: Arc::downgrade(&self.node),
+            stop: Arc::downgrade(self.observer.stop()),
+        }
     }
 
     /// Who this node is now. The incarnation is another after a lost lease.
@@ -226,6 +238,24 @@ impl Fleet {
             Ok(status) => *status,
             Err(_) => self.status(),
         }
+    }
+}
+
+/// A [`Fleet`] that keeps nothing alive.
+#[derive(Debug, Clone)]
+pub struct WeakFleet {
+    node: Weak<Node>,
+    stop: Weak<DropGuard>,
+}
+
+impl WeakFleet {
+    /// The fleet, if somebody still holds it.
+    pub fn upgrade(&self) -> Option<Fleet> {
+        // Whoever holds this keeps the tasks running.
+        let stop = self.stop.upgrade()?;
+        let node = self.node.upgrade()?;
+        let observer = Observer::of(&node, stop);
+        Some(Fleet { node, observer })
     }
 }
 

@@ -10,6 +10,7 @@ mod events;
 mod fleet;
 mod health;
 mod heartbeat;
+mod inbox;
 mod login;
 mod node;
 mod observer;
@@ -28,12 +29,20 @@ mod touch;
 
 pub use builder::FleetBuilder;
 pub use events::{Events, FencedReason, FleetEvent, SessionEvent};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, WeakFleet};
+pub use inbox::PlayerMessage;
 pub use login::{Login, LoginOptions, Redirect};
 pub use node::NodeStatus;
 pub use observer::{Located, Observer, Router};
 pub use open::{Scheme, open, schemes};
+pub use peers::{
+    Announced, Broadcast, CallOptions, Delivered, KICK_REASON_BYTES_MAX, Kicked, MESSAGE_BYTES_MAX,
+    PeerTarget,
+};
 pub use session::{Session, ValueMut};
+
+/// What an implementation of [`PeerHandler`] is marked with.
+pub use async_trait::async_trait;
 
 pub use ringhold_core as core;
 pub use ringhold_core::backend::{Backend, Capabilities};
@@ -46,12 +55,18 @@ pub use ringhold_core::node::{NodeRecord, NodeState};
 pub use ringhold_core::policy::{BalancingPolicy, ConsistentHash, LeastConnections, RoundRobin};
 pub use ringhold_core::ring::Ring;
 pub use ringhold_core::session::{Saved, SessionRecord, SessionStore};
+pub use ringhold_core::transport::{
+    PeerHandler, PeerReceiver, PeerRequest, PeerSender, PeerStream, TraceContext,
+};
 pub use ringhold_core::view::{PlaceRequest, Reservation, View, ViewNode};
 pub use ringhold_core::{Discovery, Error, ErrorKind, HealthCheck, Limits, Result, Timing, Transport};
 
 /// etcd, `etcd://`.
 #[cfg(feature = "etcd")]
 pub use ringhold_etcd as etcd;
+/// Calls and streams between nodes in different processes, over gRPC.
+#[cfg(feature = "grpc")]
+pub use ringhold_grpc as grpc;
 /// The in-memory backend, `memory:`.
 #[cfg(feature = "memory")]
 pub use ringhold_memory as memory;

@@ -189,7 +189,7 @@ async fn attach(
         node,
         attached: Some(&attached),
     };
-    peers::tell_displaced(node, displaced);
+    peers::tell_displaced(node, displaced, record.id, record.fence);
     let me = node.me();
     if record.owner != me {
         // The node registered again while the login was on its way: it holds it under its new name.

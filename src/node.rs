@@ -1,10 +1,11 @@
 //! What the tasks and the sessions of one node share.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
-use ringhold_core::transport::ServeGuard;
+use ringhold_core::transport::{PeerHandler, ServeGuard};
 use ringhold_core::{
     Backend, Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, PlayerId, Timing, Ttl,
 };
@@ -15,6 +16,7 @@ use crate::attached::{Attached, AttachedTable};
 use crate::coalesce::Coalescer;
 use crate::contact::Contact;
 use crate::events::{FencedReason, FleetEvent, SessionEvent};
+use crate::peers::Answers;
 use crate::shared::{Shared, lock};
 
 /// How a node stands to its fleet.
@@ -35,7 +37,6 @@ pub enum NodeStatus {
 type Closing = (Arc<Attached>, Arc<Coalescer>);
 
 /// What the tasks and the sessions of one node share.
-#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) timing: Timing,
@@ -48,6 +49,10 @@ pub(crate) struct Node {
     pub(crate) stop: CancellationToken,
     record: Mutex<Arc<NodeRecord>>,
     serving: Mutex<Option<ServeGuard>>,
+    /// What the application answers calls with, until the node stops.
+    handler: Mutex<Option<Arc<dyn PeerHandler>>>,
+    /// What was answered to calls that may come again.
+    pub(crate) answers: Arc<Answers>,
     /// The nonce of a registration whose answer is not known.
     pub(crate) registering: Mutex<Option<ringhold_core::Nonce>>,
     /// Players whose touch or save told, while the node was detached, that another node has them.
@@ -79,6 +84,8 @@ impl Node {
             stop,
             record: Mutex::new(record),
             serving: Mutex::new(None),
+            handler: Mutex::default(),
+            answers: Arc::default(),
             registering: Mutex::default(),
             claimed: AtomicUsize::new(0),
             closing: Mutex::default(),
@@ -113,12 +120,32 @@ impl Node {
         let mut serving = lock(&self.serving);
         // A node that stopped meanwhile serves nobody.
         *serving = (!self.stop.is_cancelled()).then_some(guard);
+        self.tell_health(serving.as_ref());
+    }
+
+    /// Answers probes of health by the present status: whoever comes last has seen the last one.
+    fn tell_health(&self, serving: Option<&ServeGuard>) {
+        if let Some(guard) = serving {
+            guard.set_well(*self.status.borrow() == NodeStatus::Attached);
+        }
+    }
+
+    pub(crate) fn set_peer_handler(&self, handler: Arc<dyn PeerHandler>) {
+        *lock(&self.handler) = Some(handler);
+    }
+
+    /// What the application answers calls with.
+    pub(crate) fn peer_handler(&self) -> Option<Arc<dyn PeerHandler>> {
+        lock(&self.handler).clone()
     }
 
     /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
     pub(crate) async fn serve_until_stopped(self: Arc<Self>) {
         self.stop.cancelled().await;
-        lock(&self.serving).take();
+        let serving = lock(&self.serving).take();
+        // What it has captured may hold this node.
+        let handler = lock(&self.handler).take();
+        drop((serving, handler));
     }
 
     /// Whether the node may act as if its lease held: asked at the moment of acting, since a
@@ -129,14 +156,18 @@ impl Node {
 
     /// Sets the status, unless the node has ended, and tells whether it changed.
     pub(crate) fn set_status(&self, status: NodeStatus) -> bool {
-        self.status.send_if_modified(|now| {
+        let changed = self.status.send_if_modified(|now| {
             let ended = matches!(*now, NodeStatus::Fenced | NodeStatus::Left);
             let changes = !ended && *now != status;
             if changes {
                 *now = status;
             }
             changes
-        })
+        });
+        if changed {
+            self.tell_health(lock(&self.serving).as_ref());
+        }
+        changed
     }
 
     /// Writes the number of players to the counters that policies look at.
@@ -182,6 +213,16 @@ impl Node {
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.shared.backend
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("node", &self.me())
+            .field("status", &*self.status.borrow())
+            .field("attached", &self.attached.taken())
+            .finish_non_exhaustive()
     }
 }
 

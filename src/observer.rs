@@ -1,4 +1,5 @@
-//! The read side of a fleet: who is there, who owns a key, where a player is.
+//! The read side of a fleet: who is there, who owns a key, where a player is. What it says to the nodes is in
+//! `peers/`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::events::{Events, FleetEvent, call_with_each};
+use crate::node::Node;
+use crate::peers::Caller;
 use crate::shared::{Shared, record_of};
 use crate::{random, retry};
 
-/// Sees a fleet without being a node of it: for gateways, matchmakers and commands.
+/// Sees a fleet without being a node of it, and talks to its nodes: for gateways, matchmakers and
+/// commands.
 ///
 /// A clone is cheap and shares everything. When the last clone is dropped, its tasks stop. A
 /// [`Fleet`](crate::Fleet) dereferences to one.
@@ -37,7 +41,9 @@ use crate::{random, retry};
 #[derive(Debug, Clone)]
 pub struct Observer {
     shared: Arc<Shared>,
-    _stop: Arc<DropGuard>,
+    /// In whose name it calls, where it is that of a node.
+    node: Option<Arc<Node>>,
+    stop: Arc<DropGuard>,
 }
 
 /// Where a player's live session is.
@@ -53,7 +59,30 @@ pub struct Located {
 impl Observer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let stop = Arc::new(shared.stop.clone().drop_guard());
-        Self { shared, _stop: stop }
+        Self {
+            shared,
+            node: None,
+            stop,
+        }
+    }
+
+    /// The read side of a node whose tasks end with the last holder of `stop`.
+    pub(crate) fn of(node: &Arc<Node>, stop: Arc<DropGuard>) -> Self {
+        Self {
+            shared: Arc::clone(&node.shared),
+            node: Some(Arc::clone(node)),
+            stop,
+        }
+    }
+
+    /// What ends the tasks when nobody holds it any more.
+    pub(crate) fn stop(&self) -> &Arc<DropGuard> {
+        &self.stop
+    }
+
+    /// Who makes calls for this handle.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::new(Arc::clone(&self.shared), self.node.clone())
     }
 
     /// The backend, for its session store and its discovery.
@@ -96,7 +125,8 @@ impl Observer {
     /// As [`place`](Self::place); `Overloaded` too when no node meets the conditions.
     pub fn place_with(&self, request: &PlaceRequest<'_>) -> Result<Reservation> {
         self.shared.view.with(|view| {
-            let mut candidates = Candidates::new();
+            // The first is all that is asked for, and finding more costs more.
+            let mut candidates = Candidates::with_limit(1);
             self.shared.policy.rank(view, request, &mut candidates);
             if let Some(first) = candidates.first() {
                 return Ok(view.reserve(first));

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use ringhold_core::transport::TraceContext;
 use ringhold_core::{Error, ErrorKind, Nonce, OperationId, Partition, Result, SessionId};
 
 fn bytes() -> Result<[u8; 16]> {
@@ -25,6 +26,12 @@ pub(crate) fn operation() -> Result<OperationId> {
 
 pub(crate) fn session_id(partition: Partition) -> Result<SessionId> {
     Ok(SessionId::new(partition, bytes()?))
+}
+
+/// A trace that begins here.
+pub(crate) fn trace() -> TraceContext {
+    let id = u128::from(quick()) << 64 | u128::from(quick());
+    TraceContext::new(id.to_be_bytes(), quick().to_be_bytes())
 }
 
 /// 64 bits that are good enough to spread load; never a secret. `SplitMix64` (Steele, Lea and Flood,

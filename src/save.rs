@@ -39,7 +39,8 @@ pub(crate) fn ended_error(operation: &'static str, event: &SessionEvent) -> Erro
     let context = match event {
         SessionEvent::Displaced { .. } => "a later login took this session over",
         SessionEvent::Expired => "this session has expired",
-        SessionEvent::Fenced => "this node no longer holds the session",
+        SessionEvent::Kicked { .. } => "the player was kicked",
+        SessionEvent::Fenced | SessionEvent::Message(_) => "this node no longer holds the session",
     };
     Error::new(ErrorKind::Fenced, operation, context)
 }
@@ -243,8 +244,8 @@ async fn in_time<T>(operation: &'static str, call: impl Future<Output = Result<T
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, operation, "no answer")))
 }
 
-/// Ends a session for good.
-pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result<()> {
+/// Ends a session for good, and tells the stay `why`.
+pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>, why: SessionEvent) -> Result<()> {
     let _lane = attached.lane.lock().await;
     if let Some(event) = attached.ended() {
         return Err(ended_error("close", &event));
@@ -256,7 +257,7 @@ pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>) -> Result
         // What the store has lost is as closed as what it removed.
         _ => {
             // Whatever still looks at this stay, such as a touch on its way, finds that it is over.
-            node.attached.end(attached, SessionEvent::Fenced);
+            node.attached.end(attached, why);
             Ok(())
         }
     }

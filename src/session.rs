@@ -129,22 +129,33 @@ impl<T> Session<T> {
         self.coalescer.as_ref()?.take_error()
     }
 
-    /// Waits for the next event. Each of today's events is the last one of the session and is
-    /// answered again when asked again.
+    /// Waits for the next event: a message to the player, in the order in which they came, or the end of
+    /// the session. An end is told at once, and again when asked again; messages that wait are gone then.
+    ///
+    /// While nobody asks, 64 messages or 256 KiB wait; further ones are refused (`Overloaded` for
+    /// their senders).
     ///
     /// # Cancel safety
     /// Cancel safe: no event is lost.
     pub async fn event(&mut self) -> SessionEvent {
         let mut ended = self.attached.watch_end();
-        tokio::select! {
-            biased;
-            // The sender lives in `self.attached`.
-            ended = ended.wait_for(Option::is_some) => match ended.as_deref() {
-                Ok(Some(event)) => event.clone(),
-                _ => SessionEvent::Fenced,
-            },
+        loop {
+            if let Some(event) = ended.borrow_and_update().clone() {
+                return event;
+            }
             // Nobody keeps the session alive any more.
-            () = self.node.stop.cancelled() => SessionEvent::Fenced,
+            if self.node.stop.is_cancelled() {
+                return SessionEvent::Fenced;
+            }
+            if let Some(message) = self.attached.inbox.take() {
+                return SessionEvent::Message(message);
+            }
+            tokio::select! {
+                // The sender lives in `self.attached`.
+                _ = ended.changed() => {}
+                () = self.node.stop.cancelled() => {}
+                () = self.attached.inbox.arrived() => {}
+            }
         }
     }
 
@@ -158,7 +169,7 @@ impl<T> Session<T> {
             coalescer.take();
             coalescer.close();
         }
-        save::remove(&self.node, &self.attached).await
+        save::remove(&self.node, &self.attached, SessionEvent::Fenced).await
     }
 
     fn changed(&self) {

@@ -6,8 +6,10 @@ use ringhold::{FleetName, PlayerId};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::copy::CopyArgs;
 use crate::commands::dev_cluster::DevClusterCommand;
+use crate::commands::send::SendArgs;
 use crate::commands::sessions::SessionsCommand;
 use crate::demo::DemoArgs;
+use crate::peer::PeerUrl;
 use crate::target::BackendUrl;
 
 /// Sessions, discovery and balancing for fleets of stateful realtime servers.
@@ -39,6 +41,17 @@ pub struct Global {
     /// The fleet in that backend, in place of the URL's `fleet=`
     #[arg(long, global = true, value_name = "NAME")]
     pub fleet: Option<FleetName>,
+    /// How nodes are spoken to, by `send` and `kick`: plain on this machine, elsewhere
+    /// `grpcs://?ca=FILE&cert=FILE&key=FILE`, or with `token_file=FILE`
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "RINGHOLD_PEER",
+        hide_env_values = true,
+        default_value = "grpc://"
+    )]
+    pub peer: PeerUrl,
     /// One JSON value a line on standard output, and JSON errors
     #[arg(long, global = true)]
     pub json: bool,
@@ -67,6 +80,16 @@ pub enum Command {
     },
     /// Tell what happens in the fleet, until ctrl-c
     Watch,
+    /// Send a message to a player, or to all, through the nodes that hold them
+    Send(SendArgs),
+    /// End the session of a player, and tell its connection
+    Kick {
+        /// The player's id
+        player: PlayerId,
+        /// What the connection is told, at most 256 bytes
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
     /// Copy the live sessions of one fleet to another, on any backends, and compare both sides
     Copy(CopyArgs),
     /// A Redis Cluster on this machine, for development: it runs until it is told to end
@@ -94,6 +117,8 @@ impl Command {
             Self::Locate { .. } => "locate",
             Self::Owner { .. } => "owner",
             Self::Watch => "watch",
+            Self::Send(_) => "send",
+            Self::Kick { .. } => "kick",
             Self::Copy(_) => "copy",
             Self::DevCluster(command) => command.name(),
             Self::Completions(_) => "completions",
@@ -123,5 +148,33 @@ mod tests {
         }
         assert!(Cli::try_parse_from(["ringhold", "nodes", "--fleet", "a b"]).is_err());
         assert!(Cli::try_parse_from(["ringhold", "locate", ""]).is_err());
+    }
+
+    #[test]
+    fn a_message_is_for_one_or_for_all() {
+        let parse = |line: &[&str]| Cli::try_parse_from(["ringhold", "send"].iter().chain(line));
+        for (line, player) in [
+            (["ada", "hello"].as_slice(), Some("ada")),
+            (&["--all", "hello"], None),
+            (&["hello", "--all"], None),
+        ] {
+            let Command::Send(args) = parse(line).unwrap().command else {
+                panic!("{line:?} sends")
+            };
+            assert_eq!(
+                (args.player.as_ref().map(PlayerId::as_str), &*args.text),
+                (player, "hello"),
+                "{line:?}"
+            );
+        }
+        for line in [
+            [].as_slice(),
+            &["ada"],
+            &["--all"],
+            &["--all", "ada", "hello"],
+            &["", "hello"],
+        ] {
+            assert!(parse(line).is_err(), "{line:?}");
+        }
     }
 }

@@ -3,9 +3,11 @@
 pub mod completions;
 pub mod copy;
 pub mod dev_cluster;
+pub mod kick;
 pub mod locate;
 pub mod nodes;
 pub mod owner;
+pub mod send;
 pub mod sessions;
 pub mod watch;
 
@@ -22,8 +24,15 @@ use crate::target;
 /// Of opening; `Unsupported` on an embedded backend; and those of the command.
 pub async fn run(command: &Command, global: &Global, output: &mut Output<'_>) -> Result<(), Failure> {
     let url = global.backend.with_fleet(global.fleet.as_ref());
+    let talks = matches!(command, Command::Send(_) | Command::Kick { .. });
+    // A build that cannot do it says so before it looks for a backend.
+    let transport = talks.then(|| global.peer.open()).transpose()?;
     let backend = target::open_shared(command.name(), &url).await?;
-    let observer = Fleet::builder(backend).observe().await?;
+    let builder = match transport {
+        Some(transport) => Fleet::builder(backend).transport(transport),
+        None => Fleet::builder(backend),
+    };
+    let observer = builder.observe().await?;
     on(&observer, command, output).await
 }
 
@@ -37,6 +46,8 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         Command::Sessions(command) => sessions::run(observer, command, output).await,
         Command::Locate { player } => locate::run(observer, player, output).await,
         Command::Owner { key } => owner::run(observer, key, output),
+        Command::Send(args) => send::run(observer, args, output).await,
+        Command::Kick { player, reason } => kick::run(observer, player, reason, output).await,
         Command::Watch => watch::run(observer, output, ctrl_c()).await,
         Command::Demo(_)
         | Command::DemoNode

@@ -10,6 +10,7 @@ pub(crate) mod apart;
 mod audit;
 mod crowd;
 mod engine;
+mod guests;
 mod ledger;
 mod lookups;
 mod node;

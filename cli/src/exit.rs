@@ -20,7 +20,7 @@ pub enum Exit {
     Usage,
     /// 3: this backend or this build cannot do it.
     Unsupported,
-    /// 4: the backend cannot be reached, or did not answer in time.
+    /// 4: the backend or a node cannot be reached, has no room, or did not answer in time.
     Unavailable,
     /// 5: anything else went wrong.
     Failed,
@@ -112,6 +112,11 @@ impl Failure {
         Self::new(Exit::Unavailable, "unavailable", message)
     }
 
+    /// There is no room.
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(Exit::Unavailable, "overloaded", message)
+    }
+
     /// Something was waited for in vain: what, how long, and what was seen last.
     pub fn timeout(what: &str, limit: Duration, seen: impl fmt::Display) -> Self {
         let message = format!("waited {limit:?} for {what}; last seen: {seen}");
@@ -143,6 +148,13 @@ impl Failure {
     #[must_use]
     pub fn during(mut self, doing: &str) -> Self {
         self.message = format!("{doing}: {}", self.message);
+        self
+    }
+
+    /// The same failure with words behind that say what to do.
+    #[must_use]
+    pub(crate) fn advising(mut self, advice: &str) -> Self {
+        self.message = format!("{}; {advice}", self.message);
         self
     }
 

@@ -8,6 +8,8 @@
 //! ringhold locate PLAYER              who holds this player now
 //! ringhold owner KEY                  what the ring says of a key
 //! ringhold watch                      what happens, until ctrl-c
+//! ringhold send PLAYER|--all TEXT     a message to a player, or to all, wherever they are
+//! ringhold kick PLAYER                ends a player's session, and tells its connection
 //! ringhold copy --from URL --to URL   sessions from one fleet to another
 //! ringhold dev-cluster up|down|status a Redis Cluster on this machine
 //! ringhold completions SHELL
@@ -27,6 +29,7 @@ pub mod copy;
 pub mod demo;
 pub mod exit;
 pub mod output;
+pub mod peer;
 mod progress;
 mod random;
 pub mod target;

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use clap::Parser;
-use ringhold::{Backend, Fleet, Login, LoginOptions, Observer, PlayerId, Session, SessionEvent, Timing};
+use ringhold::core::discovery::RegisterNode;
+use ringhold::{
+    Backend, Fleet, Incarnation, Login, LoginOptions, NodeId, NodeRecord, Nonce, Observer, PlayerId, Session,
+    SessionEvent, Timing,
+};
 use ringhold_cli::args::Cli;
 use ringhold_cli::commands;
 use ringhold_cli::exit::{Exit, Failure};
 use ringhold_cli::output::Output;
 use ringhold_testkit::{wait_for, within};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -49,14 +53,38 @@ impl Arena {
         }
     }
 
+    /// The same, where a third node is a member that serves nobody.
+    async fn with_a_silent_node() -> (Self, String) {
+        let arena = Self::open().await;
+        let name = "zz-1";
+        let nonce = Nonce::from_bytes([7; 16]);
+        let record = NodeRecord::new(NodeId::new(name).unwrap(), Incarnation { number: 0, nonce });
+        let timing = Timing::new(Duration::from_millis(100), Duration::from_secs(5)).unwrap();
+        let registering = arena
+            .backend
+            .discovery
+            .register(RegisterNode::new(record, timing));
+        registering.await.unwrap();
+        within(
+            "all nodes",
+            arena.observer.wait_for(|view| view.nodes().len() == 3),
+        )
+        .await;
+        (arena, name.to_owned())
+    }
+
     /// What a command line prints.
     async fn run(&self, line: &[&str]) -> Result<String, Failure> {
+        let mut printed = Vec::new();
+        self.print(line, &mut printed).await?;
+        Ok(String::from_utf8(printed).unwrap())
+    }
+
+    async fn print(&self, line: &[&str], printed: &mut Vec<u8>) -> Result<(), Failure> {
         let words = ["ringhold"].iter().chain(line);
         let cli = Cli::try_parse_from(words).unwrap();
-        let mut printed = Vec::new();
-        let mut output = Output::new(cli.global.json, &mut printed);
-        commands::on(&self.observer, &cli.command, &mut output).await?;
-        Ok(String::from_utf8(printed).unwrap())
+        let mut output = Output::new(cli.global.json, printed);
+        commands::on(&self.observer, &cli.command, &mut output).await
     }
 
     /// What a command line prints with `--json`, line by line.
@@ -300,6 +328,124 @@ async fn odd_players_do_not_reach_the_terminal() {
     }
     let failure = arena.run(&["locate", "\u{1b}[2J"]).await.unwrap_err();
     assert!(!failure.to_string().contains('\u{1b}'), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_message_is_sent_to_a_player_wherever_it_is() {
+    let arena = Arena::open().await;
+    let (mut ada, mut bob) = (arena.login(0, "ada").await, arena.login(1, "bob").await);
+    for (player, session) in [("ada", &mut ada), ("bob", &mut bob)] {
+        let told = arena.run(&["send", player, "hello\u{1b}"]).await.unwrap();
+        assert_eq!(told, format!("{player} has 6 bytes\n"));
+        let SessionEvent::Message(message) = within("a message", session.event()).await else {
+            panic!("{player} was told something else")
+        };
+        assert_eq!((message.from, &message.body[..]), (None, b"hello\x1b".as_slice()));
+    }
+    let sent = arena.json(&["send", "ada", "again"]).await.remove(0);
+    assert_eq!(sent, json!({ "player": "ada", "bytes": 5 }));
+    let failure = arena.run(&["send", "carol", "hello"]).await.unwrap_err();
+    assert_eq!(failure.exit(), Exit::No);
+    assert!(failure.message().contains("ringhold sessions find"), "{failure}");
+    let long = "x".repeat((64 << 10) + 1);
+    assert_eq!(arena.exit(&["send", "ada", &long]).await, Exit::Usage);
+
+    // Nobody takes bob's messages any more: the inbox is full at some time, and the sender is told.
+    let full = async {
+        loop {
+            if let Err(failure) = arena.run(&["send", "bob", "hello"]).await {
+                return failure;
+            }
+        }
+    };
+    let failure = within("a full inbox", full).await;
+    assert_eq!(failure.exit(), Exit::Unavailable);
+    assert!(
+        failure.message().contains("overloaded") && failure.message().contains("try again"),
+        "{failure}"
+    );
+    let failure = arena.run(&["send", "--all", "hello"]).await.unwrap_err();
+    assert_eq!(failure.exit(), Exit::Unavailable);
+    assert!(failure.message().contains("1 player had no room"), "{failure}");
+    // A player whose connection has gone is nowhere.
+    drop(ada);
+    assert_eq!(arena.exit(&["send", "ada", "hello"]).await, Exit::No);
+}
+
+#[tokio::test]
+async fn a_message_to_all_is_told_node_by_node() {
+    let arena = Arena::open().await;
+    let mut sessions = [
+        arena.login(0, "ada").await,
+        arena.login(0, "bob").await,
+        arena.login(1, "carol").await,
+    ];
+    let table = arena.run(&["send", "--all", "closing soon"]).await.unwrap();
+    let row = |node: &str| {
+        let line = table.lines().find(|line| line.starts_with(node)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (row("eu-1"), row("us-1")),
+        (
+            ["eu-1#1", "2", "0"].map(str::to_owned).to_vec(),
+            ["us-1#1", "1", "0"].map(str::to_owned).to_vec()
+        ),
+        "{table}"
+    );
+    assert!(table.ends_with("\n\ndelivered to 3 players\n"), "{table}");
+    for session in &mut sessions {
+        let event = within("a message", session.event()).await;
+        assert!(
+            matches!(&event, SessionEvent::Message(message) if &message.body[..] == b"closing soon"),
+            "{event:?}"
+        );
+    }
+    let rows = arena.json(&["send", "closing", "--all"]).await;
+    assert_eq!(
+        rows[1],
+        json!({ "node": "us-1", "incarnation": 1, "delivered": 1, "overloaded": 0 })
+    );
+}
+
+#[tokio::test]
+async fn nodes_that_do_not_answer_are_named() {
+    let (arena, silent) = Arena::with_a_silent_node().await;
+    let _ada = arena.login(0, "ada").await;
+    let mut printed = Vec::new();
+    let failure = arena
+        .print(&["send", "--all", "hello"], &mut printed)
+        .await
+        .unwrap_err();
+    let table = String::from_utf8(printed).unwrap();
+    assert_eq!(failure.exit(), Exit::Unavailable);
+    assert!(failure.message().contains("1 of 3 nodes"), "{failure}");
+    let line = table.lines().find(|line| line.starts_with(&silent)).unwrap();
+    assert!(line.contains("unavailable: "), "{table}");
+    assert!(table.contains("delivered to 1 player"), "{table}");
+}
+
+#[tokio::test]
+async fn a_player_is_kicked_wherever_it_is() {
+    let arena = Arena::open().await;
+    let mut ada = arena.login(1, "ada").await;
+    let told = arena.run(&["kick", "ada", "--reason", "for good"]).await.unwrap();
+    assert_eq!(told, "ended the session of ada, who was told\n");
+    let reason = "for good".to_owned();
+    assert_eq!(
+        within("the end", ada.event()).await,
+        SessionEvent::Kicked { reason }
+    );
+    assert_eq!(arena.exit(&["kick", "ada"]).await, Exit::No);
+    drop(ada);
+    // Of one whose connection has gone, the session ends all the same.
+    drop(arena.login(0, "ada").await);
+    let kicked = arena.json(&["kick", "ada"]).await.remove(0);
+    assert_eq!(kicked, json!({ "player": "ada", "told": false }));
+    assert_eq!(arena.exit(&["sessions", "find", "ada"]).await, Exit::No);
+    let long = "x".repeat(257);
+    let _bob = arena.login(0, "bob").await;
+    assert_eq!(arena.exit(&["kick", "bob", "--reason", &long]).await, Exit::Usage);
 }
 
 #[tokio::test]

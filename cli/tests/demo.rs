@@ -51,6 +51,9 @@ fn a_killed_node_costs_nobody_anything() {
         "moved_needlessly",
         "kicked",
         "processes",
+        "messages_lost",
+        "messages_astray",
+        "displaced_left",
     ] {
         assert!(number(key) == 0.0, "{key}: {report}");
     }
@@ -59,6 +62,10 @@ fn a_killed_node_costs_nobody_anything() {
         ("players", 60.0),
         ("killed", 1.0),
         ("sessions_before", 60.0),
+        // Of eight guests on each node, four of whom are taken over.
+        ("messages_sent", 600.0),
+        ("messages_delivered", 600.0),
+        ("displaced_logins", 12.0),
     ] {
         assert!((number(key) - value).abs() < 0.5, "{key}: {report}");
     }
@@ -69,6 +76,7 @@ fn a_killed_node_costs_nobody_anything() {
         "detect_ms",
         "recovered_ms",
         "saves_acknowledged",
+        "message_ms_p99",
     ] {
         assert!(number(key) > 0.0, "{key}: {report}");
     }
@@ -76,6 +84,11 @@ fn a_killed_node_costs_nobody_anything() {
     assert_eq!(
         (&report["backend"], &report["ok"]),
         (&"memory".into(), &true.into())
+    );
+    assert!(
+        number("message_ms_p50") <= number("message_ms_p99")
+            && number("displaced_ms_p50") <= number("displaced_ms_max"),
+        "{report}"
     );
     let nodes = report["by_node"].as_array().unwrap();
     assert_eq!(nodes.len(), 4, "{report}");
@@ -110,6 +123,10 @@ fn without_a_kill_there_is_nothing_to_notice() {
         "{stdout}"
     );
     assert!(has(&["nothing acknowledged was lost"]), "{stdout}");
+    assert!(
+        has(&["messages between nodes", "skipped"]) && stderr.contains("one node alone"),
+        "{stdout}{stderr}"
+    );
 }
 
 #[cfg(unix)]

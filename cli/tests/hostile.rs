@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ringhold::{Fleet, SessionId};
-use ringhold_cli::demo::protocol::LINE_BYTES_MAX;
+use ringhold::{Fleet, Kicked, PlayerId, SessionId};
+use ringhold_cli::demo::protocol::{LINE_BYTES_MAX, TEXT_BYTES_MAX};
 use ringhold_cli::demo::server::{self, ServerLimits};
 use ringhold_testkit::{wait_for, within};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -76,7 +76,7 @@ struct Arena {
     address: String,
     moves: Arc<AtomicU64>,
     good: JoinHandle<()>,
-    _fleet: Fleet,
+    fleet: Fleet,
 }
 
 impl Arena {
@@ -95,7 +95,7 @@ impl Arena {
             address,
             moves,
             good,
-            _fleet: fleet,
+            fleet,
         }
     }
 
@@ -289,6 +289,73 @@ async fn a_second_login_ends_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_reach_who_is_there_as_one_line() {
+    let arena = Arena::open().await;
+    let mut ada = Client::login(&arena.address, "ada").await;
+    let mut bob = Client::login(&arena.address, "bob").await;
+    assert_eq!(ada.ask("TELL bob  so \t it is \n").await, "TOLD bob");
+    assert_eq!(bob.line().await, "FROM arena-1  so   it is");
+    // The answer and the message may come in either order.
+    let mut both = [ada.ask("TELL ada myself\n").await, ada.line().await];
+    both.sort();
+    assert_eq!(both, ["FROM arena-1 myself", "TOLD ada"]);
+    let answer = ada.ask("TELL carol hello\n").await;
+    assert!(answer.starts_with("ERR not_found "), "{answer}");
+    for mistake in ["TELL bob\n", "TELL bob \n"] {
+        assert!(ada.ask(mistake).await.starts_with("ERR usage"), "{mistake}");
+    }
+    // What an operator sends may be anything.
+    let player = PlayerId::new("bob").unwrap();
+    let body = [b"\xff\r\nBYE quit\n".as_slice(), &b"x".repeat(60_000)].concat();
+    arena.fleet.send_to_player(&player, body).await.unwrap();
+    let line = bob.line().await;
+    assert!(
+        line.starts_with("FROM arena-1 \u{fffd}  BYE quit x") && line.len() < LINE_BYTES_MAX,
+        "{line}"
+    );
+    assert_eq!(bob.ask("MOVE 0 1\n").await, "POS 0 1 2");
+    let kicked = arena.fleet.kick(&player, "for\ngood").await.unwrap();
+    assert_eq!(kicked, Kicked::Told);
+    assert_eq!(bob.line().await, "BYE kicked for good");
+    assert_eq!(bob.rest().await, "");
+    arena.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_no_messages_holds_nobody_up() {
+    let arena = Arena::open().await;
+    // With little room on this side, so that the server's part shows.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let stream = within("a connection", socket.connect(arena.address.parse().unwrap()))
+        .await
+        .unwrap();
+    let mut deaf = Client {
+        stream: BufReader::new(stream),
+    };
+    assert!(deaf.ask("LOGIN deaf\n").await.starts_with("HERE "));
+    let mut ada = Client::login(&arena.address, "ada").await;
+    let tell = format!("TELL deaf {}\n", "x".repeat(TEXT_BYTES_MAX));
+    // The inbox fills up, and then the connection ends; whoever sends is told both.
+    let (mut refused, started) = (false, Instant::now());
+    loop {
+        let answer = ada.ask(&tell).await;
+        refused |= answer.starts_with("ERR overloaded ");
+        if answer.starts_with("ERR not_found ") {
+            break;
+        }
+        assert!(
+            answer == "TOLD deaf" || answer.starts_with("ERR overloaded "),
+            "{answer}"
+        );
+        assert!(started.elapsed() < SOON, "the deaf is still there");
+    }
+    assert!(refused, "its inbox was never full");
+    assert_eq!(ada.ask("MOVE 1 0\n").await, "POS 1 0 2");
+    arena.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_of_somebody_else_is_not_found() {
     let arena = Arena::open().await;
     let here = Client::connect(&arena.address).await.ask("LOGIN ada\n").await;
@@ -302,6 +369,9 @@ async fn a_session_of_somebody_else_is_not_found() {
         .await
         .ask(format!("LOGIN ada {session}\n"))
         .await;
-    assert!(answer.starts_with(&format!("HERE {session} back")), "{answer}");
+    assert!(
+        answer.starts_with(&format!("HERE {session} ")) && answer.contains(" back "),
+        "{answer}"
+    );
     arena.close().await;
 }

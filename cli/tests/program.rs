@@ -9,6 +9,7 @@ fn ringhold() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold"));
     command
         .env_remove("RINGHOLD_BACKEND")
+        .env_remove("RINGHOLD_PEER")
         .env_remove("RUST_LOG")
         .stdin(Stdio::null());
     command
@@ -58,6 +59,58 @@ fn commands_over_a_fleet_say_why_memory_cannot_serve_them() {
             said.contains("redis-cluster://") && said.contains("ringhold demo"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn commands_that_speak_to_nodes_say_why_they_cannot() {
+    for line in [
+        ["send", "ada", "hello"],
+        ["send", "--all", "hello"],
+        ["kick", "ada", "--json"],
+    ] {
+        let said = said(&line, 3);
+        if cfg!(feature = "grpc") {
+            let command = format!("`ringhold {}`", line[0]);
+            assert!(
+                said.contains(&command) && said.contains("memory: is embedded"),
+                "{said}"
+            );
+        } else {
+            assert!(said.contains("--features grpc"), "{said}");
+        }
+    }
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn ways_to_nodes_that_cannot_work_say_what_would() {
+    for (peer, words) in [
+        ("http://h:1", "neither grpc:// nor grpcs://"),
+        ("grpc://192.0.2.1:7700", "loopback"),
+        ("grpcs://h:1?token=hunter2", "token"),
+        (
+            "grpcs://?ca=/nowhere/ca.pem&cert=/nowhere/c.pem&key=/nowhere/k.pem",
+            "/nowhere/",
+        ),
+    ] {
+        for said in [
+            said(&["kick", "ada", "--peer", peer], 2),
+            text(
+                &ringhold()
+                    .args(["kick", "ada"])
+                    .env("RINGHOLD_PEER", peer)
+                    .output()
+                    .unwrap()
+                    .stderr,
+            ),
+        ] {
+            assert!(
+                said.starts_with("ringhold: --peer: ") && said.contains(words),
+                "{said}"
+            );
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 }
 
@@ -186,6 +239,9 @@ fn usage_errors_are_two() {
         &["demo", "--nodes", "3", "--kill", "3"],
         &["demo", "--nodes", "1"],
         &["completions", "cobol"],
+        &["send", "ada"],
+        &["send", "--all", "ada", "hello"],
+        &["kick"],
     ] {
         said(line, 2);
     }
@@ -217,6 +273,8 @@ fn help_tells_the_exit_codes_and_version_the_version() {
         "locate",
         "owner",
         "watch",
+        "send",
+        "kick",
         "dev-cluster",
         "completions",
     ] {
@@ -234,7 +292,12 @@ fn completions_are_printed_for_every_shell() {
             "{shell}"
         );
     }
-    assert!(said(&["completions", "bash"], 0).contains("--players"));
+    let bash = said(&["completions", "bash"], 0);
+    assert!(
+        ["--players", "--peer", "--reason", "send"]
+            .iter()
+            .all(|word| bash.contains(word))
+    );
 }
 
 #[test]

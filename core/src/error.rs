@@ -154,15 +154,12 @@ impl Error {
 
     /// `NotOwner`, with the node that holds the session, where that is known.
     pub fn not_owner(operation: &'static str, owner: Option<NodeIncarnation>) -> Self {
-        match owner {
-            Some(owner) => {
-                let context = format!("{owner} holds this player");
-                Self::new(ErrorKind::NotOwner, operation, context).with_source(Owner(owner))
-            }
-            None => {
-                let context = "this node does not hold this player";
-                Self::new(ErrorKind::NotOwner, operation, context)
-            }
+        if let Some(owner) = owner {
+            let context = format!("{owner} holds this player");
+            Self::new(ErrorKind::NotOwner, operation, context).with_source(Owner(owner))
+        } else {
+            let context = "this node does not hold this player";
+            Self::new(ErrorKind::NotOwner, operation, context)
         }
     }
 

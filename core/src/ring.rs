@@ -30,19 +30,20 @@
 //!
 //! # How a key is found
 //!
-//! A guide table has one entry for each slice of the hash space, at least as many slices as points.
-//! The top bits of the hash name the slice, the entry says where its points begin, and on average one
-//! point is looked at. So a lookup is O(1) expected, two cache misses on a large ring, and exact. Hash
-//! bits that the slice implies are not stored, and their room holds the node: 8 bytes for a point and
-//! 4 to 8 for its part of the guide.
+//! The hash names a line of the cache, and the answer stands on it: the few points of one slice of
+//! the hash space, and what follows them. So a lookup is O(1) expected, one cache miss on a large ring
+//! and a look into a small table, and exact. Rings share what they have in common, so that one
+//! with a node more or less costs its 150 points and some KB for each. Points take some 20 bytes each.
 //!
 //! [XXH3-64]: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 
 mod change;
 mod diff;
-mod index;
+mod page;
 mod point;
+mod slots;
 mod successors;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,7 +57,8 @@ pub use point::{key_hash, point_hash};
 pub use successors::Successors;
 
 use crate::{NodeId, Weight};
-use index::PointIndex;
+use slots::Slots;
+use table::Table;
 
 /// Virtual nodes for each unit of weight.
 pub const VIRTUAL_NODES: u32 = 150;
@@ -93,8 +95,13 @@ pub struct Ring {
 }
 
 struct Inner {
-    index: PointIndex,
-    /// Sorted by id; positions in it are the node numbers of the index.
+    /// Its nodes are slots: numbers that members keep while others come and go.
+    table: Table,
+    /// The position in `members` for each slot.
+    positions: Box<[u32]>,
+    /// The slot of each member, of those with a weight above 0.
+    slots: Box<[u32]>,
+    /// Sorted by id.
     members: Box<[(NodeId, Weight)]>,
     /// Members with a weight above 0.
     placed: usize,
@@ -114,16 +121,7 @@ impl Ring {
             .collect::<BTreeMap<_, _>>()
             .into_iter()
             .collect();
-        let mut points = Vec::with_capacity(members.iter().map(|(_, weight)| point::count(*weight)).sum());
-        for (node, (id, weight)) in members.iter().enumerate() {
-            point::extend(&mut points, index::node_number(node), id, *weight);
-        }
-        points.sort_unstable();
-        let mut index = index::Builder::new(points.len(), members.len());
-        for (place, node) in points {
-            index.push(place, node);
-        }
-        Self::from_parts(members, index.finish())
+        Self::laid_out(members, |_| Vec::new())
     }
 
     /// The ring without members.
@@ -131,7 +129,7 @@ impl Ring {
         Self::new([])
     }
 
-    fn from_parts(members: Box<[(NodeId, Weight)]>, index: PointIndex) -> Self {
+    fn from_parts(members: Box<[(NodeId, Weight)]>, slots: Slots, table: Table) -> Self {
         let placed = members
             .iter()
             .filter(|(_, weight)| *weight > Weight::ZERO)
@@ -139,7 +137,9 @@ impl Ring {
         let fingerprint = fingerprint(&members);
         Self {
             inner: Arc::new(Inner {
-                index,
+                table,
+                positions: slots.positions.into(),
+                slots: slots.of_members.into(),
                 members,
                 placed,
                 fingerprint,
@@ -160,14 +160,15 @@ impl Ring {
     /// The owner of every key with this [hash](key_hash), as its position in [`nodes`](Self::nodes).
     /// O(1) expected.
     pub fn owner_of_hash(&self, hash: u64) -> Option<usize> {
-        self.inner.index.owner(hash)
+        let slot = self.inner.table.owner(hash)?;
+        Some(self.inner.position(slot))
     }
 
     /// The distinct nodes from the owner of `key` on, around the ring, as positions in
     /// [`nodes`](Self::nodes). Nodes of weight 0 are not among them.
     ///
     /// A step looks at as many points as it takes to meet a new node, one or two as long as few of
-    /// the nodes were met. Nothing is allocated for the first eight nodes.
+    /// the nodes were met. Nothing is allocated for the first 32 nodes.
     ///
     /// ```
     /// # use ringhold_core::{NodeId, Ring, Weight};
@@ -178,12 +179,7 @@ impl Ring {
     /// assert_ne!(replicas[0], replicas[1]);
     /// ```
     pub fn successors(&self, key: &[u8]) -> Successors<'_> {
-        Successors::new(
-            &self.inner.index,
-            self.inner.placed,
-            self.inner.members.len(),
-            key_hash(key),
-        )
+        Successors::new(&self.inner, key_hash(key))
     }
 
     /// All members with their weights, sorted by id, also those of weight 0.
@@ -209,7 +205,7 @@ impl Ring {
 
     /// How many virtual nodes there are: 150 for each unit of weight.
     pub fn virtual_nodes(&self) -> usize {
-        self.inner.index.len()
+        self.inner.table.len()
     }
 
     /// A number that is the same for equal rings, and for others differs but for one chance in 2^64:
@@ -224,13 +220,20 @@ impl Ring {
     pub fn shares(&self) -> impl Iterator<Item = (&NodeId, f64)> {
         let mut places = vec![0_u128; self.len()];
         self.inner
-            .index
-            .for_each_arc(|node, length| places[node] += length);
+            .table
+            .for_each_arc(|slot, length| places[self.inner.position(slot)] += length);
         self.inner
             .members
             .iter()
             .zip(places)
             .map(|((id, _), length)| (id, length as f64 / PLACES))
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn position(&self, slot: u32) -> usize {
+        self.positions[slot as usize] as usize
     }
 }
 

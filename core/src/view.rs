@@ -118,6 +118,9 @@ pub struct View {
     ring: Arc<Ring>,
     // In the order of the ring's nodes: by id.
     nodes: Arc<[ViewNode]>,
+    // For each node the total below which it takes what is new, `None` for no limit: all that most
+    // requests ask of a node, and small enough to stay in the cache.
+    rooms: Arc<[Option<u32>]>,
     // Virtual time of fair turns, shared by all views that follow each other.
     pub(crate) turns: Arc<AtomicU64>,
 }
@@ -129,6 +132,7 @@ impl View {
             revision: Revision::default(),
             ring: Arc::new(Ring::empty()),
             nodes: Arc::from([]),
+            rooms: Arc::from([]),
             turns: Arc::default(),
         }
     }
@@ -167,9 +171,18 @@ impl View {
             })
             .collect();
         let ring = self.ring_of(&nodes);
+        let room = |node: &ViewNode| {
+            if node.takes_new() {
+                node.record.capacity
+            } else {
+                Some(0)
+            }
+        };
+        let rooms = nodes.iter().map(room);
         Self {
             revision: membership.revision,
             ring,
+            rooms: rooms.collect(),
             nodes,
             turns: Arc::clone(&self.turns),
         }
@@ -233,19 +246,15 @@ impl View {
     /// Whether the node at `position` takes a stay like this: it takes new ones at all, has the
     /// zone and labels that are asked for, and a free place.
     pub fn takes(&self, position: usize, request: &PlaceRequest<'_>) -> bool {
-        let Some(node) = self.nodes.get(position) else {
+        let (Some(room), Some(node)) = (self.rooms.get(position), self.nodes.get(position)) else {
             return false;
         };
-        let record = &node.record;
-        node.takes_new()
-            && request.zone.is_none_or(|zone| *zone == record.zone)
+        room.is_none_or(|room| room > 0 && node.counters.total() < room)
+            && request.zone.is_none_or(|zone| *zone == node.record.zone)
             && request
                 .labels
                 .iter()
-                .all(|(key, value)| record.labels.get(key.as_str()) == Some(value))
-            && record
-                .capacity
-                .is_none_or(|capacity| node.counters.total() < capacity)
+                .all(|(key, value)| node.record.labels.get(key.as_str()) == Some(value))
     }
 
     /// Reserves a place on the node at `position`.

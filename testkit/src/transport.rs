@@ -1,8 +1,13 @@
 //! The contract of [`Transport`]: one function per rule.
 
-mod rules;
+mod bed;
+mod calls;
+mod ends;
+mod streams;
 
-pub use rules::*;
+pub use calls::*;
+pub use ends::*;
+pub use streams::*;
 
 #[cfg(doc)]
 use ringhold_core::Transport;
@@ -30,6 +35,14 @@ macro_rules! __transport_rules {
             calls_run_beside_each_other
             a_panic_is_an_error
             a_large_body_is_too_large
+            a_call_ends_when_its_time_is_over
+            a_stream_carries_both_ways
+            a_refused_stream_is_an_error
+            a_stream_ends_as_it_was_ended
+            a_dropped_stream_is_unavailable
+            a_reader_holds_back_its_sender
+            a_large_message_is_too_large
+            streams_end_with_their_server
         }
     };
 }

@@ -123,6 +123,22 @@ pub(crate) async fn registered_again(node: &Fleet, before: &NodeIncarnation) {
     );
 }
 
+/// Waits until so many players are attached to `node`.
+pub(crate) async fn holds(node: &Fleet, players: usize) {
+    let telling = async {
+        while node.attached() != players {
+            // sleep: between two looks, in simulated time; nothing tells of it from outside
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(
+        timeout(Duration::from_secs(5), telling).await.is_ok(),
+        "{} holds {} players and not {players}",
+        node.node(),
+        node.attached()
+    );
+}
+
 /// Waits until `node` stands to the fleet like this.
 pub(crate) async fn is_now(node: &Fleet, status: NodeStatus) {
     let reached = timeout(LONG, node.wait_for_status(|now| now == status)).await;

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{demo, faults, features, fuzz, guarantees, loom, setup, test, tidy};
+use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, loom, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -19,6 +19,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
         let workspace = ["clippy", "--workspace", "--all-targets", "--all-features"];
         Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()
     })?;
+    steps.run("code of the protocol", || codegen::run(true))?;
     features::run(steps)?;
     test::run(steps, false)?;
     steps.run("guarantees", || guarantees::run(&guarantees::Arguments::check()))?;
@@ -36,6 +37,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .run()
     })?;
     loom::run(steps, &loom::Arguments::default())?;
+    steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     fuzz::run(steps, &fuzz::Arguments::ci())?;
     demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.

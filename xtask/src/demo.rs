@@ -25,10 +25,25 @@ const NUMBERS: &[&str] = &[
     "saves_acknowledged",
     "saves_lost",
     "moved_needlessly",
+    // Times are numbers only where nodes have talked to each other.
+    "messages_sent",
+    "messages_delivered",
+    "messages_lost",
+    "message_ms_p50",
+    "message_ms_p99",
+    "displaced_logins",
+    "displaced_left",
+    "displaced_ms_p50",
+    "displaced_ms_max",
 ];
 
 /// Counts that no run which calls itself good may have.
-const LOSSES: &[&str] = &["saves_lost", "moved_needlessly"];
+const LOSSES: &[&str] = &[
+    "saves_lost",
+    "moved_needlessly",
+    "messages_lost",
+    "displaced_left",
+];
 
 /// Runs the demo as a user would, and then on each backend that there is.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {

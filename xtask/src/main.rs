@@ -3,6 +3,8 @@
 //! One program instead of scripts: it runs wherever the library builds, and its checks have tests.
 
 mod ci;
+mod codegen;
+mod counts;
 mod demo;
 mod faults;
 mod features;
@@ -43,6 +45,14 @@ enum Task {
     },
     /// Everything that must pass before a change lands, in the order of `.ci/run`.
     Ci,
+    /// Make the code of the protocol files in `adapters/grpc/proto`.
+    Codegen {
+        /// Change nothing, and fail where the code is not what would be made.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Count the instructions of the hot paths, and compare them with the committed figures.
+    Counts(counts::Arguments),
     /// Explore the interleavings of the lock-free code of core.
     Loom(loom::Arguments),
     /// Fuzz the ring, the codec, the URLs, the memory store and the policies.
@@ -69,6 +79,8 @@ fn main() -> ExitCode {
         Task::Loom(arguments) => loom::run(&mut steps, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&mut steps, &arguments),
         Task::Miri => miri::run(&mut steps),
+        Task::Codegen { check } => codegen::run(check),
+        Task::Counts(arguments) => counts::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),

@@ -15,8 +15,9 @@ struct Need {
 /// This program was linked, so some linker is there; the cargo tools below also compile C, and call
 /// the compiler by this name.
 ///
-/// libFuzzer, which `cargo xtask fuzz` builds, is C++. The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
-/// reads include files of its own.
+/// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
+/// reads include files of its own. Instructions are counted by valgrind. libFuzzer, which
+/// `cargo xtask fuzz` builds, is C++.
 const SYSTEM: &[Need] = &[
     Need {
         program: "cc",
@@ -37,6 +38,10 @@ const SYSTEM: &[Need] = &[
     Need {
         program: "protoc",
         packages: &["protobuf-compiler", "libprotobuf-dev"],
+    },
+    Need {
+        program: "valgrind",
+        packages: &["valgrind"],
     },
 ];
 

@@ -35,7 +35,7 @@ const DATA_BYTES_MAX: usize = 896 * 1_024;
 /// | `node` | another member, `host:port`; as often as there are members, at most 16 in all | |
 /// | `data_bytes_max` | the most bytes of data of one session, at most 917,504 | 65,536 |
 /// | `attempt_ms` | how long one attempt may take, 50 to 10,000 | 800 |
-/// | `deadline_ms` | how long an operation may take, retries included, 500 to 60,000 | 20,000 |
+/// | `deadline_ms` | how long an operation may take, retries included, 500 to 45,000 | 20,000 |
 /// | `in_flight_max` | operations under way, 1 to 1,000,000; more are `Overloaded` | 8,192 |
 /// | `poll_ms` | how often a watch looks, 10 to 60,000 | the fleet's heartbeat |
 #[derive(Clone)]
@@ -121,7 +121,8 @@ impl EtcdConfig {
                 self.limits = self.limits.with_data_bytes_max(bytes)?;
             }
             "attempt_ms" => self.attempt = millis(50..=10_000)?,
-            "deadline_ms" => self.overall = millis(500..=60_000)?,
+            // Less than the 60 s for which a store remembers what has ended, so that no late retry makes it anew.
+            "deadline_ms" => self.overall = millis(500..=45_000)?,
             "in_flight_max" => {
                 let calls = number(key, value, 1..=1_000_000)?;
                 self.in_flight_max = usize::try_from(calls).unwrap_or(usize::MAX);
@@ -277,6 +278,7 @@ mod tests {
             "etcd://h?node=a/b:7",
             "etcd://h?attempt_ms=0",
             "etcd://h?deadline_ms=500&attempt_ms=501",
+            "etcd://h?deadline_ms=45001",
             "etcd://h?in_flight_max=0",
             "etcd://h?poll_ms=x",
             "etcd://h?data_bytes_max=917505",

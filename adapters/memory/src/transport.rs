@@ -86,18 +86,19 @@ impl Drop for Stop {
 }
 
 impl MemoryTransport {
-    /// Who serves the node that is meant.
-    fn server(&self, record: &NodeRecord, request: &PeerRequest) -> Result<Server> {
+    /// Who serves the node that is meant, for a request that may be sent.
+    fn server(&self, operation: &'static str, record: &NodeRecord, request: &PeerRequest) -> Result<Server> {
+        check_body(operation, "request", &request.body)?;
         let target = &request.target;
         if record.id != target.node {
             let context = format!(
                 "the request is for {target}, and the record of node {}",
                 record.id
             );
-            return Err(Error::new(ErrorKind::InvalidArgument, CALL, context));
+            return Err(Error::new(ErrorKind::InvalidArgument, operation, context));
         }
         let server = lock(&self.servers).get(target).cloned();
-        server.ok_or_else(|| unavailable(format!("{target} does not serve")))
+        server.ok_or_else(|| unavailable(operation, format!("{target} does not serve")))
     }
 }
 
@@ -122,7 +123,7 @@ impl Server {
             tokio::select! {
                 biased;
                 // Nobody ever sends: it changes by being closed.
-                _ = stopped.changed() => Err(unavailable(gone)),
+                _ = stopped.changed() => Err(unavailable(operation, gone)),
                 answer = timeout(time_left, work) => {
                     answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, operation, late)))
                 }
@@ -131,8 +132,14 @@ impl Server {
         match task.await {
             Ok(answer) => answer,
             // What it panicked with may hold anything; it is not sent to another node.
-            Err(error) if error.is_panic() => Err(unavailable(format!("the handler of {target} panicked"))),
-            Err(error) => Err(unavailable(format!("the runtime of {target} has stopped")).with_source(error)),
+            Err(error) if error.is_panic() => {
+                let context = format!("the handler of {target} panicked");
+                Err(unavailable(operation, context))
+            }
+            Err(error) => {
+                let context = format!("the runtime of {target} has stopped");
+                Err(unavailable(operation, context).with_source(error))
+            }
         }
     }
 }
@@ -145,8 +152,7 @@ fn lock(servers: &Mutex<Servers>) -> MutexGuard<'_, Servers> {
 #[async_trait]
 impl Transport for MemoryTransport {
     async fn call(&self, record: &NodeRecord, request: PeerRequest) -> Result<Bytes> {
-        check_body("request", &request.body)?;
-        let server = self.server(record, &request)?;
+        let server = self.server(CALL, record, &request)?;
         let handler = Arc::clone(&server.handler);
         let reply = server
             .run(
@@ -155,13 +161,12 @@ impl Transport for MemoryTransport {
                 |request| async move { handler.handle(request).await },
             )
             .await?;
-        check_body("reply", &reply)?;
+        check_body(CALL, "reply", &reply)?;
         Ok(reply)
     }
 
     async fn open(&self, record: &NodeRecord, request: PeerRequest) -> Result<PeerStream> {
-        check_body("request", &request.body)?;
-        let server = self.server(record, &request)?;
+        let server = self.server(OPEN, record, &request)?;
         let handler = Arc::clone(&server.handler);
         let (here, there) = stream::pair(&server.stopped);
         server
@@ -204,7 +209,7 @@ impl Transport for MemoryTransport {
     }
 }
 
-fn check_body(what: &str, body: &Bytes) -> Result<()> {
+fn check_body(operation: &'static str, what: &str, body: &Bytes) -> Result<()> {
     if body.len() <= BODY_BYTES_MAX {
         return Ok(());
     }
@@ -212,9 +217,9 @@ fn check_body(what: &str, body: &Bytes) -> Result<()> {
         "the {what} has {} bytes; at most {BODY_BYTES_MAX} can be sent",
         body.len()
     );
-    Err(Error::new(ErrorKind::TooLarge, CALL, context))
+    Err(Error::new(ErrorKind::TooLarge, operation, context))
 }
 
-fn unavailable(context: String) -> Error {
-    Error::new(ErrorKind::Unavailable, CALL, context)
+fn unavailable(operation: &'static str, context: String) -> Error {
+    Error::new(ErrorKind::Unavailable, operation, context)
 }

@@ -20,7 +20,8 @@ use crate::output::millis;
 
 /// File descriptors that are not a player's: listeners, runtimes, files, connections that linger.
 const FILES_RESERVED: u64 = 512;
-const FILES_PER_NODE: u64 = 16;
+/// Its own, those of both ends of its guests' connections, and of those to other nodes.
+const FILES_PER_NODE: u64 = 64;
 /// Raises the limit of open files as far as the players need it and the system allows it, and
 /// answers for how many players that is enough. Children inherit the limit.
 pub(crate) fn room_for(players: u64, nodes: u64, per_player: u64) -> u64 {

@@ -6,19 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringhold::{Address, PlayerId};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::ledger::Ledger;
-use super::protocol::{Reply, Request, Step};
-use super::wire::{Trouble, Wire};
+use super::protocol::{Entry, Reply, Request, Step};
+use super::wire::{ANSWER_LIMIT, Wire};
 use super::world::{Dice, Seat, Stage, World, count};
 
-/// Longer than a server needs to give up on its store, which takes 20 s.
-const ANSWER_LIMIT: Duration = Duration::from_secs(25);
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than any pause.
 const FOREVER: Duration = Duration::from_secs(3_600);
 /// The pause between two moves of a game, in milliseconds.
@@ -102,9 +97,9 @@ impl Player {
                         wire,
                         Reply::Here {
                             session,
-                            new: _,
                             position,
                             version,
+                            ..
                         },
                     )) => {
                         let loss = self.ledger.resume(session, position, version);
@@ -145,23 +140,11 @@ impl Player {
             .acquire()
             .await
             .map_err(|error| error.to_string())?;
-        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address.as_str())).await;
-        let stream = connecting
-            .map_err(|_| "no connection in time")?
-            .map_err(|error| error.to_string())?;
-        // A connection to a free port of this host can meet itself when the system picks the very
-        // same port for the near end. Nobody listens there.
-        if stream.local_addr().ok() == stream.peer_addr().ok() {
-            return Err("refused: nobody but ourselves".to_owned());
-        }
-        let mut wire = Wire::new(stream, WRITE_LIMIT);
-        let login = Request::Login(self.name.clone(), self.ledger.session);
-        let answer = async {
-            wire.send(&login).await?;
-            wire.line(ANSWER_LIMIT).await
-        };
-        let line = answer.await.map_err(|trouble: Trouble| trouble.to_string())?;
-        Ok((wire, line.parse()?))
+        let mut wire = Wire::connect(address).await?;
+        let entry = self.ledger.session.map_or(Entry::Ordinary, Entry::Resume);
+        let login = Request::Login(self.name.clone(), entry);
+        let reply = wire.ask(&login, ANSWER_LIMIT).await?;
+        Ok((wire, reply))
     }
 
     fn attached(&self, address: &Address) {
@@ -189,15 +172,7 @@ impl Player {
         while !self.stopped() {
             let step = self.step();
             self.ledger.in_flight = Some(step);
-            let answer = async {
-                wire.send(&Request::Move(step)).await?;
-                wire.line(ANSWER_LIMIT).await
-            };
-            match answer
-                .await
-                .map_err(|trouble| trouble.to_string())
-                .and_then(|line| line.parse())
-            {
+            match wire.ask(&Request::Move(step), ANSWER_LIMIT).await {
                 Ok(Reply::Pos(position, version)) => {
                     if !self.ledger.acknowledge(position, version) {
                         count(&self.world.tally.saves_lost, 1);
@@ -229,8 +204,8 @@ impl Player {
         tokio::select! {
             () = sleep(pause) => None,
             _ = self.stage.changed() => self.stopped().then_some(Leave::Stopped),
-            // A server speaks first only to say goodbye.
-            line = wire.line(FOREVER) => Some(Leave::Ended(line.unwrap_or_else(|trouble| trouble.to_string()))),
+            // Unless it brings messages, a server speaks first only to say goodbye.
+            said = wire.answer(FOREVER) => Some(Leave::Ended(said.map_or_else(|trouble| trouble, |reply| reply.to_string()))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What came of a demo: one object for programs, and a page for people.
 
+use comfy_table::Table;
 use serde::Serialize;
 
 use crate::output::{counted, grouped, lines, percent, table};
@@ -32,6 +33,29 @@ pub struct Report {
     pub saves_per_s_racing: f64,
     /// Half of the batches of `owner` lookups took less than this for one.
     pub owner_ns_p50: f64,
+    /// Messages that guests sent to guests on other nodes.
+    pub messages_sent: u64,
+    /// Those that arrived.
+    pub messages_delivered: u64,
+    /// Those that did not.
+    pub messages_lost: u64,
+    /// Those that arrived twice, in another order, or from another node than the one they were sent on.
+    pub messages_astray: u64,
+    /// Half of them took at most this, from one client to the other.
+    pub message_ms_p50: Option<f64>,
+    /// Of 100 of them, 99 took at most this.
+    pub message_ms_p99: Option<f64>,
+    /// Guests who logged in on another node than the one that held them, and were taken over.
+    pub displaced_logins: u64,
+    /// First connections that were not told so within 10 s, or sessions that the second does not hold alone.
+    pub displaced_left: u64,
+    /// Half of the first connections were told at most this after the second login was answered.
+    pub displaced_ms_p50: Option<f64>,
+    /// The longest that one of them took.
+    pub displaced_ms_max: Option<f64>,
+    /// Why there were no guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers_skipped: Option<&'static str>,
     /// Nodes that were killed.
     pub killed: u16,
     /// From the kill until every other node had seen them leave.
@@ -97,6 +121,15 @@ impl Report {
             (self.saves_lost, "acknowledged saves lost"),
             (self.moved_needlessly, "players moved needlessly"),
             (self.kicked, "connections ended by live nodes"),
+            (self.messages_lost, "messages between nodes lost"),
+            (
+                self.messages_astray,
+                "messages between nodes doubled or disordered",
+            ),
+            (
+                self.displaced_left,
+                "displaced logins that left a connection behind",
+            ),
         ];
         let losses: Vec<String> = counts
             .into_iter()
@@ -157,6 +190,7 @@ impl Report {
             "owner(key), median".to_owned(),
             format!("{:.0} ns", self.owner_ns_p50),
         ]);
+        self.add_peers(&mut facts);
         facts.add_row([
             "connections dropped by players, who came back".to_owned(),
             grouped(self.reconnects),
@@ -171,6 +205,26 @@ impl Report {
         facts.add_row(["connections ended by live nodes".to_owned(), grouped(self.kicked)]);
         // Without the line of the empty headings.
         lines(&facts).trim_start_matches([' ', '\n']).to_owned()
+    }
+
+    fn add_peers(&self, facts: &mut Table) {
+        if self.peers_skipped.is_some() {
+            facts.add_row(["messages between nodes", "skipped"]);
+            return;
+        }
+        let millis = |time: Option<f64>| time.map_or("-".to_owned(), |time| format!("{time:.1} ms"));
+        let (sent, delivered) = (grouped(self.messages_sent), grouped(self.messages_delivered));
+        for (fact, value) in [
+            ("messages between nodes: sent", sent),
+            ("messages between nodes: delivered", delivered),
+            ("messages between nodes: p50", millis(self.message_ms_p50)),
+            ("messages between nodes: p99", millis(self.message_ms_p99)),
+            ("logins displaced across nodes", grouped(self.displaced_logins)),
+            ("the displaced told after: p50", millis(self.displaced_ms_p50)),
+            ("the displaced told after: max", millis(self.displaced_ms_max)),
+        ] {
+            facts.add_row([fact, &value]);
+        }
     }
 }
 

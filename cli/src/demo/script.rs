@@ -1,8 +1,9 @@
-//! What happens in a demo, in order: everybody logs in and plays, a node joins, nodes are killed,
-//! and in the end everything is counted.
+//! What happens in a demo, in order: everybody logs in and plays, guests talk across nodes, a node joins,
+//! nodes are killed, and in the end everything is counted.
 
 mod account;
 mod kill;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -111,6 +112,7 @@ impl<'a> Script<'a> {
         self.start_nodes().await?;
         self.log_in().await?;
         self.play().await?;
+        self.talk().await?;
         let joined = self.join().await?;
         let before = self.audit.owners().await?;
         let killed = self.kill(&before, &joined).await?;

@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringhold::{Error, Fleet, Login, LoginOptions, NodeStatus, PlayerId, Session, SessionEvent, SessionId};
+use ringhold::{Error, Fleet, Login, LoginOptions, NodeStatus, PlayerId, Session, SessionEvent};
 use tokio::io;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::protocol::{Position, Reply, Request};
+use super::protocol::{Entry, Position, Reply, Request};
 use super::wire::{Trouble, Wire};
 
 /// What clients may take.
@@ -109,7 +109,7 @@ async fn client(mut wire: Wire, fleet: Fleet, limits: ServerLimits) {
 /// Logs a player in and lets it play. Answers the last line that the client is told.
 async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<Reply, Trouble> {
     let mut session = match wire.line(limits.login).await?.parse() {
-        Ok(Request::Login(player, resume)) => match enter(fleet, &player, resume).await {
+        Ok(Request::Login(player, entry)) => match enter(fleet, &player, entry).await {
             Ok(Ok(session)) => session,
             Ok(Err(elsewhere)) => return Ok(elsewhere),
             Err(error) => return Ok(Reply::from(&error)),
@@ -121,7 +121,13 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
     let mut mistakes = 0;
     loop {
         let line = tokio::select! {
-            event = session.event() => return Ok(goodbye(&event)),
+            event = session.event() => match heard(event) {
+                Heard::Message(message) => {
+                    wire.send(&message).await?;
+                    continue;
+                }
+                Heard::End(goodbye) => return Ok(goodbye),
+            },
             line = wire.line(limits.idle) => line,
         };
         let request = match line {
@@ -142,6 +148,14 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
                 Ok(()) => return Ok(Reply::Bye("quit".to_owned())),
                 Err(error) => return Ok(Reply::from(&error)),
             },
+            Ok(Request::Tell(to, text)) => {
+                let telling = fleet.send_to_player(&to, text);
+                match meanwhile(wire, &mut session, telling).await? {
+                    Ok(Ok(())) => Reply::Told(to),
+                    Ok(Err(error)) => Reply::from(&error),
+                    Err(goodbye) => return Ok(goodbye),
+                }
+            }
             Ok(Request::Login(..)) => Reply::refusal("usage", "you are logged in"),
             Err(mistake) => {
                 mistakes += 1;
@@ -157,18 +171,20 @@ async fn play(wire: &mut Wire, fleet: &Fleet, limits: &ServerLimits) -> Result<R
 
 /// Attaches a player to this node, or says where to go.
 ///
-/// Whoever is somewhere stays there. A newcomer goes where the policy says, by default to the ring's
-/// node; so the nodes fill up by their ring shares, whichever of them clients ask first.
+/// Whoever is somewhere stays there, unless the player is to be taken from there. A newcomer goes where the
+/// policy says, by default to the ring's node; so the nodes fill up by their ring shares, whichever of them
+/// clients ask first.
 async fn enter(
     fleet: &Fleet,
     player: &PlayerId,
-    resume: Option<SessionId>,
+    entry: Entry,
 ) -> Result<Result<Session<Position>, Reply>, Error> {
-    let options = match resume {
-        Some(session) => LoginOptions::new().resume(session),
-        None => LoginOptions::new(),
+    let options = match entry {
+        Entry::Ordinary => LoginOptions::new(),
+        Entry::Resume(session) => LoginOptions::new().resume(session),
+        Entry::Take => LoginOptions::new().displace(),
     };
-    if resume.is_none() && fleet.locate(player).await?.is_none() {
+    if entry == Entry::Ordinary && fleet.locate(player).await?.is_none() {
         let place = fleet.place(player)?;
         if place.record().node() != fleet.node() {
             return Ok(Err(moved(place.record().endpoint("player"))));
@@ -193,18 +209,51 @@ fn moved(address: Option<&ringhold::Address>) -> Reply {
 fn here(session: &Session<Position>) -> Reply {
     Reply::Here {
         session: session.id(),
+        fence: session.fence(),
         new: session.is_new(),
         position: *session.value(),
         version: session.version().get(),
     }
 }
 
-fn goodbye(event: &SessionEvent) -> Reply {
+/// Waits for an answer of another node, and passes on what comes for the player meanwhile. `Err` is the end of
+/// the stay.
+async fn meanwhile<T>(
+    wire: &mut Wire,
+    session: &mut Session<Position>,
+    answer: impl Future<Output = T>,
+) -> Result<Result<T, Reply>, Trouble> {
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            answer = &mut answer => return Ok(Ok(answer)),
+            event = session.event() => match heard(event) {
+                Heard::Message(message) => wire.send(&message).await?,
+                Heard::End(goodbye) => return Ok(Err(goodbye)),
+            },
+        }
+    }
+}
+
+/// What a session has to tell its client.
+enum Heard {
+    /// It goes on.
+    Message(Reply),
+    /// It has ended.
+    End(Reply),
+}
+
+fn heard(event: SessionEvent) -> Heard {
     let reason = match event {
+        SessionEvent::Message(message) => {
+            let from = message.from.map(|node| node.node);
+            return Heard::Message(Reply::message(from, &message.body));
+        }
+        SessionEvent::Kicked { reason } => return Heard::End(Reply::kicked(&reason)),
         SessionEvent::Displaced { .. } => "displaced",
         SessionEvent::Fenced => "fenced",
         SessionEvent::Expired => "expired",
         _ => "ended",
     };
-    Reply::Bye(reason.to_owned())
+    Heard::End(Reply::Bye(reason.to_owned()))
 }

@@ -5,11 +5,17 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use ringhold::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::protocol::LINE_BYTES_MAX;
+use super::protocol::{LINE_BYTES_MAX, Reply, Request};
+
+/// Longer than a server needs to give up on its store, which takes 20 s.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(25);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why no line came, or none could be sent.
 #[derive(Debug)]
@@ -65,6 +71,60 @@ impl Wire {
             filled: 0,
             write_limit,
         }
+    }
+
+    /// A client's end of a connection to a game server.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(crate) async fn connect(address: &Address) -> Result<Self, String> {
+        let connecting = timeout(CONNECT_LIMIT, TcpStream::connect(address.as_str())).await;
+        let stream = connecting
+            .map_err(|_| "no connection in time")?
+            .map_err(|error| error.to_string())?;
+        // A connection to a free port of this host can meet itself when the system picks the very
+        // same port for the near end. Nobody listens there.
+        if stream.local_addr().ok() == stream.peer_addr().ok() {
+            return Err("refused: nobody but ourselves".to_owned());
+        }
+        Ok(Self::new(stream, WRITE_LIMIT))
+    }
+
+    /// What the server says next, within `limit`.
+    ///
+    /// # Errors
+    /// In words, of the connection and for a line that is no reply.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn reply(&mut self, limit: Duration) -> Result<Reply, String> {
+        let line = self.line(limit).await.map_err(|trouble| trouble.to_string())?;
+        line.parse()
+    }
+
+    /// What the server says next, but for messages, which it may bring at any time.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn answer(&mut self, limit: Duration) -> Result<Reply, String> {
+        loop {
+            match self.reply(limit).await? {
+                Reply::From(..) => {}
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    /// Asks something, and gets the answer. Messages that come meanwhile are thrown away.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub(crate) async fn ask(&mut self, request: &Request, limit: Duration) -> Result<Reply, String> {
+        self.send(request).await.map_err(|trouble| trouble.to_string())?;
+        self.answer(limit).await
     }
 
     /// The next line without its end, within `limit`.

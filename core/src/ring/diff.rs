@@ -101,29 +101,29 @@ fn for_each_piece(old: &Ring, new: &Ring, mut each: impl FnMut(Option<usize>, Op
 }
 
 /// One ring's points ahead of the walk.
-struct Side<I: Iterator<Item = (u64, u32)>> {
+struct Side<I: Iterator<Item = (u64, usize)>> {
     points: std::iter::Peekable<I>,
     /// The node of the first point, which owns what is behind the last.
     first: Option<usize>,
 }
 
-fn side(ring: &Ring) -> Side<impl Iterator<Item = (u64, u32)>> {
+fn side(ring: &Ring) -> Side<impl Iterator<Item = (u64, usize)>> {
+    let points = ring.inner.table.points();
+    let points = points.map(|(place, slot)| (place, ring.inner.position(slot)));
     Side {
-        points: ring.inner.index.points().peekable(),
+        points: points.peekable(),
         first: ring.owner_of_hash(0),
     }
 }
 
-impl<I: Iterator<Item = (u64, u32)>> Side<I> {
+impl<I: Iterator<Item = (u64, usize)>> Side<I> {
     /// The last place of the present piece.
     fn end(&mut self) -> u64 {
         self.points.peek().map_or(u64::MAX, |(place, _)| *place)
     }
 
     fn owner(&mut self) -> Option<usize> {
-        self.points
-            .peek()
-            .map_or(self.first, |(_, node)| Some(*node as usize))
+        self.points.peek().map_or(self.first, |(_, node)| Some(*node))
     }
 
     /// Leaves the points up to a place behind. Of several at one place the first was the owner.

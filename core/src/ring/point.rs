@@ -1,5 +1,7 @@
 //! Places on the ring: the hashes of keys and of points.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::VIRTUAL_NODES;
@@ -29,11 +31,13 @@ pub(super) fn id_len(id: &NodeId) -> u8 {
     u8::try_from(id.as_str().len()).unwrap_or(u8::MAX)
 }
 
-/// Adds the points of one node, unsorted.
-pub(super) fn extend(points: &mut Vec<(u64, u32)>, node: u32, id: &NodeId, weight: Weight) {
+/// Tells the places of some of a node's points.
+pub(super) fn for_each(id: &NodeId, numbers: Range<usize>, mut each: impl FnMut(u64)) {
     let mut name = Name::new(id);
-    let numbers = 0..u32::from(weight.get()) * VIRTUAL_NODES;
-    points.extend(numbers.map(|number| (name.hash(number), node)));
+    for number in numbers {
+        // At most 150 * 256.
+        each(name.hash(u32::try_from(number).unwrap_or(u32::MAX)));
+    }
 }
 
 /// The bytes that are hashed for a point, on the stack.
@@ -73,13 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn points_carry_their_node() {
+    fn points_are_told_by_their_numbers() {
         let id = NodeId::new("a").unwrap();
-        let mut points = Vec::new();
-        extend(&mut points, 7, &id, Weight::new(2).unwrap());
-        assert_eq!(points.len(), 300);
-        assert_eq!(points[299], (point_hash(&id, 299), 7));
-        extend(&mut points, 8, &id, Weight::ZERO);
-        assert_eq!(points.len(), 300);
+        let mut places = Vec::new();
+        for_each(&id, 149..151, |place| places.push(place));
+        assert_eq!(places, [point_hash(&id, 149), point_hash(&id, 150)]);
+        for_each(&id, 5..5, |place| places.push(place));
+        assert_eq!(places.len(), count(Weight::new(2).unwrap()) - 298);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::iter::FusedIterator;
 
-use super::index::PointIndex;
+use super::Inner;
+use super::table::Cursor;
 
 /// How many nodes are remembered without allocating.
-const INLINE: usize = 8;
+const INLINE: usize = 32;
 
 /// The distinct nodes from a key's owner on, once around; made by
 /// [`Ring::successors`](super::Ring::successors).
@@ -13,9 +14,8 @@ const INLINE: usize = 8;
 /// Yields positions in [`Ring::nodes`](super::Ring::nodes), each node of a weight above 0 once.
 #[derive(Clone)]
 pub struct Successors<'a> {
-    index: &'a PointIndex,
-    position: usize,
-    nodes: usize,
+    ring: &'a Inner,
+    cursor: Cursor,
     left: usize,
     met: Met,
 }
@@ -24,7 +24,7 @@ pub struct Successors<'a> {
 #[derive(Clone)]
 enum Met {
     Few {
-        nodes: [usize; INLINE],
+        nodes: [u32; INLINE],
         len: usize,
     },
     /// A bit for each node.
@@ -32,24 +32,23 @@ enum Met {
 }
 
 impl<'a> Successors<'a> {
-    pub(super) fn new(index: &'a PointIndex, placed: usize, nodes: usize, place: u64) -> Self {
+    pub(super) fn new(ring: &'a Inner, place: u64) -> Self {
         let met = Met::Few {
             nodes: [0; INLINE],
             len: 0,
         };
         Self {
-            index,
-            position: index.position(place),
-            nodes,
-            left: placed,
+            ring,
+            cursor: ring.table.cursor(place),
+            left: ring.placed,
             met,
         }
     }
 }
 
 impl Met {
-    /// Remembers a node, one of `nodes`; whether it is new.
-    fn insert(&mut self, node: usize, nodes: usize) -> bool {
+    /// Remembers a node's slot, one of `slots`; whether it is new.
+    fn insert(&mut self, node: u32, slots: usize) -> bool {
         match self {
             Self::Few { nodes: few, len } => {
                 if few[..*len].contains(&node) {
@@ -60,15 +59,15 @@ impl Met {
                     *len += 1;
                     return true;
                 }
-                let mut bits = vec![0_u64; nodes.div_ceil(64)];
+                let mut bits = vec![0_u64; slots.div_ceil(64)];
                 for node in few.iter().copied().chain([node]) {
-                    bits[node / 64] |= 1 << (node % 64);
+                    bits[node as usize / 64] |= 1 << (node % 64);
                 }
                 *self = Self::Many(bits);
                 true
             }
             Self::Many(bits) => {
-                let (word, bit) = (&mut bits[node / 64], 1 << (node % 64));
+                let (word, bit) = (&mut bits[node as usize / 64], 1 << (node % 64));
                 let new = *word & bit == 0;
                 *word |= bit;
                 new
@@ -86,14 +85,10 @@ impl Iterator for Successors<'_> {
         }
         // A node is left, so one of its points is ahead.
         loop {
-            if self.position >= self.index.len() {
-                self.position = 0;
-            }
-            let node = self.index.node_at(self.position);
-            self.position += 1;
-            if self.met.insert(node, self.nodes) {
+            let slot = self.ring.table.next(&mut self.cursor);
+            if self.met.insert(slot, self.ring.positions.len()) {
                 self.left -= 1;
-                return Some(node);
+                return Some(self.ring.position(slot));
             }
         }
     }
@@ -119,21 +114,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_spills_behind_the_eighth_node() {
+    fn the_memory_spills_when_it_is_full() {
         let mut met = Met::Few {
             nodes: [0; INLINE],
             len: 0,
         };
-        for node in [0, 129, 64, 1, 2, 3, 4, 5] {
-            assert!(met.insert(node, 130));
-            assert!(!met.insert(node, 130));
+        // On both sides of a word's end, and last of all.
+        let few: Vec<u32> = (48..80).collect();
+        for node in &few {
+            assert!(met.insert(*node, 140));
+            assert!(!met.insert(*node, 140));
             assert!(matches!(met, Met::Few { .. }));
         }
-        assert!(met.insert(63, 130));
+        assert!(met.insert(0, 140));
         assert!(matches!(met, Met::Many(_)));
-        for node in [0, 129, 64, 1, 2, 3, 4, 5, 63] {
-            assert!(!met.insert(node, 130));
+        for node in few.iter().chain(&[0]) {
+            assert!(!met.insert(*node, 140));
         }
-        assert!(met.insert(128, 130));
+        assert!(met.insert(139, 140));
     }
 }

@@ -69,7 +69,8 @@ impl PeerSender {
         self.end(Ok(())).await
     }
 
-    /// Ends with an error, which the other side is told with its kind and context.
+    /// Ends with an error, which the other side is told as it is: its kind, its context, whether it may be
+    /// repeated, and the owner that it names.
     ///
     /// # Errors
     /// `Unavailable`: the other side, or the way there, is gone.
@@ -93,11 +94,17 @@ impl fmt::Debug for PeerSender {
     }
 }
 
+/// What a stream ended with, to be told again.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Well,
+    Badly(ErrorKind),
+}
+
 /// The half of a [`PeerStream`] that receives.
 pub struct PeerReceiver {
     half: Box<dyn ReceiveHalf>,
-    /// What it ended with: the end is told again, whoever asks again.
-    ended: Option<Option<ErrorKind>>,
+    ended: Option<End>,
 }
 
 impl PeerReceiver {
@@ -111,8 +118,8 @@ impl PeerReceiver {
     /// - `Unavailable`: the other side, or the way there, is gone. What it sent last may be lost.
     pub async fn receive(&mut self) -> Result<Option<Bytes>> {
         match self.ended {
-            Some(None) => return Ok(None),
-            Some(Some(kind)) => {
+            Some(End::Well) => return Ok(None),
+            Some(End::Badly(kind)) => {
                 let context = "the stream has ended with an error that was told";
                 return Err(Error::new(kind, "stream", context));
             }
@@ -121,8 +128,8 @@ impl PeerReceiver {
         let received = self.half.receive().await;
         match &received {
             Ok(Some(_)) => {}
-            Ok(None) => self.ended = Some(None),
-            Err(error) => self.ended = Some(Some(error.kind())),
+            Ok(None) => self.ended = Some(End::Well),
+            Err(error) => self.ended = Some(End::Badly(error.kind())),
         }
         received
     }

@@ -162,6 +162,47 @@ proptest! {
     }
 
     #[test]
+    fn a_history_of_changes_leaves_no_trace(
+        changes in vec((0..20_usize, proptest::option::of(0..=3_u16)), 1..10),
+        keys in keys(),
+    ) {
+        // Enough nodes that each change edits the ring instead of laying it out anew.
+        let mut members: Members = (0..14).map(|number| (format!("node-{number}"), 1)).collect();
+        let first = ring(&members);
+        let mut now = first.clone();
+        for (number, change) in changes {
+            let id = format!("node-{number}");
+            match change {
+                Some(w) => drop(members.insert(id.clone(), w)),
+                None => drop(members.remove(&id)),
+            }
+            let before = now;
+            now = applied(&before, &[(id.clone(), change)]);
+            // Whatever moves, moves from or to the node that changed.
+            let diff = Ring::diff(&before, &now);
+            let is_it = |end: &Option<NodeId>| end.as_ref().map(NodeId::as_str) == Some(&id);
+            prop_assert!(diff.moves().iter().all(|step| is_it(&step.from) || is_it(&step.to)));
+        }
+        let (built, oracle) = (ring(&members), Oracle::new(&members));
+        prop_assert_eq!(&now, &built);
+        prop_assert_eq!(now.virtual_nodes(), built.virtual_nodes());
+        for place in oracle.places().flat_map(|at| [at, at.wrapping_add(1)]) {
+            prop_assert_eq!(now.owner_of_hash(place), built.owner_of_hash(place));
+        }
+        prop_assert_eq!(shares(&now), shares(&built));
+        for key in &keys {
+            prop_assert_eq!(owner(&now, key), oracle.owner(key));
+            prop_assert_eq!(successors(&now, key), oracle.successors(key));
+        }
+        // And what was shared with it stands as it was.
+        let fresh = Ring::new(first.nodes().iter().cloned());
+        for key in &keys {
+            prop_assert_eq!(successors(&first, key), successors(&fresh, key));
+        }
+        prop_assert_eq!(shares(&first), shares(&fresh));
+    }
+
+    #[test]
     fn a_diff_adds_up_to_the_change(old in members(), changes in changes(), keys in keys()) {
         let old = ring(&old);
         let new = applied(&old, &changes);

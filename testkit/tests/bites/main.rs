@@ -12,6 +12,8 @@ mod store;
 mod store_broken;
 mod store_faults;
 mod transport;
+mod transport_faults;
+mod transport_streams;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

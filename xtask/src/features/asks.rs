@@ -34,6 +34,8 @@ const SLED: &[&str] = &["ringhold-sled", "ringhold-kv", "sled"];
 
 const ETCD: &[&str] = &["ringhold-etcd", "ringhold-kv", "etcd-client", "tonic"];
 
+const GRPC: &[&str] = &["ringhold-grpc", "rustls", "tonic"];
+
 /// Starting servers is done over their own protocol.
 const LAUNCH: &[&str] = &["ringhold-launch", "redis"];
 
@@ -49,6 +51,7 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold", &["etcd"], ETCD),
     Asks::new("ringhold", &["redb"], REDB),
     Asks::new("ringhold", &["sled"], SLED),
+    Asks::new("ringhold", &["grpc"], GRPC),
     Asks::new("ringhold", &["tls"], &[]),
     Asks::new("ringhold", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold", &["tls", "redis"], &["rustls"]),
@@ -66,6 +69,7 @@ pub(super) const ASKS: &[Asks] = &[
     Asks::new("ringhold-cli", &["etcd"], ETCD),
     Asks::new("ringhold-cli", &["redb"], REDB),
     Asks::new("ringhold-cli", &["sled"], SLED),
+    Asks::new("ringhold-cli", &["grpc"], GRPC),
     Asks::new("ringhold-cli", &["tls"], &[]),
     Asks::new("ringhold-cli", &["tls", "etcd"], &["rustls"]),
     Asks::new("ringhold-cli", &["tls", "redis"], &["rustls"]),

@@ -66,6 +66,7 @@ const SINGLE: &str = "one Redis (both clients)";
 const ETCD: &str = "etcd × 3";
 const REDB: &str = "redb";
 const SLED: &str = "sled";
+const GRPC: &str = "gRPC";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
@@ -85,6 +86,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new(ETCD, "ringhold-etcd", &[""], STORES),
     Column::new(REDB, "ringhold-redb", &[""], STORES),
     Column::new(SLED, "ringhold-sled", &[""], STORES),
+    Column::new(GRPC, "ringhold-grpc", &[""], &["transport"]),
 ];
 
 pub(super) const ROWS: &[Row] = &[
@@ -443,6 +445,20 @@ pub(super) const ROWS: &[Row] = &[
             "transport::calls_run_beside_each_other",
             "transport::a_panic_is_an_error",
             "transport::a_large_body_is_too_large",
+            "transport::a_call_ends_when_its_time_is_over",
+        ],
+        &[],
+    ),
+    Row::new(
+        "streams between nodes lose nothing, wait for their reader, and say how they ended",
+        &[
+            "transport::a_stream_carries_both_ways",
+            "transport::a_refused_stream_is_an_error",
+            "transport::a_stream_ends_as_it_was_ended",
+            "transport::a_dropped_stream_is_unavailable",
+            "transport::a_reader_holds_back_its_sender",
+            "transport::a_large_message_is_too_large",
+            "transport::streams_end_with_their_server",
         ],
         &[],
     ),

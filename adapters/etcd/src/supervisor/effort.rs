@@ -78,7 +78,8 @@ impl Effort {
             Err(error) => return Err(error),
         };
         let address = &shared.settings.endpoints[link.index];
-        let limit = self.deadline.min(Instant::now() + self.shared.settings.attempt);
+        let patience = Instant::now() + self.shared.settings.attempt;
+        let limit = self.deadline.min(patience);
         let mut kv = link.kv.clone();
         // The futures of the client are large.
         let sent = Box::pin(kv.txn(txn));
@@ -90,7 +91,13 @@ impl Effort {
             Ok(Err(error)) => judge(self.operation, &error, address),
             Err(_) => {
                 let context = format!("{address} does not answer");
-                Verdict::Down(Error::new(ErrorKind::Timeout, self.operation, context))
+                let error = Error::new(ErrorKind::Timeout, self.operation, context);
+                // A member that had less than a whole attempt may be well.
+                if limit < patience {
+                    Verdict::Again(error)
+                } else {
+                    Verdict::Down(error)
+                }
             }
         };
         drop(turn);

@@ -10,7 +10,7 @@ use ringhold_testkit::{Make, SimulatedClock};
 use crate::support::{open_at, start, ttl};
 
 /// Patient, so that a machine that is busy for a while makes no attempt twice.
-const PATIENT: &str = "&attempt_ms=10000&deadline_ms=60000&poll_ms=60000";
+const PATIENT: &str = "&attempt_ms=10000&deadline_ms=45000&poll_ms=60000";
 
 /// Transactions that were asked for, of all members.
 const TXN: &str =

@@ -18,7 +18,7 @@ async fn slow_a_rush_of_logins_is_served_and_holds_up_no_renewal() {
     let make = Arc::new(Make::new(
         "slow_a_rush_of_logins_is_served_and_holds_up_no_renewal",
     ));
-    let backend = open(&(cluster.url("rush") + "&deadline_ms=60000")).await.unwrap();
+    let backend = open(&(cluster.url("rush") + "&deadline_ms=45000")).await.unwrap();
     let node = make.node();
     let register = RegisterNode::new(node.clone(), Timing::default());
     let registered = backend.discovery.register(register).await.unwrap();

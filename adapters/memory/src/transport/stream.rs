@@ -7,7 +7,7 @@ use ringhold_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, watch};
 
 /// How many messages may be on their way in one direction.
-const AHEAD_MAX: usize = 16;
+pub(super) const AHEAD_MAX: usize = 16;
 
 enum Item {
     Message(Bytes),
@@ -39,11 +39,8 @@ pub(super) fn pair(stopped: &watch::Receiver<()>) -> (PeerStream, PeerStream) {
         };
         (sender, receiver)
     };
-    let ((send_there, receive_here), (send_here, receive_there)) = (direction(), direction());
-    (
-        PeerStream::new(send_here, receive_here),
-        PeerStream::new(send_there, receive_there),
-    )
+    let ((out, arrival), (answer, back)) = (direction(), direction());
+    (PeerStream::new(out, back), PeerStream::new(answer, arrival))
 }
 
 fn gone() -> Error {

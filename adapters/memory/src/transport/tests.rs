@@ -1,5 +1,7 @@
 //! What the transport does beyond its contract.
 
+mod streams;
+
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 

@@ -6,6 +6,7 @@ use ringhold::{Address, Backend, Fleet, NodeIncarnation, Timing};
 use crate::demo::engine::Engine;
 use crate::demo::server::{self, ServerLimits};
 use crate::exit::Failure;
+use crate::peer;
 use crate::target::BackendUrl;
 
 /// Where a node gets its backend from.
@@ -44,10 +45,14 @@ impl Here {
             };
             let listener = server::listen()?;
             let address = Address::new(listener.local_addr()?.to_string())?;
-            let builder = Fleet::builder(backend)
+            let transport = peer::of_node(&backend)?;
+            let mut builder = Fleet::builder(backend)
                 .node(id)
                 .endpoint("player", &address)
                 .timing(timing);
+            if let Some(transport) = transport {
+                builder = builder.transport(transport);
+            }
             let fleet = builder.build_id(env!("CARGO_PKG_VERSION")).join().await?;
             tokio::spawn(server::serve(listener, fleet.clone(), ServerLimits::default()));
             Ok::<_, Failure>((fleet, address))

@@ -1,9 +1,16 @@
 //! The program on a real Redis Cluster: the demo with processes, and every command over a running fleet.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+mod node;
+#[cfg(feature = "grpc")]
+mod peers;
+#[cfg(feature = "grpc")]
+mod taken;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use node::Node;
 
 use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions};
 use serde_json::{Value, json};
@@ -66,8 +73,29 @@ fn slow_nodes_that_are_processes_die_and_cost_nobody_anything() {
         "1",
     ];
     let report = &lines(&cluster.url("demo"), &line, 0)[0];
-    for key in ["sessions_lost", "saves_lost", "moved_needlessly", "kicked"] {
+    for key in [
+        "sessions_lost",
+        "saves_lost",
+        "moved_needlessly",
+        "kicked",
+        "messages_lost",
+        "messages_astray",
+        "displaced_left",
+    ] {
         assert_eq!(report[key], 0, "{key}: {report}");
+    }
+    if cfg!(feature = "grpc") {
+        // Eight guests on each of four nodes.
+        assert_eq!(
+            (&report["messages_delivered"], &report["displaced_logins"]),
+            (&json!(800), &json!(16)),
+            "{report}"
+        );
+    } else {
+        assert!(
+            report["peers_skipped"].as_str().unwrap().contains("grpc"),
+            "{report}"
+        );
     }
     assert_eq!(
         (&report["ok"], &report["backend"], &report["fleet"]),
@@ -92,68 +120,6 @@ fn slow_nodes_that_are_processes_die_and_cost_nobody_anything() {
     let url = cluster.url("demo");
     assert!(lines(&url, &["sessions", "list"], 0).is_empty());
     assert_eq!(lines(&url, &["nodes"], 0)[0]["nodes"], json!([]));
-}
-
-/// A node of the demo, on its own. It ends with its standard input.
-struct Node {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Node {
-    fn start(url: &str, name: &str) -> Self {
-        let mut child = ringhold("memory:", &["demo-node"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let timing = json!({ "heartbeat": { "secs": 1, "nanos": 0 }, "lease": { "secs": 5, "nanos": 0 } });
-        let order = json!({ "backend": url, "name": name, "timing": timing });
-        let mut stdin = child.stdin.as_ref().unwrap();
-        stdin.write_all(format!("{order}\n").as_bytes()).unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut node = Self {
-            child,
-            stdout,
-            address: String::new(),
-        };
-        let started = node.said();
-        started["started"]["address"]
-            .as_str()
-            .unwrap()
-            .clone_into(&mut node.address);
-        node
-    }
-
-    fn said(&mut self) -> Value {
-        let mut line = String::new();
-        if self.stdout.read_line(&mut line).unwrap() == 0 {
-            let mut stderr = String::new();
-            let pipe = self.child.stderr.as_mut().unwrap();
-            pipe.read_to_string(&mut stderr).unwrap();
-            panic!("the node ended: {stderr}");
-        }
-        serde_json::from_str(&line).unwrap()
-    }
-
-    fn sees(&mut self, nodes: usize) {
-        while self.said()["view"]["nodes"] != nodes {}
-    }
-
-    /// Says a line to the game server; answers the connection and the answer.
-    fn tell(&self, line: &str) -> (TcpStream, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        BufReader::new(&stream).read_line(&mut answer).unwrap();
-        (stream, answer)
-    }
-
-    fn end(self) {
-        let Output { status, stderr, .. } = self.child.wait_with_output().unwrap();
-        assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&stderr));
-    }
 }
 
 /// A command that goes on until it is killed, which it is when this is dropped.
@@ -190,7 +156,10 @@ fn every_command_sees_a_fleet_of_other_processes() {
         .collect();
     assert_eq!(
         (fleet["fleet"].as_str(), ids),
-        (Some("arena"), vec!["one", "two"])
+        (
+            Some("arena"),
+            vec![one.incarnation.node.as_str(), two.incarnation.node.as_str()]
+        )
     );
     let owner = lines(url, &["owner", "ada"], 0)[0].clone();
     assert_eq!(owner["node"], first, "{owner}");

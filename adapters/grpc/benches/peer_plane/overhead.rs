@@ -1,0 +1,161 @@
+//! Unary calls of 200 bytes, 64 in flight: ours beside the bare echo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringhold_core::Transport;
+use ringhold_core::transport::TraceContext;
+
+use crate::Effort;
+use crate::bare;
+use crate::certificates::Certificates;
+use crate::load::{Seen, callers, float, median};
+use crate::process::{self, Child};
+
+const IN_FLIGHT: usize = 64;
+const BODY_BYTES: usize = 200;
+const TIME_LEFT: Duration = Duration::from_secs(5);
+/// What is promised.
+const OVERHEAD_MAX: f64 = 1.15;
+
+pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
+    let caller = certificates.node("caller");
+    let ours = Child::node(certificates, "ours", None);
+    let other = Child::bare(certificates, "bare");
+    let transport = Arc::new(process::transport(&caller.url(""), None));
+    let record = Arc::new(ours.record());
+    let client = bare::Client::new(&caller, "bare", other.address()).await;
+    let body = Bytes::from(vec![0x5a; BODY_BYTES]);
+    let trace = TraceContext::new([7; 16], [9; 8]);
+
+    let ours_once = |period| {
+        callers(IN_FLIGHT, period, None, |_| {
+            let (transport, record) = (Arc::clone(&transport), Arc::clone(&record));
+            let request = process::request(&record, body.clone())
+                .within(TIME_LEFT)
+                .traced(trace.clone());
+            move || {
+                let (transport, record, request) =
+                    (Arc::clone(&transport), Arc::clone(&record), request.clone());
+                async move {
+                    transport
+                        .call(&record, request)
+                        .await
+                        .map(drop)
+                        .map_err(|error| error.kind())
+                }
+            }
+        })
+    };
+    let bare_once = |period| {
+        callers(IN_FLIGHT, period, None, |_| {
+            let (client, body, trace) = (client.clone(), body.clone(), trace.to_string());
+            move || {
+                let (mut client, body, trace) = (client.clone(), body.clone(), trace.clone());
+                async move {
+                    let answered = client.call(body, &trace, TIME_LEFT).await;
+                    answered
+                        .then_some(())
+                        .ok_or(ringhold_core::ErrorKind::Unavailable)
+                }
+            }
+        })
+    };
+
+    let bare_once = async |period| {
+        let before = other.computed();
+        let seen = bare_once(period).await;
+        Figures::of(seen, before, other.computed())
+    };
+    let ours_once = async |period| {
+        let before = ours.computed();
+        let seen = ours_once(period).await;
+        Figures::of(seen, before, ours.computed())
+    };
+
+    // Both are warm before anything counts.
+    bare_once(effort.period / 4).await;
+    ours_once(effort.period / 4).await;
+    let mut rounds: Vec<(Figures, Figures)> = Vec::new();
+    for round in 0..effort.rounds {
+        // Who comes first changes, so that what the machine does meanwhile favours nobody.
+        let (bare, ours) = if round % 2 == 0 {
+            let bare = bare_once(effort.period).await;
+            (bare, ours_once(effort.period).await)
+        } else {
+            let ours = ours_once(effort.period).await;
+            (bare_once(effort.period).await, ours)
+        };
+        rounds.push((bare, ours));
+    }
+    report(&rounds);
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    per_s: f64,
+    p50: f64,
+    p99: f64,
+    /// Microseconds that the caller computes for one call.
+    caller: f64,
+    /// And the server.
+    server: f64,
+}
+
+impl Figures {
+    fn of(mut seen: Seen, before: [u64; 2], after: [u64; 2]) -> Self {
+        assert!(
+            seen.failed.is_empty(),
+            "every call is answered: {:?}",
+            seen.failed
+        );
+        let hundredths =
+            |side: usize| u32::try_from(after[side] - before[side]).map_or(f64::INFINITY, f64::from);
+        let answers = float(seen.answers());
+        let per_call = |side| hundredths(side) * 10_000.0 / answers;
+        Self {
+            per_s: seen.per_s(),
+            p50: seen.quantile_us(50),
+            p99: seen.quantile_us(99),
+            caller: per_call(0),
+            server: per_call(1),
+        }
+    }
+}
+
+fn report(rounds: &[(Figures, Figures)]) {
+    println!(
+        "unary, {BODY_BYTES} bytes, {IN_FLIGHT} in flight, mutual TLS, medians of {} rounds in turns",
+        rounds.len()
+    );
+    println!("{:24} {:>12} {:>12} {:>8}", "", "bare tonic", "ringhold", "ratio");
+    let row = |name: &str, figure: fn(&Figures) -> f64, cost: fn(f64, f64) -> f64| {
+        let bare = median(rounds.iter().map(|(bare, _)| figure(bare)).collect());
+        let ours = median(rounds.iter().map(|(_, ours)| figure(ours)).collect());
+        let ratio = median(
+            rounds
+                .iter()
+                .map(|(bare, ours)| cost(figure(bare), figure(ours)))
+                .collect(),
+        );
+        println!("{name:24} {bare:12.1} {ours:12.1} {ratio:8.3}");
+        ratio
+    };
+    let calls = row("calls/s", |figures| figures.per_s, |bare, ours| bare / ours);
+    let p50 = row("p50, µs", |figures| figures.p50, |bare, ours| ours / bare);
+    row("p99, µs", |figures| figures.p99, |bare, ours| ours / bare);
+    row(
+        "CPU of the caller, µs",
+        |figures| figures.caller,
+        |bare, ours| ours / bare,
+    );
+    row(
+        "CPU of the server, µs",
+        |figures| figures.server,
+        |bare, ours| ours / bare,
+    );
+    let held = calls.max(p50) <= OVERHEAD_MAX;
+    let verdict = if held { "held" } else { "NOT held" };
+    println!("promised: calls/s and p50 cost at most {OVERHEAD_MAX} of the bare echo: {verdict}\n");
+}

@@ -1,0 +1,311 @@
+//! One connection to a node: made when it is needed, and not asked for while it is known to be broken.
+//!
+//! After a failure, calls fail at once until a pause is over, which grows from failure to failure. The first
+//! call after it tries again, alone; when that succeeds, all may.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ringhold_core::{Error, ErrorKind, NodeId, Result};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::body::Body;
+
+use super::channel::Channel;
+use crate::GrpcLimits;
+use crate::security::{Io, Secured};
+use crate::server::{CONNECTION_BYTES_MAX, SEND_BYTES_MAX};
+
+/// Pauses are drawn from nothing to this, twice as much after each failure.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner counts as none.
+const USEFUL_MIN: Duration = Duration::from_secs(1);
+/// What one answer may be ahead of its reader.
+const WINDOW_BYTES: u32 = 64 << 10;
+
+/// What it takes to make a connection.
+#[derive(Clone)]
+pub(super) struct Dial {
+    pub(super) secured: Arc<Secured>,
+    pub(super) limits: GrpcLimits,
+    pub(super) node: NodeId,
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// A connection, or the lack of one.
+pub(crate) struct Line {
+    dial: Arc<Dial>,
+    /// What may be under way on it.
+    pub(super) places: Arc<Semaphore>,
+    places_max: usize,
+    state: Mutex<State>,
+    changed: Notify,
+    started: Instant,
+    /// Milliseconds from the start to the last use.
+    used: AtomicU64,
+}
+
+struct State {
+    phase: Phase,
+    /// In a row.
+    failures: u32,
+    /// Why the last one failed.
+    why: Option<Why>,
+    /// Until then nothing is tried.
+    until: Instant,
+}
+
+/// What can be told more than once of a failure.
+struct Why {
+    kind: ErrorKind,
+    words: String,
+}
+
+enum Phase {
+    Closed,
+    Dialling(Task),
+    Open(
+        Channel,
+        #[expect(dead_code, reason = "held, so that the task ends with it")] Task,
+    ),
+}
+
+/// The task of a connection, which ends with this.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Line {
+    pub(super) fn new(dial: Dial, places: usize) -> Self {
+        Self {
+            dial: Arc::new(dial),
+            places: Arc::new(Semaphore::new(places)),
+            places_max: places,
+            state: Mutex::new(State {
+                phase: Phase::Closed,
+                failures: 0,
+                why: None,
+                until: Instant::now(),
+            }),
+            changed: Notify::new(),
+            started: Instant::now(),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock runs foreign code.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open connection, made where there is none.
+    ///
+    /// # Errors
+    /// Why the last attempt failed, at once while it is too early for the next.
+    pub(crate) async fn channel(self: &Arc<Self>) -> Result<Channel> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+        let changed = {
+            let mut state = self.state();
+            match &state.phase {
+                Phase::Open(channel, _) if !channel.is_closed() => return Ok(channel.clone()),
+                Phase::Dialling(_) if state.failures > 0 => return Err(state.refusal(&self.dial)),
+                Phase::Dialling(_) => {}
+                _ if state.failures > 0 && Instant::now() < state.until => {
+                    return Err(state.refusal(&self.dial));
+                }
+                _ => {
+                    let run = run(Arc::downgrade(self), Arc::clone(&self.dial));
+                    state.phase = Phase::Dialling(Task(tokio::spawn(run).abort_handle()));
+                }
+            }
+            // Under the lock, so that no change is missed.
+            self.changed.notified()
+        };
+        changed.await;
+        let state = self.state();
+        match &state.phase {
+            Phase::Open(channel, _) => Ok(channel.clone()),
+            _ => Err(state.refusal(&self.dial)),
+        }
+    }
+
+    pub(super) fn is_idle(&self, idle: Duration) -> bool {
+        let used = Duration::from_millis(self.used.load(Ordering::Relaxed));
+        let unused = self.started.elapsed().saturating_sub(used);
+        unused >= idle && self.places.available_permits() == self.places_max
+    }
+
+    fn opened(&self, channel: Channel) {
+        let mut state = self.state();
+        (state.failures, state.why) = (0, None);
+        let phase = std::mem::replace(&mut state.phase, Phase::Closed);
+        // Its task is the one that says so.
+        state.phase = match phase {
+            Phase::Dialling(task) => Phase::Open(channel, task),
+            other => other,
+        };
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn closed(&self, why: Option<Why>) {
+        let mut state = self.state();
+        // This aborts the task that is saying so, which has nothing more to say.
+        state.phase = Phase::Closed;
+        if let Some(why) = why {
+            state.failures = state.failures.saturating_add(1);
+            state.why = Some(why);
+            let longest = PAUSE.saturating_mul(1 << state.failures.min(8)) / 2;
+            state.until = Instant::now() + jittered(longest.min(PAUSE_MAX));
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+}
+
+impl State {
+    fn refusal(&self, dial: &Dial) -> Error {
+        let Dial { node, host, port, .. } = dial;
+        let (kind, words) = self
+            .why
+            .as_ref()
+            .map_or((ErrorKind::Unavailable, "the connection was closed"), |why| {
+                (why.kind, &why.words)
+            });
+        Error::new(kind, "call", format!("node {node} at {host}:{port}: {words}"))
+    }
+}
+
+impl Why {
+    fn new(words: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Unavailable,
+            words: words.into(),
+        }
+    }
+}
+
+impl From<Error> for Why {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::InvalidArgument => ErrorKind::InvalidArgument,
+            _ => ErrorKind::Unavailable,
+        };
+        let mut words = error.context().to_owned();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            words = format!("{words}: {cause}");
+            source = cause.source();
+        }
+        Self { kind, words }
+    }
+}
+
+/// Says that an attempt has come to nothing, also where its task ends with its runtime.
+struct Attempt<'a> {
+    line: &'a Weak<Line>,
+    outcome: Option<Why>,
+}
+
+impl Attempt<'_> {
+    fn succeeded(mut self) {
+        self.outcome = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let (Some(line), Some(why)) = (self.line.upgrade(), self.outcome.take()) {
+            line.closed(Some(why));
+        }
+    }
+}
+
+/// Makes a connection, and keeps it going until it ends or nobody uses it.
+async fn run(line: Weak<Line>, dial: Arc<Dial>) {
+    let limits = &dial.limits;
+    let mut attempt = Attempt {
+        line: &line,
+        outcome: Some(Why::new("the attempt to connect was given up")),
+    };
+    let made = match timeout(limits.connect, connect(&dial)).await {
+        Ok(made) => made,
+        Err(_) => Err(Why::new(format!("no connection within {:?}", limits.connect))),
+    };
+    let (send, connection) = match made {
+        Ok(made) => made,
+        Err(why) => {
+            attempt.outcome = Some(why);
+            return;
+        }
+    };
+    attempt.succeeded();
+    match line.upgrade() {
+        Some(line) => line.opened(Channel::new(send)),
+        None => return,
+    }
+    let opened = Instant::now();
+    let why = tokio::select! {
+        // One that was of use is made anew at once, and what comes of that says more.
+        ended = connection => ended
+            .err()
+            .filter(|_| opened.elapsed() < USEFUL_MIN)
+            .map(|error| Why::new(format!("the connection broke: {error}"))),
+        () = idle(&line, limits.idle) => None,
+    };
+    if let Some(line) = line.upgrade() {
+        line.closed(why);
+    }
+}
+
+type Connection = http2::Connection<TokioIo<Io>, Body, TokioExecutor>;
+
+async fn connect(dial: &Dial) -> Result<(http2::SendRequest<Body>, Connection), Why> {
+    let limits = &dial.limits;
+    let tcp = TcpStream::connect((dial.host.as_str(), dial.port)).await;
+    let tcp = tcp.map_err(|error| Why::new(format!("no connection: {error}")))?;
+    // Small requests are not held back for more to come. Where it fails they are only slower.
+    let _ = tcp.set_nodelay(true);
+    let io = dial.secured.connect(tcp, &dial.host, &dial.node).await?;
+    let made = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_BYTES_MAX)
+        .max_header_list_size(limits.header_bytes_max)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .keep_alive_interval(limits.keep_alive)
+        .keep_alive_timeout(limits.keep_alive_answer)
+        .handshake(TokioIo::new(io))
+        .await;
+    made.map_err(|error| Why::new(format!("no connection: {error}")))
+}
+
+/// Returns when the connection was not used for so long, or its node is forgotten.
+async fn idle(line: &Weak<Line>, idle: Duration) {
+    while line.upgrade().is_some_and(|line| !line.is_idle(idle)) {
+        // sleep: that nothing happens is what is waited for.
+        sleep(idle / 4).await;
+    }
+}
+
+/// A random part of a pause, so that those who wait do not come back at once.
+pub(crate) fn jittered(longest: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness the pause is as long as it gets.
+    if getrandom::fill(&mut random).is_err() {
+        return longest;
+    }
+    longest.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+}

@@ -1,0 +1,127 @@
+//! Callers that ask for too much.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_core::{ErrorKind, Transport as _};
+use ringhold_testkit::{poll_once, within};
+use tokio::net::TcpStream;
+
+use crate::bed::{Bed, WAIT, caller, refused};
+
+#[tokio::test]
+async fn more_requests_than_allowed_are_overloaded_and_others_are_not() {
+    let bed = Bed::new(|limits| {
+        limits.requests_per_second = 1;
+        limits.requests_burst = 5;
+    })
+    .await;
+    let fast = caller(|_| {});
+    for _ in 0..5 {
+        bed.call(&fast, "").await.unwrap();
+    }
+    refused(bed.call(&fast, "").await, ErrorKind::Overloaded);
+    let opened = within("a stream", fast.open(&bed.record, bed.request(""))).await;
+    assert!(opened.is_ok(), "on a connection of its own");
+    bed.serves_others().await;
+}
+
+#[tokio::test]
+async fn a_flood_is_no_longer_read() {
+    let bed = Bed::new(|limits| {
+        limits.requests_per_second = 100;
+        limits.requests_burst = 10;
+    })
+    .await;
+    let flooding = Arc::new(caller(|limits| limits.calls_max = 400));
+    let calls = (0..400).map(|_| {
+        let (flooding, record, request) = (Arc::clone(&flooding), bed.record.clone(), bed.request(""));
+        async move {
+            flooding
+                .call(&record, request.within(Duration::from_millis(500)))
+                .await
+        }
+    });
+    let answers = within("the flood", futures_util::future::join_all(calls)).await;
+    let count = |kind| {
+        let errors = answers.iter().filter_map(|answer| answer.as_ref().err());
+        errors.filter(|error| error.kind() == kind).count()
+    };
+    let (overloaded, late) = (count(ErrorKind::Overloaded), count(ErrorKind::Timeout));
+    let served = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(served + overloaded + late, 400, "{answers:?}");
+    // 10 at once and 100 in a second, of which half a second passes; a busy machine has a little more.
+    assert!((10..200).contains(&served), "{served} were served");
+    assert!(overloaded > 0, "{answers:?}");
+    bed.serves_others().await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_queue_are_overloaded_at_once() {
+    let bed = Bed::new(|_| {}).await;
+    let caller = caller(|limits| (limits.calls_max, limits.queue_max) = (1, 1));
+    let call = |body| caller.call(&bed.record, bed.request(body));
+    let (mut first, mut second) = (call(WAIT), call("queued"));
+    tokio::select! {
+        biased;
+        answer = &mut first => panic!("the handler waits: {answer:?}"),
+        () = bed.running(1) => {}
+    }
+    assert!(poll_once(&mut second).await.is_none());
+    refused(poll_once(call("")).await.expect("at once"), ErrorKind::Overloaded);
+    bed.handler.gate.add_permits(1);
+    assert_eq!(within("the first", first).await.unwrap(), WAIT);
+    assert_eq!(within("the second", second).await.unwrap(), "queued");
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_overloaded() {
+    let mut bed = Bed::new(|_| {}).await;
+    // Two connections with one stream each.
+    let caller = caller(|limits| (limits.streams_max, limits.peer_streams_max) = (1, 2));
+    let open = || within("a stream", caller.open(&bed.record, bed.request("")));
+    let (first, second) = (open().await.unwrap(), open().await.unwrap());
+    refused(open().await, ErrorKind::Overloaded);
+    drop(first);
+    let freed = async || open().await.map(drop).map_err(|error| error.to_string());
+    ringhold_testkit::wait_for("a place for a stream", Duration::from_secs(20), freed).await;
+    drop(second);
+    assert!(bed.streams.recv().await.is_some());
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_closed() {
+    let bed = Bed::new(|limits| {
+        limits.connections_max = 2;
+        limits.handshake = Duration::from_secs(60);
+    })
+    .await;
+    let held = [
+        TcpStream::connect(bed.address()).await,
+        TcpStream::connect(bed.address()).await,
+    ];
+    let caller = caller(|_| {});
+    refused(bed.call(&caller, "").await, ErrorKind::Unavailable);
+    drop(held);
+    let again = async || {
+        bed.call(&caller, "")
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    ringhold_testkit::wait_for("a place for a connection", Duration::from_secs(20), again).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_its_calls_along() {
+    let bed = Bed::new(|_| {}).await;
+    let leaving = caller(|_| {});
+    tokio::select! {
+        biased;
+        answer = leaving.call(&bed.record, bed.request(WAIT)) => panic!("the handler waits: {answer:?}"),
+        () = bed.running(1) => {}
+    }
+    bed.running(0).await;
+    bed.running(0).await;
+    bed.serves_others().await;
+}

@@ -1,0 +1,186 @@
+//! The ring, and what asks it: `cargo bench --bench ring`.
+//!
+//! First what is promised beside what this machine does. What is compared runs in turns, and a ratio is the
+//! median of those of single rounds, since times alone say little on a machine that others use. Then
+//! criterion's figures for the publication cell.
+
+mod fleet;
+mod guide;
+mod rounds;
+mod table;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group};
+use ringhold_core::published::Published;
+use ringhold_core::ring::{Ring, RingChange};
+use ringhold_core::{NodeId, Weight};
+
+use guide::Guide;
+use rounds::{Keys, Rounds, each, used};
+use table::Table;
+
+/// The size at which what asks the ring is measured.
+const NODES: usize = 1_000;
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Effort {
+    rounds: usize,
+    calls: u32,
+    window: Duration,
+}
+
+impl Effort {
+    /// As little as possible under `-- --test`, where nobody looks at the figures.
+    fn of_arguments() -> Self {
+        if std::env::args().any(|argument| argument == "--test") {
+            Self {
+                rounds: 1,
+                calls: 10,
+                window: Duration::from_millis(1),
+            }
+        } else {
+            Self {
+                rounds: 61,
+                calls: 20_000,
+                window: Duration::from_millis(150),
+            }
+        }
+    }
+}
+
+fn node(number: usize) -> NodeId {
+    NodeId::new(format!("node-{number}")).expect("a node id")
+}
+
+fn ring(nodes: usize) -> Ring {
+    Ring::new((0..nodes).map(|number| (node(number), Weight::ONE)))
+}
+
+fn lookups(effort: Effort, table: &mut Table) {
+    table.head("a key's owner, ns", "ring", "guide table");
+    for nodes in [10, 100, 1_000, 10_000] {
+        let ring = ring(nodes);
+        let guide = Guide::new(&ring);
+        let mut keys = Keys::new(9);
+        for _ in 0..effort.calls {
+            let key = keys.next();
+            assert_eq!(
+                ring.owner_index(&key),
+                guide.owner(&key),
+                "both are the classical ring"
+            );
+        }
+        let promised = if nodes <= 1_000 { 1.5 } else { 1.0 };
+        let (mut ours, mut theirs) = (Keys::new(1), Keys::new(1));
+        let rounds = Rounds::run(
+            effort,
+            vec![
+                each(|| used(ring.owner_index(black_box(&ours.next())))),
+                each(|| used(guide.owner(black_box(&theirs.next())))),
+            ],
+        );
+        table.ratio(&format!("{nodes} nodes"), &rounds, promised);
+        let (mut ours, mut theirs) = (Keys::new(2), Keys::new(2));
+        let rounds = Rounds::run(
+            effort,
+            vec![
+                each(|| {
+                    let key = ours.next();
+                    ours.mix(ring.owner_index(&key));
+                }),
+                each(|| {
+                    let key = theirs.next();
+                    theirs.mix(guide.owner(&key));
+                }),
+            ],
+        );
+        table.ratio(
+            &format!("{nodes} nodes, each key from the last answer"),
+            &rounds,
+            promised,
+        );
+    }
+}
+
+fn changes(effort: Effort, table: &mut Table) {
+    table.head("one node more or less, µs", "ring", "guide table");
+    for (nodes, promised_us) in [(100, 1_000.0), (1_000, 200.0), (10_000, 3_000.0)] {
+        let ring = ring(nodes);
+        let (mut joined, mut left) = (nodes, 0);
+        let few = Effort {
+            rounds: effort.rounds.min(21),
+            calls: 2,
+            ..effort
+        };
+        let rounds = Rounds::run(
+            few,
+            vec![
+                each(|| {
+                    joined += 1;
+                    used(ring.apply([RingChange::Set(node(joined), Weight::ONE)]));
+                }),
+                each(|| {
+                    left += 1;
+                    used(ring.apply([RingChange::Remove(node(left % nodes))]));
+                }),
+            ],
+        );
+        let built = Rounds::run(
+            Effort {
+                rounds: few.rounds.min(3),
+                calls: 1,
+                ..few
+            },
+            vec![each(|| used(Guide::new(&ring)))],
+        );
+        for (what, runner) in [("one joins", 0), ("one leaves", 1)] {
+            let measured = rounds.median_ns(runner) / 1e3;
+            let built = built.median_ns(0) / 1e3;
+            table.row(
+                &format!("{what}, {nodes} nodes"),
+                measured,
+                Some(built),
+                measured / built,
+                promised_us,
+            );
+        }
+    }
+}
+
+fn publication(criterion: &mut Criterion) {
+    let cell = Published::new(Arc::new(ring(NODES)));
+    let mut reader = cell.reader();
+    criterion.bench_function("published/Reader::get", |b| b.iter(|| reader.get().len()));
+    criterion.bench_function("published/with", |b| b.iter(|| cell.with(Ring::len)));
+    criterion.bench_function("published/load", |b| b.iter(|| cell.load().len()));
+}
+
+fn successors(criterion: &mut Criterion) {
+    let (ring, mut keys) = (ring(NODES), Keys::new(1));
+    criterion.bench_function("ring/three successors/1000", |b| {
+        b.iter(|| ring.successors(black_box(&keys.next())).take(3).sum::<usize>());
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(30);
+    targets = successors, publication
+}
+
+fn main() {
+    let (effort, mut table) = (Effort::of_arguments(), Table::default());
+    lookups(effort, &mut table);
+    changes(effort, &mut table);
+    fleet::measure(effort, &mut table);
+    print!("{table}");
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

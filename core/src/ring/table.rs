@@ -1,0 +1,415 @@
+//! The points of a ring, in lines that rings share.
+//!
+//! The hash space is cut into equal slices, [`DENSITY`] points in each on average. A slice is a
+//! *line* of the cache: the words of its points in order, and then the word of what follows. So
+//! whatever is asked, the answer stands on the one line that the hash names; only where a slice has more
+//! than seven points, the others are elsewhere in its *page*. A page has some lines and is shared by
+//! all rings that have them in common: a changed point copies its page, and the page before where it
+//! was the first of its slice.
+//!
+//! The slice of a place is the upper half of `place * lines`. Of the lower half the low bits tell
+//! nothing, since the products of neighbouring places are further apart, and their room holds the
+//! number of the point's node: that is its *word*. Words of one line sort like places. Points at one
+//! place are kept in the order of their nodes' ids, which the numbers do not tell.
+
+use std::sync::Arc;
+
+use super::page::{LINES, Page};
+
+/// Points for each line when a table is laid out.
+const DENSITY: usize = 4;
+
+/// The points of a ring. A clone shares all pages.
+#[derive(Clone)]
+pub(super) struct Table {
+    pages: Box<[Arc<Page>]>,
+    /// Whole pages full.
+    lines: u64,
+    /// The low bits of a word that are the node's number.
+    mask: u64,
+    len: usize,
+}
+
+/// A point of a table, and the ones behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cursor {
+    line: usize,
+    at: usize,
+}
+
+impl Table {
+    /// A table of `len` points (place, node), in order. Node numbers are below the number of nodes
+    /// that have points, of which each has many.
+    pub(super) fn new(len: usize, points: impl Iterator<Item = (u64, u32)>) -> Self {
+        // The ring documents this limit.
+        assert!(
+            u32::try_from(len).is_ok(),
+            "a ring has at most u32::MAX virtual nodes"
+        );
+        let pages = pages(len);
+        let lines = (pages * LINES) as u64;
+        let mut table = Self {
+            pages: Box::default(),
+            lines,
+            mask: lines.checked_ilog2().map_or(0, |bits| (1 << bits) - 1),
+            len,
+        };
+        let mut points = points.peekable();
+        let first = points.peek().map_or(0, |(_, node)| *node);
+        let mut words = Vec::new();
+        let page = |page: usize| {
+            let mut filled = Page::new();
+            for line in 0..LINES {
+                words.clear();
+                while let Some((place, node)) =
+                    points.next_if(|(place, _)| table.slice_of(*place).0 == page * LINES + line)
+                {
+                    words.push(table.slice_of(place).1 | u64::from(node));
+                }
+                let next = points.peek().map_or(first, |(_, node)| *node);
+                filled.set(line, &words, table.end(next), table.end(0));
+            }
+            Arc::new(filled)
+        };
+        let pages = (0..pages).map(page).collect();
+        table.pages = pages;
+        table
+    }
+
+    /// How many points there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether this table may hold so many points: with 2.7 to 5 for each line.
+    pub(super) fn suits(&self, len: usize) -> bool {
+        let (pages, fitting) = (self.pages.len(), pages(len));
+        pages * 5 >= fitting * 4 && pages * 2 <= fitting * 3
+    }
+
+    /// The node of the first point at or after a place.
+    #[inline]
+    pub(super) fn owner(&self, place: u64) -> Option<u32> {
+        let (line, word) = self.slice_of(place);
+        let page = self.pages.get(line / LINES)?;
+        Some(self.node(page.first_from(line, word)))
+    }
+
+    /// The first point at or after a place.
+    pub(super) fn cursor(&self, place: u64) -> Cursor {
+        let (line, word) = self.slice_of(place);
+        let page = self.pages.get(line / LINES);
+        Cursor {
+            line,
+            at: page.map_or(0, |page| page.below(line % LINES, word)),
+        }
+    }
+
+    /// The node of the point at a cursor, which moves on, around and around.
+    ///
+    /// # Panics
+    /// On a table without points.
+    pub(super) fn next(&self, cursor: &mut Cursor) -> u32 {
+        loop {
+            let page = &self.pages[cursor.line / LINES];
+            if let Some(word) = page.point(cursor.line % LINES, cursor.at, self.end(0)) {
+                cursor.at += 1;
+                return self.node(word);
+            }
+            cursor.at = 0;
+            cursor.line += 1;
+            if cursor.line == self.pages.len() * LINES {
+                cursor.line = 0;
+            }
+        }
+    }
+
+    /// The points as (place, node), in order.
+    pub(super) fn points(&self) -> impl Iterator<Item = (u64, u32)> {
+        (0..self.pages.len() * LINES).flat_map(move |line| {
+            self.pages[line / LINES]
+                .points(line % LINES, self.end(0))
+                .map(move |word| (self.place(line, word), self.node(word)))
+        })
+    }
+
+    /// Tells every point's node and how many places fall to it, in the order of points.
+    pub(super) fn for_each_arc(&self, mut each: impl FnMut(u32, u128)) {
+        let Some(last) = self.points().last().map(|(place, _)| place) else {
+            return;
+        };
+        let mut before = None;
+        for (place, node) in self.points() {
+            let length = match before {
+                Some(before) => u128::from(place - before),
+                // From behind the last point over the top to here; the whole ring where both are one.
+                None => (1 << 64) - u128::from(last) + u128::from(place),
+            };
+            each(node, length);
+            before = Some(place);
+        }
+    }
+
+    /// Adds a point. `rank` sorts the nodes of points at one place.
+    pub(super) fn insert(&mut self, place: u64, node: u32, rank: impl Fn(u32) -> u32) {
+        let (line, word) = self.slice_of(place);
+        let mut points = self.points_of(line);
+        let after = |other: &u64| {
+            let behind = word | self.mask;
+            *other <= behind && (*other < word || rank(self.node(*other)) < rank(node))
+        };
+        let at = points.partition_point(after);
+        points.insert(at, word | u64::from(node));
+        self.len += 1;
+        self.replace(line, &points, at == 0);
+    }
+
+    /// Takes a point out; nothing happens where there is none such.
+    pub(super) fn remove(&mut self, place: u64, node: u32) {
+        let (line, word) = self.slice_of(place);
+        let mut points = self.points_of(line);
+        if let Some(at) = points.iter().position(|point| *point == word | u64::from(node)) {
+            points.remove(at);
+            self.len -= 1;
+            self.replace(line, &points, at == 0);
+        }
+    }
+
+    fn points_of(&self, line: usize) -> Vec<u64> {
+        let page = self.pages.get(line / LINES);
+        page.map_or_else(Vec::new, |page| page.points(line % LINES, self.end(0)).collect())
+    }
+
+    /// Sets the points of a line. Where its first one changed, the lines before say so, back to one
+    /// that has points itself.
+    fn replace(&mut self, line: usize, points: &[u64], is_first_new: bool) {
+        let end = self.end(0);
+        let page = Arc::make_mut(&mut self.pages[line / LINES]);
+        let next = page.next(line % LINES);
+        page.set(line % LINES, points, next, end);
+        if !is_first_new {
+            return;
+        }
+        let first = self.end(self.node(points.first().copied().unwrap_or(next)));
+        let lines = self.pages.len() * LINES;
+        for before in (0..line).rev().chain((line..lines).rev()) {
+            let page = Arc::make_mut(&mut self.pages[before / LINES]);
+            page.set_next(before % LINES, first, end);
+            if page.point(before % LINES, 0, end).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// A place's line, and its word without a node.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves of 128 bits; there are less than 2^32 lines"
+    )]
+    fn slice_of(&self, place: u64) -> (usize, u64) {
+        let product = u128::from(place) * u128::from(self.lines);
+        ((product >> 64) as usize, product as u64 & !self.mask)
+    }
+
+    /// The place of a word: the only one whose product is less than `lines` ahead of it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it was 64 bits wide before the multiplication"
+    )]
+    fn place(&self, line: usize, word: u64) -> u64 {
+        let product = (line as u128) << 64 | u128::from(word & !self.mask);
+        product.div_ceil(u128::from(self.lines)) as u64
+    }
+
+    /// The word of what follows a line: behind every place of it.
+    fn end(&self, node: u32) -> u64 {
+        !self.mask | u64::from(node)
+    }
+
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a line for each of less than 2^32 numbers is the mask"
+    )]
+    fn node(&self, word: u64) -> u32 {
+        (word & self.mask) as u32
+    }
+}
+
+/// How many pages a table of so many points is laid out with.
+fn pages(len: usize) -> usize {
+    len.div_ceil(DENSITY * LINES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(points: &[(u64, u32)]) -> Table {
+        let table = Table::new(points.len(), points.iter().copied());
+        assert_eq!(table.points().collect::<Vec<_>>(), points);
+        table
+    }
+
+    fn arcs(table: &Table) -> Vec<(u32, u128)> {
+        let mut arcs = Vec::new();
+        table.for_each_arc(|node, length| arcs.push((node, length)));
+        arcs
+    }
+
+    /// What a table must answer, whatever its lines are.
+    fn assert_answers(table: &Table, points: &[(u64, u32)]) {
+        assert_eq!(table.points().collect::<Vec<_>>(), points);
+        let near = points
+            .iter()
+            .flat_map(|(place, _)| [place.wrapping_sub(1), *place, place.wrapping_add(1)]);
+        for place in near.chain([0, 1 << 63, u64::MAX]) {
+            let next = points.partition_point(|(point, _)| *point < place);
+            let (behind, ahead) = points.split_at(next);
+            let around: Vec<u32> = ahead.iter().chain(behind).map(|(_, node)| *node).collect();
+            assert_eq!(table.owner(place), Some(around[0]), "{place}");
+            let mut cursor = table.cursor(place);
+            let walk: Vec<u32> = around.iter().map(|_| table.next(&mut cursor)).collect();
+            assert_eq!(walk, around, "{place}");
+        }
+    }
+
+    #[test]
+    fn a_place_belongs_to_the_next_point_and_wraps() {
+        let table = table(&[(5, 1), (9, 3), (1 << 63, 2)]);
+        for (place, node) in [
+            (0, 1),
+            (5, 1),
+            (6, 3),
+            (9, 3),
+            (10, 2),
+            (1 << 63, 2),
+            ((1 << 63) + 1, 1),
+        ] {
+            assert_eq!(table.owner(place), Some(node), "{place}");
+        }
+        assert_eq!(table.owner(u64::MAX), Some(1));
+    }
+
+    #[test]
+    fn points_at_one_place_go_to_the_first() {
+        let points = [(7, 0), (7, 2), (u64::MAX, 1), (u64::MAX, 3)];
+        assert_answers(&table(&points), &points);
+        assert_eq!(
+            arcs(&table(&points)),
+            [(0, 8), (2, 0), (1, u128::from(u64::MAX) - 7), (3, 0)]
+        );
+    }
+
+    #[test]
+    fn arcs_make_up_the_whole_ring() {
+        for points in [
+            &[(0, 0)][..],
+            &[(u64::MAX, 2)],
+            &[(3, 0), (3, 1)],
+            &[(0, 1), (u64::MAX, 0)],
+        ] {
+            let sum: u128 = arcs(&table(points)).iter().map(|(_, length)| length).sum();
+            assert_eq!(sum, 1 << 64, "{points:?}");
+        }
+        assert!(arcs(&table(&[])).is_empty());
+    }
+
+    #[test]
+    fn a_crowded_line_is_searched_to_its_end() {
+        for count in [7, 8, 9, 70] {
+            let points: Vec<(u64, u32)> = (0..count)
+                .map(|place| (2 * place, u32::try_from(place % 30).unwrap()))
+                .collect();
+            assert_answers(&table(&points), &points);
+        }
+    }
+
+    /// Points that sit where lines begin and end, crowd on some and leave others empty.
+    fn awkward() -> Vec<(u64, u32)> {
+        let edge = u64::MAX / 64;
+        let mut points: Vec<(u64, u32)> = (0..160_u64)
+            .map(|number| {
+                let line = number * number % 17;
+                (
+                    (line * edge).wrapping_add(number / 17).wrapping_sub(3),
+                    (number % 29) as u32,
+                )
+            })
+            .collect();
+        points.sort_unstable();
+        points.dedup();
+        points
+    }
+
+    #[test]
+    fn single_points_come_and_go() {
+        let all = awkward();
+        let (mut edited, mut present) = (table(&all), all.clone());
+        // Whoever comes last at a place is the first there, by its rank.
+        let rank = |node: u32| node;
+        for (step, point) in all.iter().cycle().step_by(7).take(2 * all.len()).enumerate() {
+            if let Ok(at) = present.binary_search(point) {
+                if present.len() > 1 {
+                    present.remove(at);
+                    edited.remove(point.0, point.1);
+                    edited.remove(point.0, point.1);
+                }
+            } else {
+                present.push(*point);
+                present.sort_unstable();
+                edited.insert(point.0, point.1, rank);
+            }
+            assert_eq!(edited.len(), present.len());
+            if step % 9 == 0 {
+                assert_answers(&edited, &present);
+            }
+        }
+        // Down to one point, and from there on to another.
+        for point in std::mem::take(&mut present) {
+            edited.remove(point.0, point.1);
+        }
+        edited.insert(77, 3, rank);
+        assert_answers(&edited, &[(77, 3)]);
+    }
+
+    #[test]
+    fn points_at_one_place_are_kept_in_the_order_of_ranks() {
+        let mut table = table(&[(50, 4), (60, 9)]);
+        let rank = |node: u32| 100 - node;
+        for node in [7, 2, 5] {
+            table.insert(60, node, rank);
+        }
+        assert_answers(&table, &[(50, 4), (60, 9), (60, 7), (60, 5), (60, 2)]);
+    }
+
+    #[test]
+    fn what_did_not_change_is_shared() {
+        let points: Vec<(u64, u32)> = (0..40_000_u64)
+            .map(|number| (number * (u64::MAX / 40_000), 3))
+            .collect();
+        let old = table(&points);
+        let mut new = old.clone();
+        new.insert(u64::MAX / 2 + 99, 5, |node| node);
+        let copied = old
+            .pages
+            .iter()
+            .zip(&new.pages)
+            .filter(|(old, new)| !Arc::ptr_eq(old, new));
+        assert!((1..=2).contains(&copied.count()));
+        assert_eq!(old.points().count() + 1, new.points().count());
+    }
+
+    #[test]
+    fn a_table_suits_what_it_was_laid_out_for() {
+        for len in [1, 150, 300, 1_500, 150_000] {
+            let points = (0..len as u64).map(|number| (number * (u64::MAX / len as u64), 0));
+            let table = Table::new(len, points);
+            assert!(table.suits(len) && table.suits(len + len / 10), "{len}");
+            assert!(!table.suits(0) && !table.suits(len * 2 + 128), "{len}");
+        }
+        assert!(!Table::new(0, std::iter::empty()).suits(150));
+        assert_eq!(Table::new(0, std::iter::empty()).owner(5), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! `cargo xtask codegen`: the code of the protocol files, by the package `xtask-codegen`.
+
+use crate::run::{Call, Result};
+
+/// Makes the code, or looks whether the code that is there is what would be made.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let generator = ["run", "--quiet", "--package", "xtask-codegen", "--"];
+    let flag = check.then_some("--check");
+    Call::cargo(generator.into_iter().chain(flag)).run()
+}
