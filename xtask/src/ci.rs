@@ -36,8 +36,8 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .advice("allow it in deny.toml with a reason, or do without that crate")
             .run()
     })?;
-    steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     loom::run(steps, &loom::Arguments::default())?;
+    steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     fuzz::run(steps, &fuzz::Arguments::ci())?;
     demo::run(steps)?;
     // What takes longest, and is most at the mercy of the machine, comes last.

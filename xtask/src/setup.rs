@@ -16,8 +16,8 @@ struct Need {
 /// the compiler by this name.
 ///
 /// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
-/// reads include files of its own. Instructions are counted by valgrind.
-/// libFuzzer, which `cargo xtask fuzz` builds, is C++.
+/// reads include files of its own. Instructions are counted by valgrind. libFuzzer, which
+/// `cargo xtask fuzz` builds, is C++.
 const SYSTEM: &[Need] = &[
     Need {
         program: "cc",
