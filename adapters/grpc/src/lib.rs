@@ -18,6 +18,7 @@
 //! `grpc.reflection`. For probes of health, the service with an empty name is all nodes of one process, and
 //! `ringhold.node.` with a node's id is that node.
 
+mod batch;
 mod bucket;
 mod chunks;
 mod config;

@@ -31,6 +31,7 @@ use self::connection::Connection;
 use self::newcomers::Newcomers;
 pub(crate) use self::peer::{MESSAGE_BYTES_MAX, too_large};
 use self::reflection::Reflection;
+use crate::batch::Batched;
 use crate::config::Listen;
 use crate::security::Secured;
 use crate::table::Table;
@@ -169,7 +170,7 @@ async fn serve(
     let Some(share) = shared.callers.enter(&caller, limits) else {
         return tracing::debug!("a connection was closed whose caller has too many");
     };
-    let io = io::Paced::new(io, Arc::clone(&share.pace));
+    let io = Batched::new(io::Paced::new(io, Arc::clone(&share.pace)));
     let connection = Connection::new(Arc::clone(&shared), caller, &share, requested.clone());
     let serving = http2::Builder::new(Answering)
         .timer(TokioTimer::new())

@@ -21,7 +21,7 @@ const OVERHEAD_MAX: f64 = 1.15;
 
 pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     let caller = certificates.node("caller");
-    let ours = Child::node(certificates, "ours", None);
+    let ours = Child::node(certificates, "ours", Some(1_000_000));
     let other = Child::bare(certificates, "bare");
     let transport = Arc::new(process::transport(&caller.url(""), None));
     let record = Arc::new(ours.record());
