@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use ringhold_core::{Error, ErrorKind};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
@@ -28,6 +30,9 @@ use crate::security::Caller;
 use crate::wire;
 
 const CALL: &str = "call";
+/// So much of a request that is refused is read, and for so long.
+const REFUSED_BYTES_MAX: usize = 32 << 10;
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(1);
 /// The most bytes of a message that is no node's: a name of what is asked for.
 pub(super) const PROBE_BYTES_MAX: usize = 4 << 10;
 
@@ -110,7 +115,8 @@ impl Connection {
             }
             _ => {
                 let context = "there is no such service here";
-                refused(to_status(&Error::new(ErrorKind::Unsupported, CALL, context)))
+                let status = to_status(&Error::new(ErrorKind::Unsupported, CALL, context));
+                refused(status, request.into_body())
             }
         }
     }
@@ -124,7 +130,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     fn call(&self, request: Request<Incoming>) -> Answer {
         match self.admit(&request) {
             Ok(deadline) => self.answer(request, deadline),
-            Err(status) => refused(status),
+            Err(status) => refused(status, request.into_body()),
         }
     }
 }
@@ -146,6 +152,16 @@ fn within(
     })
 }
 
-fn refused(status: Status) -> Answer {
-    Box::pin(std::future::ready(Ok(status.into_http())))
+/// Refuses a request behind its last byte.
+///
+/// To answer sooner would reset the stream, and what is still on its way for it would come to a stream that is
+/// gone; HTTP/2 takes many of those for an attack, and ends the connection with everything else on it.
+fn refused(status: Status, body: Incoming) -> Answer {
+    Box::pin(async move {
+        let mut body = Limited::new(body, REFUSED_BYTES_MAX);
+        let read = async { while let Some(Ok(_)) = body.frame().await {} };
+        // Who takes longer, or sends more, is reset.
+        let _ = timeout(REFUSED_TIME_MAX, read).await;
+        Ok(status.into_http())
+    })
 }

@@ -146,3 +146,35 @@ async fn a_caller_that_goes_away_takes_its_calls_along() {
     bed.running(0).await;
     bed.serves_others().await;
 }
+
+#[tokio::test]
+async fn a_caller_above_its_rate_is_overloaded_and_keeps_its_connection() {
+    let bed = Bed::new(|limits| {
+        limits.requests_per_second = 20_000;
+        limits.requests_burst = 200;
+    })
+    .await;
+    let fast = Arc::new(caller(|_| {}));
+    let calls = (0..64).map(|_| {
+        let (fast, record, request) = (Arc::clone(&fast), bed.record.clone(), bed.request(""));
+        async move {
+            let mut answers = Vec::new();
+            for _ in 0..500 {
+                answers.push(fast.call(&record, request.clone()).await);
+            }
+            answers
+        }
+    });
+    let answers = within("the calls", futures_util::future::join_all(calls)).await;
+    let mut seen = std::collections::BTreeMap::<String, usize>::new();
+    for answer in answers.into_iter().flatten() {
+        let said = answer.map_or_else(|error| error.to_string(), |_| "served".to_owned());
+        *seen.entry(said).or_default() += 1;
+    }
+    assert!(
+        seen.keys()
+            .all(|said| said == "served" || said.contains("overloaded")),
+        "{seen:#?}"
+    );
+    bed.serves_others().await;
+}
