@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::peek;
 
-/// Stands in the place of every password; no other part of a URL that is tried has it.
+/// Stands in the place of every password.
 const SECRET: &str = "s3cr3t-m4rk3r";
 
 /// Reads the bytes as a URL, with its own password and with one that can be told apart.
@@ -23,13 +23,16 @@ pub fn run(bytes: &[u8]) {
         refused(&peek::now(ringhold::open(text)).unwrap_err());
         return;
     };
-    read(&url);
-    if url.password().is_some() && !text.contains(SECRET) && url.set_password(Some(SECRET)).is_ok() {
-        read(&url);
+    // The fuzzer learns the marker from the comparison below, and writes it where it may be shown.
+    let told = read(&url).contains(SECRET);
+    if !told && url.password().is_some() && url.set_password(Some(SECRET)).is_ok() {
+        let text = read(&url);
+        assert!(!text.contains(SECRET), "{text}");
     }
 }
 
-fn read(url: &Url) {
+/// What is shown of a URL that was read.
+fn read(url: &Url) -> String {
     match url.scheme() {
         "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => shown(RedisConfig::from_url(url)),
         scheme @ ("redb" | "sled") => shown(EmbeddedConfig::from_url(scheme, url)),
@@ -40,15 +43,14 @@ fn read(url: &Url) {
 }
 
 /// Whatever comes of it keeps the password to itself.
-fn shown<T: Debug>(result: Result<T>) {
-    let text = match &result {
+fn shown<T: Debug>(result: Result<T>) -> String {
+    match &result {
         Ok(config) => format!("{config:?}"),
         Err(error) => {
             refused(error);
             format!("{error} {error:?}")
         }
-    };
-    assert!(!text.contains(SECRET), "{text}");
+    }
 }
 
 fn refused(error: &Error) {

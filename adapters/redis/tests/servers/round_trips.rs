@@ -12,7 +12,7 @@ use ringhold_testkit::{Make, run};
 use crate::each_client::on_each_client;
 use crate::real::{Stored, open, ttl};
 
-const PATIENT: &str = "&attempt_ms=10000&deadline_ms=60000";
+const PATIENT: &str = "&attempt_ms=10000&deadline_ms=45000";
 
 /// How often each operation is made.
 const N: u64 = 5;
