@@ -346,7 +346,6 @@ pub mod peer_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/ringhold.v1.Peer/Call" => {
-                    #[allow(non_camel_case_types, reason = "made by a generator")]
                     struct CallSvc<T: Peer>(pub Arc<T>);
                     impl<T: Peer> tonic::server::UnaryService<super::CallRequest>
                     for CallSvc<T> {
@@ -389,7 +388,6 @@ pub mod peer_server {
                     Box::pin(fut)
                 }
                 "/ringhold.v1.Peer/Open" => {
-                    #[allow(non_camel_case_types, reason = "made by a generator")]
                     struct OpenSvc<T: Peer>(pub Arc<T>);
                     impl<T: Peer> tonic::server::StreamingService<super::StreamFrame>
                     for OpenSvc<T> {
