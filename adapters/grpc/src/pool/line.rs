@@ -20,6 +20,7 @@ use tonic::body::Body;
 
 use super::channel::Channel;
 use crate::GrpcLimits;
+use crate::batch::Batched;
 use crate::security::{Io, Secured};
 use crate::server::{CONNECTION_BYTES_MAX, SEND_BYTES_MAX};
 
@@ -314,7 +315,7 @@ async fn run(line: Weak<Line>, number: u64, dial: Arc<Dial>) {
     }
 }
 
-type Connection = http2::Connection<TokioIo<Io>, Body, TokioExecutor>;
+type Connection = http2::Connection<TokioIo<Batched<Io>>, Body, TokioExecutor>;
 
 async fn connect(dial: &Dial) -> Result<(http2::SendRequest<Body>, Connection), Why> {
     let limits = &dial.limits;
@@ -331,7 +332,7 @@ async fn connect(dial: &Dial) -> Result<(http2::SendRequest<Body>, Connection), 
         .max_send_buf_size(SEND_BYTES_MAX)
         .keep_alive_interval(limits.keep_alive)
         .keep_alive_timeout(limits.keep_alive_answer)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Batched::new(io)))
         .await;
     made.map_err(|error| Why::new(format!("no connection: {error}")))
 }

@@ -13,6 +13,10 @@ use crate::GrpcLimits;
 use crate::bucket::Bucket;
 use crate::security::Io;
 
+/// So much is still read of a caller that asks for too much: what it has sent already of requests that were
+/// admitted. HTTP/2 sends the headers of many requests before the first body of them.
+const AHEAD_BYTES: usize = 64 << 10;
+
 /// How fast a caller may ask, over all of its connections.
 pub(super) struct Pace {
     state: Mutex<State>,
@@ -22,8 +26,10 @@ pub(super) struct Pace {
 
 struct State {
     bucket: Bucket,
-    /// Nothing is read until then.
+    /// Nothing is read until then, beside `ahead`.
     read_at: Option<Instant>,
+    /// Bytes that are read all the same.
+    ahead: usize,
 }
 
 impl Pace {
@@ -33,6 +39,7 @@ impl Pace {
             state: Mutex::new(State {
                 bucket,
                 read_at: None,
+                ahead: 0,
             }),
             debt_max: Duration::from_millis(100),
         }
@@ -41,11 +48,15 @@ impl Pace {
     /// Whether one more request is within the limit.
     ///
     /// Each request above it is answered at a price, so a caller that goes on is no longer read: what it
-    /// asks for, and what refusing it costs, stays at the rate of the limit.
+    /// asks for, and what refusing it costs, stays at the rate of the limit. What is read ahead of that pause
+    /// makes it longer.
     pub(super) fn admit(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let debt = state.bucket.owe();
         if let Some(debt) = debt.filter(|debt| *debt > self.debt_max) {
+            if state.read_at.is_none() {
+                state.ahead = AHEAD_BYTES;
+            }
             state.read_at = Some(Instant::now() + debt);
         }
         debt.is_none()
@@ -57,10 +68,17 @@ impl Pace {
         state.bucket.is_full()
     }
 
+    /// Until when nothing is read.
     fn read_at(&self) -> Option<Instant> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.read_at.take_if(|read_at| *read_at <= Instant::now());
-        state.read_at
+        state.read_at.filter(|_| state.ahead == 0)
+    }
+
+    /// Counts what was read.
+    fn read(&self, bytes: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ahead = state.ahead.saturating_sub(bytes);
     }
 }
 
@@ -95,7 +113,10 @@ impl AsyncRead for Paced {
             }
             ready!(pause.as_mut().poll(cx));
         }
-        Pin::new(&mut this.io).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(cx, buffer);
+        this.pace.read(buffer.filled().len() - before);
+        read
     }
 }
 

@@ -34,25 +34,31 @@ async fn a_flood_is_no_longer_read() {
     })
     .await;
     let flooding = Arc::new(caller(|limits| limits.calls_max = 400));
-    let calls = (0..400).map(|_| {
-        let (flooding, record, request) = (Arc::clone(&flooding), bed.record.clone(), bed.request(""));
-        async move {
-            flooding
-                .call(&record, request.within(Duration::from_millis(500)))
-                .await
-        }
-    });
-    let answers = within("the flood", futures_util::future::join_all(calls)).await;
+    let calls = || {
+        (0..400).map(|_| {
+            let (flooding, record, request) = (Arc::clone(&flooding), bed.record.clone(), bed.request(""));
+            async move {
+                flooding
+                    .call(&record, request.within(Duration::from_millis(500)))
+                    .await
+            }
+        })
+    };
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.extend(within("the flood", futures_util::future::join_all(calls())).await);
+    }
     let count = |kind| {
         let errors = answers.iter().filter_map(|answer| answer.as_ref().err());
         errors.filter(|error| error.kind() == kind).count()
     };
     let (overloaded, late) = (count(ErrorKind::Overloaded), count(ErrorKind::Timeout));
     let served = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert_eq!(served + overloaded + late, 400, "{answers:?}");
-    // 10 at once and 100 in a second, of which half a second passes; a busy machine has a little more.
-    assert!((10..200).contains(&served), "{served} were served");
+    assert_eq!(served + overloaded + late, 800, "{answers:?}");
+    // 10 at once and 100 in a second, of which one passes; a busy machine has a little more.
+    assert!((10..300).contains(&served), "{served} were served");
     assert!(overloaded > 0, "{answers:?}");
+    assert!(late > 0, "what comes behind them is not read: {answers:?}");
     bed.serves_others().await;
 }
 
