@@ -2,8 +2,9 @@
 //! `cargo bench -p ringhold-grpc --bench peer_plane`.
 //!
 //! All over mutual TLS on loopback, servers in processes of their own, which are this program again. What
-//! is compared runs in turns in one run; ratios are medians over the rounds. `-- --test` runs each part
-//! once and briefly, and checks that calls are answered and not how fast.
+//! is compared runs in turns in one run; ratios are medians over the rounds. `-- overhead`, `kill` or `flood`
+//! runs that part alone. `-- --test` runs each part once and briefly, and checks that calls are answered and
+//! not how fast.
 
 mod bare;
 mod certificates;
@@ -29,7 +30,10 @@ fn main() {
     if let Some((role, arguments)) = process::role(&arguments) {
         return process::run(role, arguments);
     }
-    let effort = if arguments.iter().any(|argument| argument == "--test") {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    let parts = ["overhead", "kill", "flood"];
+    let all = !parts.iter().any(|part| has(part));
+    let effort = if has("--test") {
         Effort {
             rounds: 1,
             period: Duration::from_millis(300),
@@ -47,8 +51,14 @@ fn main() {
         .expect("a runtime");
     let certificates = certificates::Certificates::new();
     runtime.block_on(async {
-        overhead::run(&certificates, effort).await;
-        kill::run(&certificates, effort).await;
-        flood::run(&certificates, effort).await;
+        if all || has("overhead") {
+            overhead::run(&certificates, effort).await;
+        }
+        if all || has("kill") {
+            kill::run(&certificates, effort).await;
+        }
+        if all || has("flood") {
+            flood::run(&certificates, effort).await;
+        }
     });
 }
