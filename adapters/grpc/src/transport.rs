@@ -124,10 +124,10 @@ impl GrpcTransport {
 
     async fn attempts(&self, peer: &Peer, request: &PeerRequest, deadline: Instant) -> Result<Bytes> {
         self.pool.called();
-        let (line, _turn) = peer.turn().await?;
+        let _turn = peer.turn().await?;
         let mut attempt = 1;
         loop {
-            let channel = line.channel().await?;
+            let (channel, _place) = peer.channel().await?;
             let message = self.message(wire::from_request(request), request, deadline);
             let sent = pool::client(channel, peer.origin.clone()).call(message).await;
             let failure = match sent {

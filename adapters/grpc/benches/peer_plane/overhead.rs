@@ -25,7 +25,9 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     let other = Child::bare(certificates, "bare");
     let transport = Arc::new(process::transport(&caller.url(""), None));
     let record = Arc::new(ours.record());
-    let client = bare::Client::new(&caller, "bare", other.address()).await;
+    let client = async || bare::Client::new(&caller, "bare", other.address()).await;
+    // The same calls over two connections as well, since ours takes a second one when there are many.
+    let (one, two) = ([client().await], [client().await, client().await]);
     let body = Bytes::from(vec![0x5a; BODY_BYTES]);
     let trace = TraceContext::new([7; 16], [9; 8]);
 
@@ -48,9 +50,10 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
             }
         })
     };
-    let bare_once = |period| {
-        callers(IN_FLIGHT, period, None, |_| {
-            let (client, body, trace) = (client.clone(), body.clone(), trace.to_string());
+    let bare_once = async |clients: &[bare::Client], period| {
+        callers(IN_FLIGHT, period, None, |index| {
+            let client = clients[index % clients.len()].clone();
+            let (body, trace) = (body.clone(), trace.to_string());
             move || {
                 let (mut client, body, trace) = (client.clone(), body.clone(), trace.clone());
                 async move {
@@ -61,38 +64,38 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
                 }
             }
         })
+        .await
     };
 
-    let bare_once = async |period| {
+    let measure = async |who: usize, period| {
+        if who == 2 {
+            let before = ours.computed();
+            let seen = ours_once(period).await;
+            return Figures::of(seen, before, ours.computed());
+        }
         let before = other.computed();
-        let seen = bare_once(period).await;
+        let seen = bare_once([&one[..], &two[..]][who], period).await;
         Figures::of(seen, before, other.computed())
     };
-    let ours_once = async |period| {
-        let before = ours.computed();
-        let seen = ours_once(period).await;
-        Figures::of(seen, before, ours.computed())
-    };
 
-    // Both are warm before anything counts.
-    bare_once(effort.period / 4).await;
-    ours_once(effort.period / 4).await;
-    let mut rounds: Vec<(Figures, Figures)> = Vec::new();
+    // All are warm before anything counts.
+    for who in 0..3 {
+        measure(who, effort.period / 4).await;
+    }
+    let mut rounds: Vec<[Figures; 3]> = Vec::new();
     for round in 0..effort.rounds {
+        let mut figures = [Figures::default(); 3];
         // Who comes first changes, so that what the machine does meanwhile favours nobody.
-        let (bare, ours) = if round % 2 == 0 {
-            let bare = bare_once(effort.period).await;
-            (bare, ours_once(effort.period).await)
-        } else {
-            let ours = ours_once(effort.period).await;
-            (bare_once(effort.period).await, ours)
-        };
-        rounds.push((bare, ours));
+        for turn in 0..3 {
+            let who = (round + turn) % 3;
+            figures[who] = measure(who, effort.period).await;
+        }
+        rounds.push(figures);
     }
     report(&rounds);
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Figures {
     per_s: f64,
     p50: f64,
@@ -124,23 +127,28 @@ impl Figures {
     }
 }
 
-fn report(rounds: &[(Figures, Figures)]) {
+fn report(rounds: &[[Figures; 3]]) {
     println!(
         "unary, {BODY_BYTES} bytes, {IN_FLIGHT} in flight, mutual TLS, medians of {} rounds in turns",
         rounds.len()
     );
-    println!("{:24} {:>12} {:>12} {:>8}", "", "bare tonic", "ringhold", "ratio");
+    println!(
+        "{:24} {:>12} {:>12} {:>12} {:>8} {:>8}",
+        "", "bare tonic", "two of them", "ringhold", "to one", "to two"
+    );
     let row = |name: &str, figure: fn(&Figures) -> f64, cost: fn(f64, f64) -> f64| {
-        let bare = median(rounds.iter().map(|(bare, _)| figure(bare)).collect());
-        let ours = median(rounds.iter().map(|(_, ours)| figure(ours)).collect());
-        let ratio = median(
-            rounds
-                .iter()
-                .map(|(bare, ours)| cost(figure(bare), figure(ours)))
-                .collect(),
-        );
-        println!("{name:24} {bare:12.1} {ours:12.1} {ratio:8.3}");
-        ratio
+        let [one, two, ours] =
+            [0, 1, 2].map(|who| median(rounds.iter().map(|figures| figure(&figures[who])).collect()));
+        let [to_one, to_two] = [0, 1].map(|who| {
+            let costs = rounds.iter();
+            median(
+                costs
+                    .map(|figures| cost(figure(&figures[who]), figure(&figures[2])))
+                    .collect(),
+            )
+        });
+        println!("{name:24} {one:12.1} {two:12.1} {ours:12.1} {to_one:8.3} {to_two:8.3}");
+        to_one
     };
     let calls = row("calls/s", |figures| figures.per_s, |bare, ours| bare / ours);
     let p50 = row("p50, µs", |figures| figures.p50, |bare, ours| ours / bare);

@@ -13,7 +13,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ringhold_core::{Error, ErrorKind, NodeId, Result};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::body::Body;
@@ -82,6 +83,13 @@ enum Phase {
     ),
 }
 
+/// What there is for who asks for the connection.
+enum Asked<'a> {
+    Open(Channel),
+    /// It is being made, and this says when that has come to its end.
+    Dialling(Notified<'a>),
+}
+
 /// The task of a connection, which ends with this.
 struct Task(AbortHandle);
 
@@ -120,41 +128,10 @@ impl Line {
     /// # Errors
     /// Why the last attempt failed, at once while it is too early for the next.
     pub(crate) async fn channel(self: &Arc<Self>) -> Result<Channel> {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.used.store(now, Ordering::Relaxed);
-        let changed = {
-            let mut state = self.state();
-            match &state.phase {
-                Phase::Open(channel, _) if !channel.is_closed() => {
-                    // Where the other side takes nothing, what callers have given up still waits, and only the
-                    // end of the connection takes it back.
-                    if channel.unsent() < 3 * self.places_max.max(64) {
-                        return Ok(channel.clone());
-                    }
-                    let attempt = state.attempt;
-                    drop(state);
-                    self.closed(attempt, Some(Why::new("it takes no more requests")));
-                    return Err(self.state().refusal(&self.dial));
-                }
-                // One whose runtime ended before it began has said nothing.
-                Phase::Dialling(task) if !task.0.is_finished() => {
-                    if state.failures > 0 {
-                        return Err(state.refusal(&self.dial));
-                    }
-                }
-                _ if state.failures > 0 && Instant::now() < state.until => {
-                    return Err(state.refusal(&self.dial));
-                }
-                _ => {
-                    state.attempt += 1;
-                    let run = run(Arc::downgrade(self), state.attempt, Arc::clone(&self.dial));
-                    state.phase = Phase::Dialling(Task(tokio::spawn(run).abort_handle()));
-                }
-            }
-            // Under the lock, so that no change is missed.
-            self.changed.notified()
-        };
-        changed.await;
+        match self.ask()? {
+            Asked::Open(channel) => return Ok(channel),
+            Asked::Dialling(changed) => changed.await,
+        }
         let state = self.state();
         match &state.phase {
             Phase::Open(channel, _) => Ok(channel.clone()),
@@ -162,10 +139,63 @@ impl Line {
         }
     }
 
+    /// The connection where it is open, and nobody waits for it; where it is not, its making begins.
+    pub(super) fn open(self: &Arc<Self>) -> Option<Channel> {
+        match self.ask() {
+            Ok(Asked::Open(channel)) => Some(channel),
+            Ok(Asked::Dialling(_)) | Err(_) => None,
+        }
+    }
+
+    fn ask(self: &Arc<Self>) -> Result<Asked<'_>> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+        let mut state = self.state();
+        match &state.phase {
+            Phase::Open(channel, _) if !channel.is_closed() => {
+                // Where the other side takes nothing, what callers have given up still waits, and only the
+                // end of the connection takes it back.
+                if channel.unsent() < 3 * self.places_max.max(64) {
+                    return Ok(Asked::Open(channel.clone()));
+                }
+                let attempt = state.attempt;
+                drop(state);
+                self.closed(attempt, Some(Why::new("it takes no more requests")));
+                return Err(self.state().refusal(&self.dial));
+            }
+            // One whose runtime ended before it began has said nothing.
+            Phase::Dialling(task) if !task.0.is_finished() => {
+                if state.failures > 0 {
+                    return Err(state.refusal(&self.dial));
+                }
+            }
+            _ if state.failures > 0 && Instant::now() < state.until => {
+                return Err(state.refusal(&self.dial));
+            }
+            _ => {
+                state.attempt += 1;
+                let run = run(Arc::downgrade(self), state.attempt, Arc::clone(&self.dial));
+                state.phase = Phase::Dialling(Task(tokio::spawn(run).abort_handle()));
+            }
+        }
+        // Under the lock, so that no change is missed.
+        Ok(Asked::Dialling(self.changed.notified()))
+    }
+
+    /// A place for a call. Who has a turn finds one: there are as many.
+    pub(super) fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
+    }
+
+    /// How much is under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.places_max.saturating_sub(self.places.available_permits())
+    }
+
     pub(super) fn is_idle(&self, idle: Duration) -> bool {
         let used = Duration::from_millis(self.used.load(Ordering::Relaxed));
         let unused = self.started.elapsed().saturating_sub(used);
-        unused >= idle && self.places.available_permits() == self.places_max
+        unused >= idle && self.under_way() == 0
     }
 
     fn opened(&self, attempt: u64, channel: Channel) {

@@ -7,11 +7,15 @@ use std::time::Duration;
 use http::Uri;
 use ringhold_core::id::Address;
 use ringhold_core::{Error, ErrorKind, Incarnation, NodeRecord, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::channel::Channel;
 use super::line::{Dial, Line};
 use crate::GrpcLimits;
 use crate::security::Secured;
+
+/// So many calls on one connection are enough for a second one.
+const MANY: usize = 8;
 
 /// A run of a node at an address.
 pub(crate) struct Peer {
@@ -19,7 +23,12 @@ pub(crate) struct Peer {
     incarnation: Incarnation,
     /// What stands in the requests as their place.
     pub(crate) origin: Uri,
+    /// Turns to call.
+    turns: Semaphore,
     calls: Arc<Line>,
+    /// What calls take beside that when there are many of them. One connection is one task on each side and
+    /// one order of bytes: while it is written here, nothing of it is read there.
+    more_calls: Arc<Line>,
     queued: AtomicUsize,
     queue_max: usize,
     /// Streams have connections of their own, so that one that nobody reads holds up no call.
@@ -72,7 +81,9 @@ impl Peer {
             incarnation: record.incarnation,
             origin,
             streams: streams.collect(),
-            calls: Arc::new(Line::new(dial, limits.calls_max)),
+            turns: Semaphore::new(limits.calls_max),
+            calls: Arc::new(Line::new(dial.clone(), limits.calls_max)),
+            more_calls: Arc::new(Line::new(dial, limits.calls_max)),
             queued: AtomicUsize::new(0),
             queue_max: limits.queue_max,
         })
@@ -87,26 +98,34 @@ impl Peer {
     }
 
     fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
-        std::iter::once(&self.calls).chain(&self.streams)
+        [&self.calls, &self.more_calls].into_iter().chain(&self.streams)
     }
 
     /// A turn to call, as soon as one of those that are under way has ended.
-    pub(crate) async fn turn(&self) -> Result<(Arc<Line>, OwnedSemaphorePermit)> {
-        let line = Arc::clone(&self.calls);
-        if let Ok(permit) = Arc::clone(&line.places).try_acquire_owned() {
-            return Ok((line, permit));
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Ok(turn);
         }
         if self.queued.fetch_add(1, Ordering::Relaxed) >= self.queue_max {
             self.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(self.overloaded("calls"));
         }
         let _queued = Queued(&self.queued);
-        let places: Arc<Semaphore> = Arc::clone(&line.places);
-        match places.acquire_owned().await {
-            Ok(permit) => Ok((line, permit)),
-            // Never closed.
-            Err(_) => Err(self.overloaded("calls")),
+        // Never closed.
+        self.turns.acquire().await.map_err(|_| self.overloaded("calls"))
+    }
+
+    /// A connection for one call of those that have their turn, and its place there.
+    pub(crate) async fn channel(&self) -> Result<(Channel, Option<SemaphorePermit<'_>>)> {
+        let under_way = self.calls.under_way();
+        if under_way >= MANY
+            && self.more_calls.under_way() < under_way
+            && let Some(channel) = self.more_calls.open()
+        {
+            return Ok((channel, self.more_calls.place()));
         }
+        let place = self.calls.place();
+        Ok((self.calls.channel().await?, place))
     }
 
     /// A place for one more stream, where there is one.
@@ -122,5 +141,51 @@ impl Peer {
     fn overloaded(&self, what: &str) -> Error {
         let context = format!("too many {what} to {} are under way already", self.address);
         Error::new(ErrorKind::Overloaded, "call", context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_core::{NodeId, Nonce};
+
+    use super::*;
+    use crate::Security;
+
+    #[tokio::test]
+    async fn many_calls_are_spread_over_two_connections() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let incarnation = Incarnation {
+            number: 1,
+            nonce: Nonce::from_bytes([1; 16]),
+        };
+        let record = NodeRecord::new(NodeId::new("eu-1").unwrap(), incarnation);
+        let peer = Peer::new(
+            Arc::new(Secured::load(&Security::Plain, None).unwrap()),
+            &GrpcLimits::default(),
+            &record,
+            &Address::new(address.to_string()).unwrap(),
+            ("127.0.0.1", address.port()),
+        )
+        .unwrap();
+        let under_way = || (peer.calls.under_way(), peer.more_calls.under_way());
+        let mut held = Vec::new();
+        for _ in 0..MANY {
+            held.push(peer.channel().await.unwrap());
+        }
+        assert_eq!(under_way(), (MANY, 0));
+        // This begins to make the second one, and does not wait for it.
+        held.push(peer.channel().await.unwrap());
+        assert_eq!(under_way(), (MANY + 1, 0));
+        ringhold_testkit::within("the second", peer.more_calls.channel())
+            .await
+            .unwrap();
+        for _ in 0..3 * MANY {
+            held.push(peer.channel().await.unwrap());
+        }
+        assert_eq!(under_way(), (2 * MANY + 1, 2 * MANY));
+        drop(held);
+        let _held = peer.channel().await.unwrap();
+        assert_eq!(under_way(), (1, 0));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringhold_core::transport::PeerHandler;
 use ringhold_core::{Error, ErrorKind, OperationId, Transport as _};
@@ -64,6 +65,43 @@ impl Way {
 async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn many_calls_take_a_second_connection() {
+    for (calls, connections) in [(8, 1), (32, 2)] {
+        let bed = Bed::new(|_| {}).await;
+        let way = Way::to(bed.address()).await;
+        let (record, caller) = (record(&bed.record.node(), &way.address), caller(|_| {}));
+        let waiting = join_all((0..calls).map(|_| caller.call(&record, bed.request(WAIT))));
+        let free = async {
+            bed.running(calls).await;
+            wait_for("the connections", Duration::from_secs(20), async || {
+                let asked = way.asked.load(Ordering::SeqCst);
+                if asked == connections { Ok(()) } else { Err(asked) }
+            })
+            .await;
+            bed.handler.gate.add_permits(calls);
+        };
+        let (answers, ()) = within("the calls", async { tokio::join!(waiting, free) }).await;
+        for answer in answers {
+            assert_eq!(answer.unwrap(), WAIT);
+        }
+        assert_eq!(way.asked.load(Ordering::SeqCst), connections);
+    }
+}
+
+#[tokio::test]
+async fn many_calls_do_without_a_second_connection_where_there_is_none() {
+    let bed = Bed::new(|limits| limits.connections_max = 1).await;
+    let caller = caller(|_| {});
+    assert_eq!(bed.call(&caller, "").await.unwrap(), "");
+    for _ in 0..10 {
+        let calls = join_all((0..100).map(|_| bed.call(&caller, "")));
+        for answer in within("the calls", calls).await {
+            assert_eq!(answer.unwrap(), "");
+        }
+    }
 }
 
 #[tokio::test]
