@@ -5,6 +5,8 @@ mod node;
 mod peers;
 #[cfg(feature = "grpc")]
 mod taken;
+#[cfg(feature = "grpc")]
+mod tls;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};

@@ -27,7 +27,7 @@ impl Player {
 }
 
 /// The kind of the error and the exit code of a command that fails.
-fn refused(url: &str, line: &[&str]) -> (String, i32) {
+pub(crate) fn refused(url: &str, line: &[&str]) -> (String, i32) {
     let output = ringhold(url, line).arg("--json").output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     let error: Value = serde_json::from_str(&stderr).unwrap_or_else(|error| panic!("{error}: {stderr}"));
