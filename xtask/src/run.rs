@@ -1,8 +1,10 @@
 //! Running programs, and the steps that a task is made of.
 
+mod at_once;
+
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -163,6 +165,28 @@ impl Call {
         }
         let status = child.wait().map_err(|error| self.not_started(&error))?;
         self.judge(status).map(|()| read)
+    }
+
+    /// Runs to the end beside others: what the call and its program printed, on either output, is answered and not
+    /// shown. That it began is said under `name`.
+    fn run_apart(mut self, name: &str) -> (String, Result<()>) {
+        eprintln!("... {name} begins");
+        let mut printed = format!("$ {}\n", self.shown).into_bytes();
+        let status = (|| {
+            let (mut reader, writer) = std::io::pipe()?;
+            self.command.stdout(writer.try_clone()?).stderr(writer);
+            let child = self.command.spawn();
+            // What it holds of the pipe would keep that open when the program has ended.
+            self.command = Command::new("");
+            let mut child = child?;
+            reader.read_to_end(&mut printed)?;
+            child.wait()
+        })();
+        let outcome = match status {
+            Ok(status) => self.judge(status),
+            Err(error) => Err(self.not_started(&error)),
+        };
+        (String::from_utf8_lossy(&printed).into_owned(), outcome)
     }
 
     /// Returns standard output; shows standard error when the program fails.
