@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Call, Done, Problem, Result, Steps};
+use super::{Call, CameTo, Done, Problem, Result, Steps};
 
 /// What ended: its place in the order of the calls, how long it took, and how.
 type Ended = (usize, Duration, Result<()>);
@@ -59,7 +59,7 @@ impl Steps {
             self.done.push(Done {
                 name: names[place].clone(),
                 took,
-                passed: outcome.is_ok(),
+                came_to: CameTo::of(&outcome),
             });
             problems.extend(outcome.err().map(|problem| problem.to_string()));
         }
@@ -101,7 +101,7 @@ mod tests {
             .unwrap();
         let names: Vec<&str> = steps.done.iter().map(|done| done.name.as_str()).collect();
         assert_eq!(names, ["step-0", "step-1", "step-2"]);
-        assert!(steps.done.iter().all(|done| done.passed));
+        assert!(steps.done.iter().all(|done| done.came_to == CameTo::Passed));
     }
 
     /// Each of the two ends only when the other has begun.
@@ -124,7 +124,9 @@ mod tests {
     #[test]
     fn the_first_failure_stops_the_others_once() {
         let (mut steps, stopped) = (Steps::default(), AtomicUsize::new(0));
-        let stop = || drop(stopped.fetch_add(1, Ordering::Relaxed));
+        let stop = || {
+            stopped.fetch_add(1, Ordering::Relaxed);
+        };
         let problem = steps
             .at_once(1, calls(&["true", "exit 7", "true"]), stop)
             .unwrap_err()
@@ -135,8 +137,8 @@ mod tests {
         );
         assert_eq!(stopped.into_inner(), 1);
         // The third did not begin.
-        let passed: Vec<bool> = steps.done.iter().map(|done| done.passed).collect();
-        assert_eq!(passed, [true, false]);
+        let came_to: Vec<&CameTo> = steps.done.iter().map(|done| &done.came_to).collect();
+        assert_eq!(came_to, [&CameTo::Passed, &CameTo::Failed]);
     }
 
     #[test]
