@@ -12,7 +12,8 @@ use super::{Call, CameTo, Done, Problem, Result, Steps};
 type Ended = (usize, Duration, Result<()>);
 
 impl Steps {
-    /// Runs the calls as steps of these names, at most `width` at once, and shows what each printed when it ends.
+    /// Runs the calls as steps of these names, at most `width` at once, and shows when each ends what it printed: all of
+    /// it where it failed, and else the call and the last line.
     ///
     /// After the first that fails no other begins, and `stop` is called once, so that those that run can be told to end.
     /// All that began are waited for. The failures are one [`Problem`].
@@ -68,6 +69,14 @@ impl Steps {
         } else {
             Err(Problem::new(problems.join("\n")))
         }
+    }
+}
+
+/// The first line and the last one.
+fn ends(printed: &str) -> String {
+    match printed.trim_end().split_once('\n') {
+        Some((first, rest)) => format!("{first}\n{}", rest.lines().last().unwrap_or_default()),
+        None => printed.to_owned(),
     }
 }
 
@@ -139,6 +148,12 @@ mod tests {
         // The third did not begin.
         let came_to: Vec<&CameTo> = steps.done.iter().map(|done| &done.came_to).collect();
         assert_eq!(came_to, [&CameTo::Passed, &CameTo::Failed]);
+    }
+
+    #[test]
+    fn of_much_that_is_printed_the_ends_are_shown() {
+        assert_eq!(ends("$ call\na\nb\nDone\n\n"), "$ call\nDone");
+        assert_eq!(ends("$ call\n"), "$ call\n");
     }
 
     #[test]
