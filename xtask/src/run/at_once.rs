@@ -40,11 +40,9 @@ impl Steps {
                 }
                 // The lock also keeps what one printed in one piece.
                 let mut ended = locked(&ended);
-                eprintln!(
-                    "\n==> {name}, {:.1} s\n{}",
-                    took.as_secs_f64(),
-                    printed.trim_end()
-                );
+                let shown = if outcome.is_ok() { ends(&printed) } else { printed };
+                let seconds = took.as_secs_f64();
+                eprintln!("\n==> {name}, {seconds:.1} s\n{}", shown.trim_end());
                 ended.push((place, took, outcome));
             }
         };
