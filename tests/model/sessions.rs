@@ -460,7 +460,7 @@ async fn redis_stores_as_memory_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_by_fred_stores_as_memory_does() {
+async fn slow_redis_by_fred_stores_as_memory_does() {
     let subject = Redis::one("fred").await;
     both_answer_the_same(&subject).await;
     an_id_of_two_harms_neither(&subject).await;
@@ -474,7 +474,7 @@ async fn redis_cluster_stores_as_memory_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_cluster_by_fred_stores_as_memory_does() {
+async fn slow_redis_cluster_by_fred_stores_as_memory_does() {
     let subject = Redis::cluster("fred").await;
     both_answer_the_same(&subject).await;
     an_id_of_two_harms_neither(&subject).await;

@@ -48,6 +48,13 @@ pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::load()?;
     let targets = chosen(targets(&workspace.root)?, arguments.target.as_deref())?;
     steps.run("install what is missing", || setup::run(&[setup::FUZZ]))?;
+    if arguments.target.is_none() {
+        // What costs little first. The seeds of `url` are left to the fuzzer: the clients of all backends would be built
+        // once more for them.
+        steps.run("fuzz: seeds and their beginnings", || {
+            Call::cargo(["test", "--manifest-path", "fuzz/Cargo.toml", "--test", "seeds"]).run()
+        })?;
+    }
     let compiler = Compiler::find(toolchain::has_nightly());
     eprintln!("fuzzing with {}", compiler.shown());
     // Apart, so that the seconds of the others are those of the targets.

@@ -224,7 +224,7 @@ pub(super) const ROWS: &[Row] = &[
             (
                 CLUSTER_FRED,
                 "ringhold::model",
-                "sessions::redis_cluster_by_fred_stores_as_memory_does",
+                "sessions::slow_redis_cluster_by_fred_stores_as_memory_does",
             ),
             (
                 CLUSTER_FRED,
@@ -240,7 +240,7 @@ pub(super) const ROWS: &[Row] = &[
             (
                 SINGLE,
                 "ringhold::model",
-                "sessions::redis_by_fred_stores_as_memory_does",
+                "sessions::slow_redis_by_fred_stores_as_memory_does",
             ),
             (
                 SINGLE,
