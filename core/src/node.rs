@@ -271,12 +271,12 @@ mod tests {
     #[test]
     fn a_map_counts_its_entries() {
         let mut endpoints = Endpoints::default();
-        assert!(endpoints.is_empty() && endpoints.len() == 0);
+        assert_eq!((endpoints.is_empty(), endpoints.len()), (true, 0));
         for name in ["b", "a"] {
             let (name, address) = (EndpointName::new(name).unwrap(), Address::new("h:1").unwrap());
             assert_eq!(endpoints.insert(name, address).unwrap(), None);
         }
-        assert!(!endpoints.is_empty() && endpoints.len() == 2);
+        assert_eq!((endpoints.is_empty(), endpoints.len()), (false, 2));
         let names: Vec<&str> = endpoints.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
     }

@@ -167,7 +167,7 @@ mod tests {
             let periods = [heartbeat, lease].map(Duration::from_millis);
             postcard::to_allocvec(&periods).unwrap()
         };
-        let timing = Timing::new(Duration::from_millis(400), Duration::from_millis(2_000)).unwrap();
+        let timing = Timing::new(Duration::from_millis(400), Duration::from_secs(2)).unwrap();
         let bytes = postcard::to_allocvec(&timing).unwrap();
         assert_eq!(bytes, written(400, 2_000));
         assert_eq!(postcard::from_bytes::<Timing>(&bytes).unwrap(), timing);

@@ -229,9 +229,9 @@ pub(super) mod tests {
         }
     }
 
-    fn stream(received: impl IntoIterator<Item = Result<Option<Bytes>>>) -> (PeerStream, Told) {
+    fn stream(coming: impl IntoIterator<Item = Result<Option<Bytes>>>) -> (PeerStream, Told) {
         let told = Told::default();
-        let receives = Receives(received.into_iter().collect());
+        let receives = Receives(coming.into_iter().collect());
         (PeerStream::new(Sends(Arc::clone(&told)), receives), told)
     }
 
