@@ -102,3 +102,98 @@ impl fmt::Debug for Backend {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+
+    use crate::discovery::{Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease};
+    use crate::discovery::{Renewed, Watch};
+    use crate::session::{AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions};
+    use crate::session::{RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage};
+    use crate::session::{TakeExpired, TakenSessions, Touch, TouchedMany};
+    use crate::{Limits, Membership, PlayerId, Result, Revision, SessionId, SessionRecord, Timing};
+
+    /// Made, and never asked.
+    #[derive(Debug)]
+    struct Silent;
+
+    #[async_trait]
+    impl SessionStore for Silent {
+        fn limits(&self) -> Limits {
+            unreachable!()
+        }
+        async fn create(&self, _: CreateSession) -> Result<Created> {
+            unreachable!()
+        }
+        async fn get(&self, _: &SessionId) -> Result<Option<SessionRecord>> {
+            unreachable!()
+        }
+        async fn find(&self, _: &PlayerId) -> Result<Vec<SessionRecord>> {
+            unreachable!()
+        }
+        async fn save(&self, _: SaveSession) -> Result<Saved> {
+            unreachable!()
+        }
+        async fn touch_many(&self, _: &[Touch]) -> Result<TouchedMany> {
+            unreachable!()
+        }
+        async fn claim(&self, _: ClaimSession) -> Result<Claimed> {
+            unreachable!()
+        }
+        async fn remove(&self, _: RemoveSession) -> Result<Removed> {
+            unreachable!()
+        }
+        async fn restore(&self, _: RestoreSession) -> Result<Restored> {
+            unreachable!()
+        }
+        async fn list(&self, _: ListSessions) -> Result<SessionPage> {
+            unreachable!()
+        }
+        async fn take_expired(&self, _: TakeExpired) -> Result<TakenSessions> {
+            unreachable!()
+        }
+        async fn ack_expired(&self, _: AckExpired) -> Result<Acked> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait]
+    impl Discovery for Silent {
+        async fn register(&self, _: RegisterNode) -> Result<Registered> {
+            unreachable!()
+        }
+        async fn renew(&self, _: RenewLease) -> Result<Renewed> {
+            unreachable!()
+        }
+        async fn leave(&self, _: LeaveFleet) -> Result<Departed> {
+            unreachable!()
+        }
+        async fn evict(&self, _: EvictNode) -> Result<Evicted> {
+            unreachable!()
+        }
+        async fn members(&self) -> Result<Membership> {
+            unreachable!()
+        }
+        async fn timing(&self) -> Result<Option<Timing>> {
+            unreachable!()
+        }
+        async fn watch(&self, _: Option<Revision>) -> Result<Box<dyn Watch>> {
+            unreachable!()
+        }
+    }
+
+    /// What a store holds, an address or a password, is its own to show.
+    #[test]
+    fn a_backend_shows_its_name_and_nothing_of_its_parts() {
+        let fleet = FleetName::new("arena").unwrap();
+        let parts = (Arc::new(Silent), Arc::new(Silent));
+        let backend = Backend::new("none", fleet, Capabilities::embedded(), parts.0, parts.1);
+        let shown = format!("{backend:?}");
+        for part in ["\"none\"", "arena", "durable: false"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("Silent"), "{shown}");
+    }
+}

@@ -77,3 +77,45 @@ impl StoreClock {
         self.cap = cap;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Stopped(Duration);
+
+    impl Clock for Stopped {
+        fn now(&self) -> Duration {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_shared_clock_is_that_clock() {
+        let time = Duration::from_secs(7);
+        assert_eq!(Arc::new(Stopped(time)).now(), time);
+    }
+
+    #[test]
+    fn a_write_moves_it_by_what_passed_up_to_a_cap() {
+        let secs = Duration::from_secs;
+        let mut clock = StoreClock::new(secs(100), secs(3));
+        assert_eq!((clock.read(secs(100)), clock.lag(secs(100))), (secs(0), secs(0)));
+        // A look moves nothing.
+        for _ in 0..2 {
+            assert_eq!((clock.read(secs(102)), clock.lag(secs(102))), (secs(2), secs(2)));
+        }
+        assert_eq!(clock.read(secs(104)), secs(3));
+        assert_eq!(clock.lag(secs(104)), secs(4), "it is not capped");
+        assert_eq!(clock.advance(secs(102)), secs(2));
+        assert_eq!((clock.read(secs(102)), clock.lag(secs(103))), (secs(2), secs(1)));
+        // Back, and from there on.
+        assert_eq!((clock.advance(secs(50)), clock.lag(secs(40))), (secs(2), secs(0)));
+        assert_eq!(clock.advance(secs(51)), secs(3));
+        assert_eq!(clock.advance(secs(9_000)), secs(6));
+        clock.set_cap(secs(10));
+        assert_eq!(clock.advance(secs(9_009)), secs(15));
+        assert_eq!(clock.advance(Duration::MAX), secs(25));
+    }
+}

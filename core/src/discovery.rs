@@ -306,3 +306,28 @@ pub trait Discovery: Send + Sync + fmt::Debug {
     /// Watches the membership from a resume point on, or from the start.
     async fn watch(&self, after: Option<Revision>) -> Result<Box<dyn Watch>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+
+    #[test]
+    fn a_renewal_takes_the_record_of_its_own_run_alone() {
+        let run = |id: &str, number| {
+            let nonce = crate::Nonce::from_bytes([1; 16]);
+            NodeIncarnation::new(NodeId::new(id).unwrap(), crate::Incarnation { number, nonce })
+        };
+        let operation = OperationId::from_bytes([2; 16]);
+        let renewal = || RenewLease::new(run("a", 2), Revision::default(), Load::new(3), operation);
+        assert!(renewal().check().is_ok(), "without a record");
+        let with = |node: NodeIncarnation| {
+            renewal().with_record(Arc::new(NodeRecord::new(node.node, node.incarnation)))
+        };
+        assert!(with(run("a", 2)).check().is_ok());
+        for other in [run("a", 1), run("b", 2)] {
+            let error = with(other).check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        }
+    }
+}

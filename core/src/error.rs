@@ -256,4 +256,48 @@ mod tests {
     fn a_result_costs_no_more_than_a_pointer() {
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     }
+
+    #[test]
+    fn repeating_helps_against_these_alone() {
+        let repeatable = |kind: &&ErrorKind| Error::new(**kind, "x", "y").is_retryable();
+        let kinds: Vec<_> = ErrorKind::ALL.iter().filter(repeatable).collect();
+        assert_eq!(
+            kinds,
+            [
+                &ErrorKind::Unavailable,
+                &ErrorKind::Timeout,
+                &ErrorKind::Overloaded
+            ]
+        );
+    }
+
+    #[test]
+    fn its_parts_are_answered_and_shown() {
+        let error = Error::new(ErrorKind::Corrupt, "read", "it is short").with_source("why");
+        assert_eq!((error.operation(), error.context()), ("read", "it is short"));
+        let shown = format!("{error:?}");
+        for part in [
+            "Corrupt",
+            "retryable: false",
+            "\"read\"",
+            "\"it is short\"",
+            "\"why\"",
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
+    fn not_owner_names_the_owner_where_it_is_known() {
+        let nonce = crate::Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("eu-1").unwrap();
+        let owner = NodeIncarnation::new(node, crate::Incarnation { number: 7, nonce });
+        let error = Error::not_owner("save", Some(owner.clone()));
+        assert_eq!((error.kind(), error.owner()), (ErrorKind::NotOwner, Some(&owner)));
+        assert_eq!(error.to_string(), "save: not_owner: eu-1#7 holds this player");
+        let source = error.source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("the owner is eu-1#7"));
+        let error = Error::not_owner("save", None);
+        assert_eq!((error.kind(), error.owner()), (ErrorKind::NotOwner, None));
+    }
 }

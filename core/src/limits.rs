@@ -81,4 +81,15 @@ mod tests {
                 .is_err()
         );
     }
+
+    #[test]
+    fn another_size_counts_from_then_on() {
+        assert_eq!(Limits::default().data_bytes_max(), 65_536);
+        let limits = Limits::default().with_data_bytes_max(3).unwrap();
+        assert_eq!(limits.data_bytes_max(), 3);
+        assert!(limits.check_data("save", &Bytes::from_static(b"abc")).is_ok());
+        assert!(limits.check_data("save", &Bytes::from_static(b"abcd")).is_err());
+        let most = limits.with_data_bytes_max(Limits::DATA_BYTES_CEILING).unwrap();
+        assert_eq!(most.data_bytes_max(), 1_048_576);
+    }
 }

@@ -39,10 +39,7 @@ impl Revision {
 
 /// Mixes 128 random bits and a number to 64, with the constants and the finish of `SplitMix64`.
 fn mixed(seed: [u8; 16], number: u64) -> u64 {
-    let [high, low] = [0, 8].map(|at| {
-        let bytes = seed.iter().skip(at).take(8);
-        bytes.fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte))
-    });
+    let [high, low] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|byte| seed[at + byte])));
     let step = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // The halves go in with different weights, so that equal ones do not cancel out.
     let mut tag = high
@@ -252,10 +249,8 @@ impl Membership {
         match update {
             Update::Joined { node, .. } | Update::Changed { node, .. } => match self.position(&node.id) {
                 Ok(index) => {
+                    // Of the same run, as was checked above, so it carries what it did.
                     let member = &mut self.members[index];
-                    if member.record.incarnation != node.incarnation {
-                        member.load = Load::default();
-                    }
                     member.record = Arc::clone(node);
                     member.lapsed = false;
                 }
@@ -468,12 +463,33 @@ mod tests {
             reason: LeftReason::Leave,
         };
         membership.apply(&left).unwrap();
+        let left: Vec<&str> = membership.unreadable.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(left, ["b"], "the other stays");
         let joined = Update::Joined {
             revision: Revision::new(2, 1),
             node: record("b", 1),
         };
         membership.apply(&joined).unwrap();
         assert!(membership.unreadable.is_empty() && membership.members.len() == 1);
+    }
+
+    #[test]
+    fn who_was_unreadable_may_change_and_nobody_else() {
+        let error = Error::new(ErrorKind::Unsupported, "test", "format 9");
+        let unreadable = UnreadableMember::new(NodeId::new("a").unwrap(), &error);
+        assert_eq!(unreadable.context, "test: unsupported: format 9");
+        let mut membership = Membership::default();
+        membership.unreadable.push(unreadable);
+        let changed = |id| Update::Changed {
+            revision: Revision::new(1, 1),
+            node: record(id, 1),
+        };
+        assert_eq!(
+            membership.apply(&changed("b")).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        assert!(membership.apply(&changed("a")).unwrap());
+        assert!(membership.contains(&record("a", 1).node()) && membership.unreadable.is_empty());
     }
 
     #[test]
@@ -485,5 +501,77 @@ mod tests {
         };
         assert!(!membership.apply(&Update::Reset(later)).unwrap());
         assert_eq!(membership.clock_lag, Duration::from_secs(9));
+    }
+
+    /// A record of what it has always been: `SplitMix64`'s finish, computed apart from this code.
+    #[test]
+    fn tags_are_mixed_as_they_were() {
+        let next = Revision::new(7, 9).following(*b"0123456789abcdef");
+        assert_eq!(next, Revision::new(8, 0xe749_0dd2_f846_60fa));
+        let last = Revision::new((1 << 53) - 2, 9).following([0xff; 16]);
+        assert_eq!(last, Revision::new((1 << 53) - 1, 0x7964_d81b_6a27_7647));
+    }
+
+    #[test]
+    fn revisions_and_reasons_are_shown_short() {
+        let revision = Revision::new(7, 0x0abc_0000_0000_0001);
+        assert_eq!(format!("{revision} {revision:?}"), "7 7/0abc");
+        let reasons = [
+            LeftReason::Leave,
+            LeftReason::LeaseLapsed,
+            LeftReason::Evicted,
+            LeftReason::Superseded,
+        ];
+        let words = ["leave", "lease_lapsed", "evicted", "superseded"];
+        assert_eq!(reasons.map(LeftReason::as_str), words);
+    }
+
+    #[test]
+    fn each_update_but_loads_is_at_a_revision() {
+        let (revision, node) = (Revision::new(7, 9), record("a", 1));
+        let left = Update::Left {
+            revision,
+            node: node.node(),
+            reason: LeftReason::Leave,
+        };
+        let changed = Update::Changed {
+            revision,
+            node: Arc::clone(&node),
+        };
+        for update in [
+            Update::Joined { revision, node },
+            changed,
+            left,
+            Update::Reset(Membership::new(revision, Vec::new())),
+        ] {
+            assert_eq!(update.revision(), Some(revision), "{update:?}");
+        }
+        assert_eq!(Update::Loads(Vec::new()).revision(), None);
+    }
+
+    #[test]
+    fn loads_are_of_the_run_that_told_them() {
+        let member = Member::new(record("a", 2), Load::new(3));
+        let mut membership = Membership::new(Revision::new(5, 1), vec![member]);
+        let mut loads = |number, sessions| {
+            let loads = vec![(record("a", number).node(), Load::new(sessions))];
+            let changed = membership.apply(&Update::Loads(loads)).unwrap();
+            (changed, membership.members[0].load.sessions)
+        };
+        assert_eq!(loads(1, 9), (false, 3), "of an older run");
+        assert_eq!(loads(2, 3), (false, 3), "the same");
+        assert_eq!(loads(2, 9), (true, 9));
+        // A change of its record is none of what it carries, and shows that it lives.
+        membership.members[0].lapsed = true;
+        let changed = Update::Changed {
+            revision: Revision::new(6, 1),
+            node: record("a", 2),
+        };
+        assert!(membership.apply(&changed).unwrap());
+        let member = &membership.members[0];
+        assert_eq!(
+            (member.load.sessions, member.lapsed, membership.revision.number),
+            (9, false, 6)
+        );
     }
 }

@@ -244,4 +244,40 @@ mod tests {
         assert_eq!(labels.get("k0").map(LabelValue::as_str), Some("w"));
         assert!(labels.remove("k0").is_some() && labels.get("k0").is_none());
     }
+
+    #[test]
+    fn each_state_has_a_word() {
+        let words = [NodeState::Joining, NodeState::Ready, NodeState::Draining].map(NodeState::as_str);
+        assert_eq!(words, ["joining", "ready", "draining"]);
+    }
+
+    #[test]
+    fn a_record_answers_what_it_was_made_of() {
+        let nonce = crate::Nonce::from_bytes([1; 16]);
+        let incarnation = Incarnation { number: 7, nonce };
+        let mut record = NodeRecord::new(NodeId::new("eu-1").unwrap(), incarnation);
+        assert_eq!(
+            record.node(),
+            NodeIncarnation::new(record.id.clone(), incarnation)
+        );
+        assert_eq!(record.endpoint("player"), None);
+        let (name, address) = (EndpointName::new("player").unwrap(), Address::new("h:1").unwrap());
+        record.endpoints.insert(name, address.clone()).unwrap();
+        assert_eq!(record.endpoint("player"), Some(&address));
+        let formats = Formats::new(2, 3).unwrap();
+        assert_eq!((formats.oldest(), formats.newest()), (2, 3));
+    }
+
+    #[test]
+    fn a_map_counts_its_entries() {
+        let mut endpoints = Endpoints::default();
+        assert_eq!((endpoints.is_empty(), endpoints.len()), (true, 0));
+        for name in ["b", "a"] {
+            let (name, address) = (EndpointName::new(name).unwrap(), Address::new("h:1").unwrap());
+            assert_eq!(endpoints.insert(name, address).unwrap(), None);
+        }
+        assert_eq!((endpoints.is_empty(), endpoints.len()), (false, 2));
+        let names: Vec<&str> = endpoints.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
 }

@@ -139,4 +139,38 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn everything_follows_from_heartbeat_and_lease() {
+        let millis = Duration::from_millis;
+        let timing = Timing::new(millis(400), millis(2_000)).unwrap();
+        assert_eq!((timing.heartbeat(), timing.lease()), (millis(400), millis(2_000)));
+        assert_eq!(timing.soft(), millis(600));
+        assert_eq!(timing.hard(), millis(1_200));
+        assert_eq!(timing.clock_cap(), millis(600));
+    }
+
+    #[test]
+    fn the_limits_themselves_are_allowed() {
+        let (min, max) = (Timing::HEARTBEAT_MIN, Timing::HEARTBEAT_MAX);
+        assert!(Timing::new(min, min * 3).is_ok());
+        assert!(Timing::new(max, Timing::LEASE_MAX).is_ok());
+        assert!(Timing::new(min, Timing::LEASE_MAX + min).is_err());
+        // Parts of a millisecond are dropped.
+        let timing = Timing::new(Duration::from_micros(20_999), Duration::from_micros(60_999)).unwrap();
+        assert_eq!((timing.heartbeat(), timing.lease()), (min, min * 3));
+    }
+
+    #[test]
+    fn what_is_read_is_checked() {
+        let written = |heartbeat: u64, lease: u64| {
+            let periods = [heartbeat, lease].map(Duration::from_millis);
+            postcard::to_allocvec(&periods).unwrap()
+        };
+        let timing = Timing::new(Duration::from_millis(400), Duration::from_secs(2)).unwrap();
+        let bytes = postcard::to_allocvec(&timing).unwrap();
+        assert_eq!(bytes, written(400, 2_000));
+        assert_eq!(postcard::from_bytes::<Timing>(&bytes).unwrap(), timing);
+        assert!(postcard::from_bytes::<Timing>(&written(400, 1_199)).is_err());
+    }
 }

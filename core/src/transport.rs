@@ -152,3 +152,76 @@ pub trait HealthCheck: Send + Sync + fmt::Debug {
     /// One probe. An `Err` is a failure; the caller sets the deadline by dropping the future.
     async fn probe(&self, record: &NodeRecord) -> Result<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_guard_tells_its_address_and_whether_its_node_is_well() {
+        let address = Address::new("h:1").unwrap();
+        let plain = ServeGuard::new(Some(address.clone()), ());
+        assert_eq!(plain.address(), Some(&address));
+        // Nobody is asked here.
+        plain.set_well(false);
+        assert_eq!(ServeGuard::new(None, ()).address(), None);
+        assert!(format!("{plain:?}").contains("\"h:1\""), "{plain:?}");
+
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let guard = ServeGuard::new(None, ()).with_health({
+            let told = Arc::clone(&told);
+            move |well| told.lock().unwrap().push(well)
+        });
+        guard.set_well(false);
+        guard.set_well(true);
+        assert_eq!(*told.lock().unwrap(), [false, true]);
+    }
+
+    #[test]
+    fn a_guard_holds_what_stops_the_server_until_it_is_dropped() {
+        let stop = Arc::new(());
+        let guard = ServeGuard::new(None, Arc::clone(&stop));
+        assert_eq!(Arc::strong_count(&stop), 2);
+        drop(guard);
+        assert_eq!(Arc::strong_count(&stop), 1);
+    }
+
+    struct Calls;
+
+    #[async_trait]
+    impl PeerHandler for Calls {
+        async fn handle(&self, request: PeerRequest) -> Result<Bytes> {
+            Ok(request.body)
+        }
+    }
+
+    #[async_trait]
+    impl SendHalf for Calls {
+        async fn send(&mut self, _: Bytes) -> Result<()> {
+            unreachable!()
+        }
+        async fn end(&mut self, _: Result<()>) -> Result<()> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait]
+    impl ReceiveHalf for Calls {
+        async fn receive(&mut self) -> Result<Option<Bytes>> {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn a_handler_of_calls_takes_no_streams() {
+        let nonce = crate::Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("a").unwrap();
+        let target = NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce });
+        let fleet = crate::FleetName::new("arena").unwrap();
+        let request = PeerRequest::new(fleet, target, crate::Revision::default(), "x");
+        let open = Calls.open(request, PeerStream::new(Calls, Calls));
+        let error = stream::tests::at_once(open).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}

@@ -285,7 +285,25 @@ fn of_other(mut request: Request) -> Request {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_members_as_memory_does() {
-    let subject = Redis::start().await;
+    let subject = Redis::one("redis").await;
+    both_answer_the_same(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_by_fred_keeps_members_as_memory_does() {
+    let subject = Redis::one("fred").await;
+    both_answer_the_same(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_cluster_keeps_members_as_memory_does() {
+    let subject = Redis::cluster("redis").await;
+    both_answer_the_same(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_cluster_by_fred_keeps_members_as_memory_does() {
+    let subject = Redis::cluster("fred").await;
     both_answer_the_same(&subject).await;
 }
 

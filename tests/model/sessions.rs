@@ -454,7 +454,28 @@ async fn pass(pair: &Pair<'_>, scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_stores_as_memory_does() {
-    let subject = Redis::start().await;
+    let subject = Redis::one("redis").await;
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_by_fred_stores_as_memory_does() {
+    let subject = Redis::one("fred").await;
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_cluster_stores_as_memory_does() {
+    let subject = Redis::cluster("redis").await;
+    both_answer_the_same(&subject).await;
+    an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_cluster_by_fred_stores_as_memory_does() {
+    let subject = Redis::cluster("fred").await;
     both_answer_the_same(&subject).await;
     an_id_of_two_harms_neither(&subject).await;
 }

@@ -10,7 +10,9 @@ use ringhold::etcd::{EtcdBackend, EtcdConfig};
 use ringhold::redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
 use ringhold::redis::{RedisBackend, RedisConfig};
 use ringhold::sled::SledBackend;
-use ringhold_testkit::launch::{EtcdCluster, EtcdOptions, RedisOptions, RedisServer, ServerClock};
+use ringhold_testkit::launch::{
+    ClusterOptions, EtcdCluster, EtcdOptions, RedisCluster, RedisOptions, RedisServer, ServerClock,
+};
 use ringhold_testkit::{RedisTime, SimulatedClock, TestTime, async_trait};
 use tempfile::TempDir;
 use url::Url;
@@ -39,28 +41,57 @@ pub(crate) trait Subject: Send + Sync {
     }
 }
 
-/// One Redis, which stands still until it is moved.
+/// Redis servers, which stand still until they are moved, behind one of the client libraries.
 pub(crate) struct Redis {
-    server: RedisServer,
+    servers: Servers,
     time: RedisTime,
+    client: &'static str,
+}
+
+enum Servers {
+    One(RedisServer),
+    Cluster(RedisCluster),
 }
 
 impl Redis {
-    pub(crate) async fn start() -> Self {
-        let options = RedisOptions::new().clock(ServerClock::Settable);
-        let started = tokio::task::spawn_blocking(move || RedisServer::start(&options));
-        let server = started.await.expect("no panic").expect("redis-server");
-        let time = RedisTime::of_server(&server);
-        Self { server, time }
+    /// One server.
+    pub(crate) async fn one(client: &'static str) -> Self {
+        let start = || RedisServer::start(&settable()).expect("redis-server");
+        let server = tokio::task::spawn_blocking(start).await.expect("no panic");
+        Self {
+            time: RedisTime::of_server(&server),
+            servers: Servers::One(server),
+            client,
+        }
     }
+
+    /// Three masters. Nothing fails here, so replicas would only cost time.
+    pub(crate) async fn cluster(client: &'static str) -> Self {
+        let options = ClusterOptions::new().replicas_per_master(0).server(settable());
+        let start = || RedisCluster::start(options).expect("redis-server");
+        let cluster = tokio::task::spawn_blocking(start).await.expect("no panic");
+        Self {
+            time: RedisTime::of_cluster(&cluster),
+            servers: Servers::Cluster(cluster),
+            client,
+        }
+    }
+}
+
+fn settable() -> RedisOptions {
+    RedisOptions::new().clock(ServerClock::Settable)
 }
 
 #[async_trait]
 impl Subject for Redis {
     async fn open(&self, fleet: FleetName, _: &SimulatedClock) -> Backend {
-        let url = Url::parse(&self.server.url(fleet.as_str())).expect("a URL");
+        let url = match &self.servers {
+            Servers::One(server) => server.url(fleet.as_str()),
+            Servers::Cluster(cluster) => cluster.url(fleet.as_str()),
+        };
+        let url = Url::parse(&format!("{url}&client={}", self.client)).expect("a URL");
         let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
-        let redis = RedisBackend::open(config).await.expect("a server that runs");
+        let redis = RedisBackend::open(config).await.expect("servers that run");
         redis.backend()
     }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, loom, setup, test, tidy};
+use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, loom, miri, setup, test, tidy};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -37,6 +37,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             .run()
     })?;
     loom::run(steps, &loom::Arguments::default())?;
+    miri::run_if_it_can(steps)?;
     steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     fuzz::run(steps, &fuzz::Arguments::ci())?;
     demo::run(steps)?;

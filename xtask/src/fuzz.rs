@@ -14,20 +14,28 @@ pub(crate) struct Arguments {
     /// One target; all of them unless given.
     target: Option<String>,
     /// How long each target runs.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = SECONDS)]
     seconds: u32,
+    /// How many targets run at the same time; what each prints is shown when it ends.
+    #[arg(long, value_name = "N", default_value_t = AT_ONCE)]
+    at_once: usize,
 }
 
 impl Arguments {
-    /// All targets, for as long as CI can wait: it is to grow by six minutes at most, and the build takes some of them.
+    /// All targets, as long as they run for whoever asks for them.
     pub(crate) fn ci() -> Self {
         Self {
             target: None,
-            seconds: 20,
+            seconds: SECONDS,
+            at_once: AT_ONCE,
         }
     }
 }
 
+/// Unless told otherwise.
+const SECONDS: u32 = 60;
+/// As many as a small machine has cores.
+const AT_ONCE: usize = 2;
 /// The target with a feature of its own, which builds the clients of all backends.
 const URL: &str = "url";
 /// An input that takes longer than this many seconds is a finding.
@@ -40,33 +48,58 @@ pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::load()?;
     let targets = chosen(targets(&workspace.root)?, arguments.target.as_deref())?;
     steps.run("install what is missing", || setup::run(&[setup::FUZZ]))?;
+    if arguments.target.is_none() {
+        // What costs little first. The seeds of `url` are left to the fuzzer: the clients of all backends would be built
+        // once more for them.
+        steps.run("fuzz: seeds and their beginnings", || {
+            Call::cargo(["test", "--manifest-path", "fuzz/Cargo.toml", "--test", "seeds"]).run()
+        })?;
+    }
     let compiler = Compiler::find(toolchain::has_nightly());
     eprintln!("fuzzing with {}", compiler.shown());
+    // Apart, so that the seconds of the others are those of the targets.
     for target in &targets {
-        // Apart, so that the seconds of the next step are those of the target.
         steps.run(format!("fuzz: build {target}"), || {
             Call::new("cargo", compiler.call("build", target)).run()
         })?;
-        steps.run(format!("fuzz: {target}"), || {
-            let limits = [format!("-max_total_time={}", arguments.seconds)];
-            let dictionary = format!("fuzz/dictionaries/{target}.dict");
-            let dictionary = workspace
-                .root
-                .join(&dictionary)
-                .is_file()
-                .then(|| format!("-dict={dictionary}"));
-            let limits = limits.into_iter().chain(dictionary);
-            let call = compiler.call("run", target).into_iter().chain(["--".to_owned()]);
-            Call::new(
-                "cargo",
-                call.chain(limits)
-                    .chain([INPUT_SECONDS_MAX, MEMORY_MB_MAX].map(str::to_owned)),
-            )
-            .advice("the input is in fuzz/artifacts: mend what it shows, and make it a test of that crate")
-            .run()
-        })?;
     }
-    Ok(())
+    let name = |target: &str| format!("fuzz: {target}");
+    // A target looks for this file, and ends where it finds it.
+    let stop = std::env::temp_dir().join(format!("ringhold-fuzz-stop-{}", std::process::id()));
+    let call = |target: &str| {
+        let dictionary = format!("fuzz/dictionaries/{target}.dict");
+        let dictionary = workspace
+            .root
+            .join(&dictionary)
+            .is_file()
+            .then(|| format!("-dict={dictionary}"));
+        let limits = [
+            format!("-max_total_time={}", arguments.seconds),
+            format!("-stop_file={}", stop.display()),
+        ];
+        let call = compiler.call("run", target).into_iter().chain(["--".to_owned()]);
+        Call::new(
+            "cargo",
+            call.chain(limits)
+                .chain(dictionary)
+                .chain([INPUT_SECONDS_MAX, MEMORY_MB_MAX].map(str::to_owned)),
+        )
+        .advice("the input is in fuzz/artifacts: mend what it shows, and make it a test of that crate")
+    };
+    if let [target] = &targets[..] {
+        // Nothing else is running: what it prints can be seen as it comes.
+        return steps.run(name(target), || call(target).run());
+    }
+    let calls = targets.iter().map(|target| (name(target), call(target)));
+    let outcome = steps.at_once(arguments.at_once, calls.collect(), || {
+        // An empty file is none to a target.
+        if let Err(error) = std::fs::write(&stop, "stop\n") {
+            eprintln!("{}: {error}; the other target runs to its end", stop.display());
+        }
+    });
+    // It is there only where something failed.
+    let _ = std::fs::remove_file(&stop);
+    outcome
 }
 
 /// How cargo-fuzz can be built for here.

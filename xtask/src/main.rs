@@ -12,6 +12,7 @@ mod fuzz;
 mod guarantees;
 mod loom;
 mod miri;
+mod mutants;
 mod run;
 mod setup;
 mod test;
@@ -59,6 +60,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Interpret core's tests, and find undefined behaviour.
     Miri,
+    /// Make mistakes in core one by one, and see a test of core fail for each.
+    Mutants(mutants::Arguments),
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
     /// Compile each mix of features, and look at what it brings.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Loom(arguments) => loom::run(&mut steps, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&mut steps, &arguments),
         Task::Miri => miri::run(&mut steps),
+        Task::Mutants(arguments) => mutants::run(&mut steps, &arguments),
         Task::Faults(arguments) => faults::run(&arguments),
         Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),

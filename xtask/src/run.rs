@@ -1,8 +1,10 @@
 //! Running programs, and the steps that a task is made of.
 
+mod at_once;
+
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,7 +36,26 @@ pub(crate) struct Steps {
 struct Done {
     name: String,
     took: Duration,
-    passed: bool,
+    came_to: CameTo,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum CameTo {
+    Passed,
+    Failed,
+    /// It did not run, for this reason.
+    LeftOut(String),
+}
+
+impl CameTo {
+    fn of(outcome: &Result<()>) -> Self {
+        if outcome.is_ok() {
+            Self::Passed
+        } else {
+            Self::Failed
+        }
+    }
 }
 
 impl Steps {
@@ -52,9 +73,20 @@ impl Steps {
         self.done.push(Done {
             name,
             took: start.elapsed(),
-            passed: outcome.is_ok(),
+            came_to: CameTo::of(&outcome),
         });
         outcome
+    }
+
+    /// Says, here and in the table, that a step cannot run on this machine. It has not passed.
+    pub(crate) fn left_out(&mut self, name: impl Into<String>, why: &Problem) {
+        let name = name.into();
+        eprintln!("\n==> {name}\nwarning: left out: {why}");
+        self.done.push(Done {
+            name,
+            took: Duration::ZERO,
+            came_to: CameTo::LeftOut(why.to_string()),
+        });
     }
 }
 
@@ -69,8 +101,12 @@ impl fmt::Display for Steps {
             .max(5);
         writeln!(f, "\n{:width$}  seconds", "step")?;
         for step in &self.done {
-            let mark = if step.passed { "" } else { "  failed" };
-            writeln!(f, "{:width$}  {:7.1}{mark}", step.name, step.took.as_secs_f64())?;
+            let seconds = step.took.as_secs_f64();
+            match &step.came_to {
+                CameTo::Passed => writeln!(f, "{:width$}  {seconds:7.1}", step.name)?,
+                CameTo::Failed => writeln!(f, "{:width$}  {seconds:7.1}  failed", step.name)?,
+                CameTo::LeftOut(why) => writeln!(f, "{:width$}        -  LEFT OUT: {why}", step.name)?,
+            }
         }
         let total: Duration = self.done.iter().map(|step| step.took).sum();
         writeln!(f, "{:width$}  {:7.1}", "total", total.as_secs_f64())
@@ -142,6 +178,17 @@ impl Call {
         self.judge(status)
     }
 
+    /// Runs to the end, output passed through, and answers the exit code: for programs that say several things by it.
+    pub(crate) fn code(mut self) -> Result<i32> {
+        eprintln!("$ {}", self.shown);
+        let status = self.command.status().map_err(|error| self.not_started(&error))?;
+        match status.code() {
+            Some(code) => Ok(code),
+            // A signal ended it.
+            None => self.judge(status).map(|()| 0),
+        }
+    }
+
     /// Runs to the end, passes standard output through and returns it too.
     pub(crate) fn run_and_read(mut self) -> Result<String> {
         eprintln!("$ {}", self.shown);
@@ -163,6 +210,28 @@ impl Call {
         }
         let status = child.wait().map_err(|error| self.not_started(&error))?;
         self.judge(status).map(|()| read)
+    }
+
+    /// Runs to the end beside others: what the call and its program printed, on either output, is answered and not
+    /// shown. That it began is said under `name`.
+    fn run_apart(mut self, name: &str) -> (String, Result<()>) {
+        eprintln!("... {name} begins");
+        let mut printed = format!("$ {}\n", self.shown).into_bytes();
+        let status = (|| {
+            let (mut reader, writer) = std::io::pipe()?;
+            self.command.stdout(writer.try_clone()?).stderr(writer);
+            let child = self.command.spawn();
+            // What it holds of the pipe would keep that open when the program has ended.
+            self.command = Command::new("");
+            let mut child = child?;
+            reader.read_to_end(&mut printed)?;
+            child.wait()
+        })();
+        let outcome = match status {
+            Ok(status) => self.judge(status),
+            Err(error) => Err(self.not_started(&error)),
+        };
+        (String::from_utf8_lossy(&printed).into_owned(), outcome)
     }
 
     /// Returns standard output; shows standard error when the program fails.
@@ -232,6 +301,22 @@ mod tests {
                 .any(|line| line.starts_with("good") && !line.ends_with("failed")),
             "{table}"
         );
+    }
+
+    #[test]
+    fn what_was_left_out_has_not_passed() {
+        let mut steps = Steps::default();
+        steps.left_out("far", &Problem::new("no boat"));
+        let table = steps.to_string();
+        assert!(table.contains("far          -  LEFT OUT: no boat\n"), "{table}");
+    }
+
+    #[test]
+    fn a_code_is_an_answer_and_a_signal_is_none() {
+        let code = |script| Call::new("sh", ["-c", script]).code();
+        assert_eq!(code("exit 3").unwrap(), 3);
+        assert_eq!(code("true").unwrap(), 0);
+        assert!(code("kill -TERM $$").unwrap_err().to_string().contains("signal"));
     }
 
     #[test]

@@ -73,6 +73,12 @@ pub(crate) const HACK: Tool = Tool {
     version: "0.6.46",
 };
 
+pub(crate) const MUTANTS: Tool = Tool {
+    command: "mutants",
+    package: "cargo-mutants",
+    version: "27.1.0",
+};
+
 /// What to do about system packages that are absent.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {

@@ -24,37 +24,37 @@ pub fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S:
 /// # Errors
 /// Those of the deserializer, and an invalid length above [`Limits::DATA_BYTES_CEILING`].
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-    struct Data;
-
-    impl Data {
-        fn check<E: Error>(&self, len: usize) -> Result<(), E> {
-            if len > Limits::DATA_BYTES_CEILING {
-                Err(E::invalid_length(len, self))
-            } else {
-                Ok(())
-            }
-        }
-    }
-
-    impl Visitor<'_> for Data {
-        type Value = Bytes;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "at most {} bytes", Limits::DATA_BYTES_CEILING)
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-            self.check(bytes.len())?;
-            Ok(Bytes::copy_from_slice(bytes))
-        }
-
-        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-            self.check(bytes.len())?;
-            Ok(bytes.into())
-        }
-    }
-
     deserializer.deserialize_bytes(Data)
+}
+
+struct Data;
+
+impl Data {
+    fn check<E: Error>(&self, len: usize) -> Result<(), E> {
+        if len > Limits::DATA_BYTES_CEILING {
+            Err(E::invalid_length(len, self))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Visitor<'_> for Data {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} bytes", Limits::DATA_BYTES_CEILING)
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+        self.check(bytes.len())?;
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+        self.check(bytes.len())?;
+        Ok(bytes.into())
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +72,19 @@ mod tests {
             deserialize(input)
         };
         assert_eq!(read(&bytes[1..]).unwrap(), bytes[1..]);
-        assert!(read(&bytes).is_err());
+        let error = read(&bytes).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid length 1048577, expected at most 1048576 bytes"
+        );
+    }
+
+    /// Formats that own their bytes hand them over.
+    #[test]
+    fn owned_bytes_are_taken_and_limited() {
+        let read = |bytes: Vec<u8>| Data.visit_byte_buf::<Error>(bytes);
+        assert_eq!(read(b"abc".to_vec()).unwrap(), "abc");
+        assert_eq!(read(vec![7; Limits::DATA_BYTES_CEILING]).unwrap().len(), 1 << 20);
+        assert!(read(vec![7; Limits::DATA_BYTES_CEILING + 1]).is_err());
     }
 }

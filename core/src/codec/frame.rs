@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::envelope::{self, Kind};
+use super::envelope::Kind;
 use crate::Result;
 use crate::transport::BODY_BYTES_MAX;
 
@@ -14,7 +14,7 @@ use crate::transport::BODY_BYTES_MAX;
 /// `TooLarge` above that, and `InvalidArgument` where the type cannot be written, such as a sequence
 /// that does not know its length.
 pub fn encode_frame(message: &impl Serialize) -> Result<Vec<u8>> {
-    let bytes = Kind::Frame.finish(Kind::Frame.begin(envelope::LEN + 128), message)?;
+    let bytes = Kind::Frame.finish(Kind::Frame.begin(128), message)?;
     check(bytes)
 }
 

@@ -551,3 +551,35 @@ pub fn decode_session_parts(header: &[u8], body: &[u8]) -> Result<StoredSession>
         data,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So that encoding makes room once, and not much more than it needs.
+    #[test]
+    fn a_body_takes_the_room_that_was_made_for_it() {
+        let nonce = Nonce::from_bytes([1; 16]);
+        let run = |id: &str| {
+            let incarnation = Incarnation { number: 1, nonce };
+            NodeIncarnation::new(NodeId::new(id).unwrap(), incarnation)
+        };
+        let fence = Fence { epoch: 1, nonce };
+        for (player, owner, data) in [("a", "b", 0), ("player", "node", 100), ("p", "n", 20_000)] {
+            let (player, owner) = (player.repeat(20), owner.repeat(10));
+            let player = PlayerId::new(player).unwrap();
+            let id = SessionId::new(player.partition(), [2; 16]);
+            let record = SessionRecord::new(id, player, run(&owner), nonce, Ttl::MIN, vec![7; data].into());
+            let mut session = StoredSession::new(record, 0);
+            for holds in [0_usize, 1, 64] {
+                let hold = |number: usize| Displaced::new(id, run(&"h".repeat(1 + number % 64)), fence);
+                session.login = Some(StoredLogin::new(id, (0..holds).map(hold).collect()));
+                let (needed, room) = (encode_session_body(&session).unwrap().len(), session.body_len());
+                assert!(
+                    (needed..=needed + 32).contains(&room),
+                    "{room} bytes for {needed}"
+                );
+            }
+        }
+    }
+}

@@ -283,4 +283,23 @@ mod tests {
         let shown = format!("{:?}", Nonce::from_bytes([0xab; 16]));
         assert_eq!(shown, "abab..");
     }
+
+    #[test]
+    fn runs_of_nodes_and_operations_are_shown_short() {
+        let nonce = Nonce::from_bytes([0xab; 16]);
+        let run = NodeIncarnation::new(NodeId::new("eu-1").unwrap(), Incarnation { number: 7, nonce });
+        assert_eq!(run.to_string(), "eu-1#7");
+        assert_eq!(format!("{run:?}"), "eu-1#7/abab..");
+        assert_eq!(format!("{:?}", OperationId::from_bytes([0xcd; 16])), "cdcd..");
+        assert_eq!(format!("{:?}", Ttl::MIN), "1s");
+    }
+
+    #[test]
+    fn versions_grow_by_one_up_to_the_last() {
+        assert_eq!(Version::FIRST.next().unwrap(), Version::new(2));
+        assert_eq!(Version::new(NUMBER_MAX - 1).next().unwrap().get(), NUMBER_MAX);
+        let error = Version::new(NUMBER_MAX).next().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.context().starts_with("9007199254740991 is"), "{error}");
+    }
 }

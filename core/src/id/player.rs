@@ -191,4 +191,14 @@ mod tests {
         assert!(Partition::new(1_024).is_err());
         assert_eq!(&Partition::new(0x0102).unwrap().ring_key(), b"partition\x02\x01");
     }
+
+    #[test]
+    fn it_is_shown_and_lent_as_it_is() {
+        let player = PlayerId::new("ada").unwrap();
+        assert_eq!(format!("{player}|{player:>5}|{player:?}"), "ada|  ada|\"ada\"");
+        assert_eq!(AsRef::<str>::as_ref(&player), "ada");
+        assert_eq!(AsRef::<[u8]>::as_ref(&player), b"ada");
+        assert_eq!("ada".parse::<PlayerId>().unwrap(), player);
+        assert_eq!(format!("{:?}", Partition::new(7).unwrap()), "p7");
+    }
 }

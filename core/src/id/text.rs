@@ -194,4 +194,35 @@ mod tests {
         assert!(Build::new("1.2.3 (é)").is_ok());
         assert!(LabelValue::new("line\r\nbreak").is_err());
     }
+
+    #[test]
+    fn an_error_says_what_is_allowed() {
+        let context = |error: Error| error.context().to_owned();
+        let word = context(NodeId::new("a b").unwrap_err());
+        assert!(
+            word.ends_with("1 to 64 bytes of ASCII letters, digits, '.', '_' and '-'"),
+            "{word}"
+        );
+        let graphic = context(Address::new("").unwrap_err());
+        assert!(
+            graphic.ends_with("1 to 255 bytes of printable ASCII without blanks"),
+            "{graphic}"
+        );
+        let text = context(Build::new("\0").unwrap_err());
+        assert!(
+            text.ends_with("0 to 64 bytes of UTF-8 without control characters"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_name_is_shown_and_lent_as_it_is() {
+        let node = NodeId::new("eu-1").unwrap();
+        assert_eq!(format!("{node}|{node:>6}|{node:?}"), "eu-1|  eu-1|\"eu-1\"");
+        assert_eq!(
+            (node.as_ref(), "eu-1".parse::<NodeId>().unwrap()),
+            ("eu-1", node.clone())
+        );
+        assert_eq!((Zone::default().as_str(), Build::default().as_str()), ("", ""));
+    }
 }

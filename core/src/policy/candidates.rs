@@ -159,7 +159,7 @@ mod tests {
     fn it_fills_up_and_no_further() {
         for limit in [0, 1, 2, 7, 8, 9, 20] {
             let mut candidates = Candidates::with_limit(limit);
-            assert_eq!(candidates.is_full(), limit == 0);
+            assert_eq!((candidates.limit(), candidates.is_full()), (limit, limit == 0));
             for position in 0..30 {
                 assert_eq!(candidates.push(position), position + 1 >= limit, "limit {limit}");
             }
@@ -180,7 +180,9 @@ mod tests {
         assert_eq!((candidates.len(), candidates.spilled.capacity()), (8, 0));
         let mut candidates = Candidates::with_limit(9);
         candidates.push(1);
-        assert!(candidates.spilled.capacity() > 0 && candidates.contains(1));
+        assert!(candidates.spilled.capacity() > 0);
+        assert!(candidates.contains(1) && !candidates.contains(0) && !candidates.is_empty());
+        assert_eq!(format!("{candidates:?}"), "[1]");
     }
 
     #[test]

@@ -352,3 +352,14 @@ fn equal_loads_are_drawn() {
     }
     assert!(first.iter().all(|times| (99..=101).contains(times)), "{first:?}");
 }
+
+/// It is the stay to come that is compared, not what is there: a third of a node of weight 3, all of one of weight 1.
+#[test]
+fn the_stay_to_come_counts_where_weights_differ() {
+    let view = view(fleet(&[1, 3]));
+    view.nodes()[1].counters.set_sessions(1);
+    for random in 0..4 {
+        let ranked = rank(&LeastConnections, &view, &PlaceRequest::new(b"ada", random), 2);
+        assert_eq!(ranked, [1, 0], "two thirds are less than one");
+    }
+}

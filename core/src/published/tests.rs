@@ -157,3 +157,19 @@ fn concurrent_updates_all_count_and_readers_only_go_forward() {
     });
     assert_eq!(*cell.latest(), (2 * UPDATES, 2 * UPDATES));
 }
+
+#[test]
+fn the_oldest_entry_makes_room_each_time() {
+    let values: Vec<Arc<usize>> = (0..THREAD_CELLS + 3).map(Arc::new).collect();
+    let cells: Vec<_> = values
+        .iter()
+        .map(|value| Published::new(Arc::clone(value)))
+        .collect();
+    for cell in &cells {
+        cell.with(|_| ());
+    }
+    // Held here and by its cell, and where it is kept, by the thread.
+    let kept = |value: &Arc<usize>| Arc::strong_count(value) == 3;
+    let kept: Vec<bool> = values.iter().map(kept).collect();
+    assert_eq!(kept, [[false; 3].as_slice(), &[true; THREAD_CELLS]].concat());
+}

@@ -89,4 +89,43 @@ mod tests {
             assert_eq!(kind(restore.check(&limits)), expected);
         }
     }
+
+    #[test]
+    fn what_is_restored_is_checked_like_a_login() {
+        let restore = |change: fn(&mut RestoreSession)| {
+            let session = record();
+            let mut restore = RestoreSession::new(session.clone(), session.fence.nonce);
+            change(&mut restore);
+            kind(restore.check(&Limits::default()))
+        };
+        let invalid = Some(ErrorKind::InvalidArgument);
+        assert_eq!(restore(|_| {}), None);
+        assert_eq!(restore(|restore| restore.live_max = 64), None);
+        assert_eq!(restore(|restore| restore.live_max = 0), invalid);
+        assert_eq!(restore(|restore| restore.live_max = 65), invalid);
+        assert_eq!(
+            restore(|restore| restore.session.fence.epoch = NUMBER_MAX - 1),
+            None
+        );
+        assert_eq!(
+            restore(|restore| restore.session.fence.epoch = NUMBER_MAX),
+            invalid
+        );
+        let bob = |restore: &mut RestoreSession| restore.session.player = PlayerId::new("bob").unwrap();
+        assert_eq!(restore(bob), invalid);
+        let large = |restore: &mut RestoreSession| restore.session.data = vec![0; 65_537].into();
+        assert_eq!(restore(large), Some(ErrorKind::TooLarge));
+        let session = record();
+        let operation = OperationId::from_bytes([3; 16]);
+        let data = vec![0; 65_537];
+        let save = SaveSession::new(
+            session.id,
+            session.fence,
+            session.version,
+            session.ttl,
+            data,
+            operation,
+        );
+        assert_eq!(kind(save.check(&Limits::default())), Some(ErrorKind::TooLarge));
+    }
 }

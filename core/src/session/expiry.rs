@@ -87,3 +87,18 @@ pub struct Acked {
     /// How many replicas acknowledged.
     pub replicated: u8,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visibility_is_kept_within_its_limits() {
+        let take = || TakeExpired::new(Vec::new(), 1, Nonce::from_bytes([1; 16]));
+        let secs = Duration::from_secs;
+        assert_eq!(take().visibility(), secs(30));
+        for (asked, got) in [(secs(0), secs(1)), (secs(7), secs(7)), (secs(9_000), secs(3_600))] {
+            assert_eq!(take().with_visibility(asked).visibility(), got);
+        }
+    }
+}

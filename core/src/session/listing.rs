@@ -62,3 +62,37 @@ pub struct SessionPage {
     /// Where to go on; `None` at the end.
     pub next: Option<Cursor>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_one_session_to_a_thousand() {
+        for (limit, len) in [
+            (0, 1),
+            (1, 1),
+            (7, 7),
+            (1_000, 1_000),
+            (1_001, 1_000),
+            (u16::MAX, 1_000),
+        ] {
+            assert_eq!(ListSessions::all(limit).page_len(), len);
+        }
+    }
+
+    #[test]
+    fn a_listing_goes_on_after_a_cursor() {
+        let nonce = crate::Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("a").unwrap();
+        let owner = NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce });
+        let id = SessionId::new(crate::Partition::new(7).unwrap(), [2; 16]);
+        let next = ListSessions::of(owner.clone(), 9).after(Cursor(id));
+        assert_eq!(
+            (next.owner, next.after, next.limit),
+            (Some(owner), Some(Cursor(id)), 9)
+        );
+        let first = ListSessions::all(9);
+        assert_eq!((first.owner, first.after, first.limit), (None, None, 9));
+    }
+}

@@ -151,3 +151,30 @@ impl Created {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_says_what_it_was_told() {
+        let player = PlayerId::new("ada").unwrap();
+        let nonce = Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("a").unwrap();
+        let owner = NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce });
+        let id = SessionId::new(player.partition(), [2; 16]);
+        let login = CreateSession::new(id, player, owner, nonce, Ttl::MIN);
+        let own = OnExisting::Takeover {
+            from: TakeoverFrom::Own,
+        };
+        assert_eq!(
+            (login.data.len(), login.on_existing, login.durability),
+            (0, own, None)
+        );
+        let login = login.with_data("x").with_on_existing(OnExisting::Reject);
+        assert_eq!(
+            (&login.data[..], login.on_existing),
+            (&b"x"[..], OnExisting::Reject)
+        );
+    }
+}

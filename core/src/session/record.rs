@@ -132,3 +132,45 @@ impl UnreadableSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> SessionRecord {
+        let player = PlayerId::new("ada").unwrap();
+        let nonce = Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("a").unwrap();
+        let owner = NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce });
+        let id = SessionId::new(player.partition(), [2; 16]);
+        SessionRecord::new(id, player, owner, nonce, Ttl::MIN, Bytes::from_static(b"secret"))
+    }
+
+    #[test]
+    fn the_data_is_not_shown() {
+        let shown = format!("{:?}", record());
+        for part in ["\"ada\"", "a#1/0101..", "version: 1", "ttl: 1s", "data_bytes: 6"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_hold_is_of_the_record() {
+        let record = record();
+        let hold = Displaced::from(&record);
+        assert_eq!(
+            hold,
+            Displaced::new(record.id, record.owner.clone(), record.fence)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_in_words() {
+        let id = record().id;
+        let error = Error::new(ErrorKind::Unsupported, "session record", "of format 9");
+        let unreadable = UnreadableSession::new(id, &error);
+        assert_eq!((unreadable.id, unreadable.kind), (id, ErrorKind::Unsupported));
+        assert_eq!(unreadable.context, "session record: unsupported: of format 9");
+    }
+}

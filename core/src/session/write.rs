@@ -317,3 +317,20 @@ impl Restored {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_over_names_the_version_that_it_saw() {
+        let nonce = Nonce::from_bytes([1; 16]);
+        let node = crate::NodeId::new("a").unwrap();
+        let owner = NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce });
+        let id = SessionId::new(crate::Partition::new(7).unwrap(), [2; 16]);
+        let claim = ClaimSession::new(id, Fence { epoch: 1, nonce }, owner, nonce, Ttl::MIN);
+        assert_eq!(claim.seen_version, None);
+        let claim = claim.with_seen_version(Version::new(9));
+        assert_eq!((claim.id, claim.seen_version), (id, Some(Version::new(9))));
+    }
+}

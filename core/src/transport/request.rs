@@ -98,3 +98,38 @@ impl PeerRequest {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_what_it_was_told() {
+        let nonce = crate::Nonce::from_bytes([1; 16]);
+        let run = |id: &str| {
+            let node = crate::NodeId::new(id).unwrap();
+            NodeIncarnation::new(node, crate::Incarnation { number: 1, nonce })
+        };
+        let fleet = FleetName::new("arena").unwrap();
+        let plain = || PeerRequest::new(fleet.clone(), run("b"), Revision::default(), "x");
+        assert_eq!(plain().time_left, Duration::from_secs(5));
+        assert_eq!(
+            (plain().from, plain().player, plain().key, plain().trace),
+            (None, None, None, None)
+        );
+        let (player, key) = (PlayerId::new("ada").unwrap(), OperationId::from_bytes([2; 16]));
+        let trace = TraceContext::new([3; 16], [4; 8]);
+        let full = plain()
+            .from(run("a"))
+            .about(player.clone())
+            .with_key(key)
+            .traced(trace.clone());
+        assert_eq!((full.from, full.player), (Some(run("a")), Some(player)));
+        assert_eq!((full.key, full.trace), (Some(key), Some(trace)));
+        for (asked, got) in [(0, 0), (7, 7), (60, 60), (61, 60)] {
+            let request = plain().within(Duration::from_secs(asked));
+            assert_eq!(request.time_left, Duration::from_secs(got));
+            assert_eq!((request.target, &request.body[..]), (run("b"), &b"x"[..]));
+        }
+    }
+}

@@ -184,3 +184,111 @@ impl PeerStream {
         self.sender.finish().await
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::pin::pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll, Waker};
+
+    /// What a future that waits for nothing comes to.
+    pub(in crate::transport) fn at_once<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    /// What was told to the transport: messages, and ends.
+    type Told = Arc<Mutex<Vec<Result<Option<Bytes>, ErrorKind>>>>;
+
+    struct Sends(Told);
+
+    #[async_trait]
+    impl SendHalf for Sends {
+        async fn send(&mut self, message: Bytes) -> Result<()> {
+            self.0.lock().unwrap().push(Ok(Some(message)));
+            Ok(())
+        }
+
+        async fn end(&mut self, why: Result<()>) -> Result<()> {
+            let end = why.map(|()| None).map_err(|error| error.kind());
+            self.0.lock().unwrap().push(end);
+            Ok(())
+        }
+    }
+
+    struct Receives(VecDeque<Result<Option<Bytes>>>);
+
+    #[async_trait]
+    impl ReceiveHalf for Receives {
+        async fn receive(&mut self) -> Result<Option<Bytes>> {
+            self.0.pop_front().expect("nobody asks again")
+        }
+    }
+
+    fn stream(coming: impl IntoIterator<Item = Result<Option<Bytes>>>) -> (PeerStream, Told) {
+        let told = Told::default();
+        let receives = Receives(coming.into_iter().collect());
+        (PeerStream::new(Sends(Arc::clone(&told)), receives), told)
+    }
+
+    fn failed() -> Error {
+        Error::new(ErrorKind::Overloaded, "test", "too much")
+    }
+
+    #[test]
+    fn what_is_sent_goes_on_until_the_end() {
+        let (mut stream, told) = stream([]);
+        let most = Bytes::from(vec![7; BODY_BYTES_MAX]);
+        at_once(stream.send("a")).unwrap();
+        at_once(stream.send(most.clone())).unwrap();
+        let large = at_once(stream.send(vec![7; BODY_BYTES_MAX + 1])).unwrap_err();
+        assert_eq!(large.kind(), ErrorKind::TooLarge);
+        assert!(
+            format!("{stream:?}").contains("PeerSender { ended: false"),
+            "{stream:?}"
+        );
+        at_once(stream.finish()).unwrap();
+        // Once is enough.
+        at_once(stream.finish()).unwrap();
+        at_once(stream.sender.fail(failed())).unwrap();
+        let late = at_once(stream.send("b")).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::InvalidArgument);
+        assert_eq!(
+            *told.lock().unwrap(),
+            [Ok(Some("a".into())), Ok(Some(most)), Ok(None)]
+        );
+        assert!(
+            format!("{stream:?}").contains("PeerSender { ended: true"),
+            "{stream:?}"
+        );
+    }
+
+    #[test]
+    fn an_error_is_an_end() {
+        let (mut stream, told) = stream([]);
+        at_once(stream.sender.fail(failed())).unwrap();
+        assert_eq!(*told.lock().unwrap(), [Err(ErrorKind::Overloaded)]);
+        assert!(at_once(stream.sender.send("a")).is_err());
+    }
+
+    #[test]
+    fn an_end_is_told_again() {
+        let (mut ending, _) = stream([Ok(Some("a".into())), Ok(None)]);
+        assert_eq!(at_once(ending.receive()).unwrap(), Some("a".into()));
+        assert!(format!("{:?}", ending.receiver).contains("ended: None"));
+        for _ in 0..2 {
+            assert_eq!(at_once(ending.receive()).unwrap(), None);
+        }
+        assert!(format!("{:?}", ending.receiver).contains("Well"));
+
+        let (mut failing, _) = stream([Err(failed())]);
+        for context in ["too much", "the stream has ended with an error that was told"] {
+            let error = at_once(failing.receive()).unwrap_err();
+            assert_eq!((error.kind(), error.context()), (ErrorKind::Overloaded, context));
+        }
+    }
+}

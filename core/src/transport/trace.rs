@@ -224,4 +224,48 @@ mod tests {
         assert!(child.is_sampled() && !child.sampled(false).is_sampled());
         assert!(TraceContext::parse(&TraceContext::new([0; 16], [0; 8]).to_string(), None).is_ok());
     }
+
+    #[test]
+    fn each_part_is_answered_as_it_was_read() {
+        let trace = TraceContext::parse(PARENT, None).unwrap();
+        assert_eq!(
+            trace.trace_id(),
+            0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes()
+        );
+        assert_eq!(trace.span_id(), 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
+        assert_eq!(format!("{trace:?}"), format!("TraceContext({PARENT})"));
+        // Of the flags two are kept, and one of them says whether it is sampled.
+        for (flags, kept, sampled) in [("00", "00", false), ("02", "02", false), ("ff", "03", true)] {
+            let header = format!("{}{flags}", &PARENT[..53]);
+            let trace = TraceContext::parse(&header, None).unwrap();
+            assert_eq!(trace.to_string(), format!("{}{kept}", &PARENT[..53]));
+            assert_eq!(trace.is_sampled(), sampled);
+            // The other flag stays as it is.
+            let other = u8::from_str_radix(kept, 16).unwrap() & 2;
+            for sampled in [false, true] {
+                let marked = trace.clone().sampled(sampled).to_string();
+                assert_eq!(marked[53..], format!("{:02x}", other | u8::from(sampled)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_of_zeros_alone_is_made_one() {
+        let zeros = TraceContext::new([0; 16], [0; 8]);
+        assert_eq!((zeros.trace_id()[15], zeros.span_id()[7]), (1, 1));
+        // And no other is touched.
+        let even = TraceContext::new([2; 16], [4; 8]);
+        assert_eq!((even.trace_id(), even.span_id()), ([2; 16], [4; 8]));
+        assert!(!even.is_sampled());
+    }
+
+    #[test]
+    fn a_state_may_be_as_long_as_the_recommendation_says() {
+        let trace = |state: &str| TraceContext::parse(PARENT, Some(state)).unwrap();
+        let entries = |count: usize| vec!["a=1"; count].join(",");
+        for good in ["x".repeat(512), entries(32), "a=1,\tb= 2".to_owned()] {
+            assert_eq!(trace(&good).state(), Some(&good[..]));
+        }
+        assert_eq!(trace(&entries(33)).state(), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The stored forms: frozen by golden files, and robust against any bytes.
 
+mod formats;
 mod golden;
 mod properties;
 mod robustness;

@@ -73,7 +73,7 @@ fn record() -> impl Strategy<Value = SessionRecord> {
     })
 }
 
-fn session() -> impl Strategy<Value = StoredSession> {
+pub(crate) fn session() -> impl Strategy<Value = StoredSession> {
     let take = (nonce(), any::<u64>()).prop_map(|(token, until)| StoredTake::new(token, until));
     let save = (any::<[u8; 16]>(), number())
         .prop_map(|(id, version)| StoredSave::new(OperationId::from_bytes(id), Version::new(version)));
@@ -91,7 +91,7 @@ fn session() -> impl Strategy<Value = StoredSession> {
     )
 }
 
-fn node_record() -> impl Strategy<Value = NodeRecord> {
+pub(crate) fn node_record() -> impl Strategy<Value = NodeRecord> {
     let state = prop::sample::select(vec![NodeState::Joining, NodeState::Ready, NodeState::Draining]);
     let endpoints = btree_map("[a-z]{1,32}", "[!-~]{1,80}", 0..=8);
     let labels = btree_map("[a-z]{1,63}", "[ a-z\u{e9}]{0,80}", 0..=32);

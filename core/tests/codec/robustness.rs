@@ -307,7 +307,11 @@ fn tombstone_fields_out_of_range_are_corrupt() {
     }
     // One that was displaced has no proof.
     let bytes = patched(&values::TOMBSTONE, 14, &[2]);
-    assert!(corrupt(&decode_tombstone(&bytes).unwrap_err()));
+    let error = decode_tombstone(&bytes).unwrap_err();
+    assert!(
+        corrupt(&error) && error.context().contains("displaced"),
+        "{error}"
+    );
     let bytes = patched(&values::TOMBSTONE, 14, &[&[2][..], &[0; 16]].concat());
     decode_tombstone(&bytes).unwrap();
 }

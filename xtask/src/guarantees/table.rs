@@ -211,11 +211,41 @@ pub(super) const ROWS: &[Row] = &[
         "random requests are answered as the reference implementation answers them",
         &[],
         &[
+            (
+                CLUSTER,
+                "ringhold::model",
+                "sessions::redis_cluster_stores_as_memory_does",
+            ),
+            (
+                CLUSTER,
+                "ringhold::model",
+                "discovery::redis_cluster_keeps_members_as_memory_does",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold::model",
+                "sessions::slow_redis_cluster_by_fred_stores_as_memory_does",
+            ),
+            (
+                CLUSTER_FRED,
+                "ringhold::model",
+                "discovery::redis_cluster_by_fred_keeps_members_as_memory_does",
+            ),
             (SINGLE, "ringhold::model", "sessions::redis_stores_as_memory_does"),
             (
                 SINGLE,
                 "ringhold::model",
                 "discovery::redis_keeps_members_as_memory_does",
+            ),
+            (
+                SINGLE,
+                "ringhold::model",
+                "sessions::slow_redis_by_fred_stores_as_memory_does",
+            ),
+            (
+                SINGLE,
+                "ringhold::model",
+                "discovery::redis_by_fred_keeps_members_as_memory_does",
             ),
             (
                 ETCD,

@@ -1,9 +1,11 @@
 //! The stored form: what is written, byte for byte, and what becomes of bytes that nobody wrote.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::common::Reach;
 use crate::common::sessions::{KvSessions, account};
+use ringhold_core::codec::SessionHeader;
 use ringhold_core::session::{
     AckExpired, CreateSession, EndReason, ListSessions, OnExisting, RemoveSession, TakeExpired, Touch,
     Touched,
@@ -79,31 +81,35 @@ async fn scene(name: &'static str) -> (KvSessions, [CreateSession; 2], Simulated
     (kv, logins, clock, make)
 }
 
-/// Bytes that are something else, in many forms.
+/// Bytes that are something else, in many forms: cut off anywhere, a bit flipped in any byte, and ten megabytes of
+/// noise, alone and behind each part that is good.
 fn spoiled(value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = vec![Vec::new(), b"something else".to_vec(), vec![0xff; 4_096]];
-    for at in [
-        0,
-        1,
-        7,
-        8,
-        9,
-        12,
-        14,
-        40,
-        value.len() / 2,
-        value.len().saturating_sub(1),
-    ] {
-        if at < value.len() {
-            forms.push(value[..at].to_vec());
-            let mut flipped = value.to_vec();
-            flipped[at] ^= 0x80;
-            forms.push(flipped);
-        }
+    for at in 0..value.len() {
+        forms.push(value[..at].to_vec());
+        let mut flipped = value.to_vec();
+        flipped[at] ^= 0x80;
+        forms.push(flipped);
     }
     forms.push([value, b"more"].concat());
+    // Behind nothing, the time at which it is due, the header, and all.
+    for good in [0, 8, 8 + SessionHeader::LEN, value.len()] {
+        forms.push([&value[..good.min(value.len())], &NOISE].concat());
+    }
     forms
 }
+
+/// From a generator of its own (xorshift).
+static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let words = (0..10_000_000 / 8).flat_map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.collect()
+});
 
 /// Whatever stands where a session's parts should: no panic, and the other session is as it was, in reads,
 /// listings and sweeps.
@@ -130,7 +136,8 @@ async fn one_bad_record_stops_nobody_else() {
                 let kind = refused.err().map(|error| error.kind());
                 assert!(
                     matches!(kind, None | Some(ErrorKind::Corrupt | ErrorKind::Unsupported)),
-                    "{key} {form:02x?}: {kind:?}"
+                    "{key} {:02x?}: {kind:?}",
+                    &form[..form.len().min(300)]
                 );
             }
             let touches = [&bad, &good].map(|login| {
