@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ringhold_core::{Partition, SessionStore};
+use ringhold_core::{Partition, PlayerId, SessionStore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -14,11 +14,14 @@ use super::choice::{Chooser, learn};
 use super::client::{Client, Run};
 use super::file::{History, Origin};
 use super::names::Names;
-use super::operation::{Answer, Number, Operation, Seen};
+use super::operation::{Answer, Call, Number, Operation, Seen};
 use crate::Make;
 
 /// Longer than any store takes to say that it cannot.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Who looks when all is over.
+const LAST_CLIENT: Number = 0;
 
 /// How the load is shaped.
 #[derive(Debug, Clone)]
@@ -84,6 +87,7 @@ impl Load {
             let table = Table {
                 load: Arc::clone(&load),
                 run: Arc::clone(&run),
+                played: Played::default(),
                 stop: Arc::clone(&stop),
                 next: Arc::clone(&next),
                 stores: ways.collect(),
@@ -91,7 +95,13 @@ impl Load {
             };
             tables.spawn(table.run());
         }
-        Running { origin, stop, tables }
+        Running {
+            origin,
+            run,
+            stores: stores.to_vec(),
+            stop,
+            tables,
+        }
     }
 }
 
@@ -99,12 +109,22 @@ impl Load {
 #[derive(Debug)]
 pub struct Running {
     origin: Origin,
+    run: Arc<Run>,
+    stores: Vec<Arc<dyn SessionStore>>,
     stop: Arc<AtomicBool>,
-    tables: JoinSet<Vec<Operation>>,
+    tables: JoinSet<Played>,
+}
+
+/// What was done at a table, and whom it was about.
+#[derive(Debug, Default)]
+struct Played {
+    operations: Vec<Operation>,
+    players: Vec<(Number, PlayerId)>,
 }
 
 impl Running {
-    /// Lets each client finish what it asks, and answers what they wrote down.
+    /// Lets each client finish what it asks, looks once more at what is left of each player, and answers
+    /// what was written down.
     ///
     /// # Panics
     /// Where a client has panicked.
@@ -113,20 +133,47 @@ impl Running {
         self.finish().await
     }
 
-    /// Waits until all [`players`](Load::players) have been played.
+    /// The same, but waits until all [`players`](Load::players) have been played.
     ///
     /// # Panics
     /// Where a client has panicked.
     pub async fn finish(mut self) -> History {
+        let mut looks = JoinSet::new();
         let mut operations = Vec::new();
         while let Some(table) = self.tables.join_next().await {
-            operations.extend(table.expect("no client panics"));
+            let played = table.expect("no client panics");
+            operations.extend(played.operations);
+            looks.spawn(look(Arc::clone(&self.run), self.stores.clone(), played.players));
+        }
+        while let Some(seen) = looks.join_next().await {
+            operations.extend(seen.expect("no look panics"));
         }
         History {
             origin: self.origin,
             operations,
         }
     }
+}
+
+/// Asks for each player's sessions, when all is over: so that also what was written last has to be there.
+async fn look(
+    run: Arc<Run>,
+    stores: Vec<Arc<dyn SessionStore>>,
+    players: Vec<(Number, PlayerId)>,
+) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (player, store) in players.into_iter().zip(stores.iter().cycle()) {
+        let mut client = Client {
+            run: Arc::clone(&run),
+            store: Arc::clone(store),
+            number: LAST_CLIENT,
+            player,
+            operations: Vec::new(),
+        };
+        client.ask(Call::Find, PATIENCE).await;
+        operations.append(&mut client.operations);
+    }
+    operations
 }
 
 /// Where one player after another is played.
@@ -137,22 +184,22 @@ struct Table {
     next: Arc<AtomicU64>,
     stores: Vec<Arc<dyn SessionStore>>,
     first_client: Number,
+    played: Played,
 }
 
 impl Table {
-    async fn run(self) -> Vec<Operation> {
-        let mut operations = Vec::new();
+    async fn run(mut self) -> Played {
         while !self.stop.load(Ordering::Relaxed) {
             let player = self.next.fetch_add(1, Ordering::Relaxed) + 1;
             if self.load.players.is_some_and(|players| player > players) {
                 break;
             }
-            operations.extend(self.play(player).await);
+            self.play(player).await;
         }
-        operations
+        self.played
     }
 
-    async fn play(&self, player: Number) -> Vec<Operation> {
+    async fn play(&mut self, player: Number) {
         let make = Make::with_seed("a player", self.load.origin.seed ^ player.rotate_left(32));
         let partitions = &self.load.partitions;
         let partition = match partitions.get(make.below(partitions.len())) {
@@ -183,11 +230,10 @@ impl Table {
                 Arc::clone(&board),
             ));
         }
-        let mut operations = Vec::new();
         while let Some(client) = clients.join_next().await {
-            operations.extend(client.expect("no client panics"));
+            self.played.operations.extend(client.expect("no client panics"));
         }
-        operations
+        self.played.players.push((player, id));
     }
 }
 

@@ -23,21 +23,25 @@ pub struct Options {
     pub file: PathBuf,
     /// A history to check again; nothing else is done then.
     pub check: Option<PathBuf>,
+    /// Another durability than the program's own, as the backend's URL says it.
+    pub durability: Option<String>,
 }
 
 impl Options {
-    /// Reads `[--minutes N] [--seed N] [--file PATH] [--check PATH]`; a minute unless told otherwise, and
+    /// Reads `[--minutes N] [--seed N] [--file PATH] [--check PATH] [--durability WORD]`; a minute unless told otherwise, and
     /// any seed.
     ///
     /// # Errors
     /// What is wrong with them, in words.
     pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        const USAGE: &str = "usage: [--minutes N] [--seed N] [--file PATH] [--check PATH]";
+        const USAGE: &str =
+            "usage: [--minutes N] [--seed N] [--file PATH] [--check PATH] [--durability WORD]";
         let mut options = Self {
             time: Duration::from_secs(60),
             seed: any_seed(),
             file: std::env::temp_dir().join("ringhold-history.jsonl"),
             check: None,
+            durability: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
@@ -57,6 +61,7 @@ impl Options {
                 "--seed" => options.seed = value.parse().map_err(|_| bad())?,
                 "--file" => options.file = value.into(),
                 "--check" => options.check = Some(value.into()),
+                "--durability" => options.durability = Some(value),
                 _ => return Err(USAGE.to_owned()),
             }
         }
