@@ -34,4 +34,4 @@ pub use check::{Complaint, ComplaintKind, STEPS_MAX, Verdict, check, check_withi
 pub use file::{History, Origin};
 pub use load::{Load, Running};
 pub use operation::{Answer, Call, End, Ended, Hold, Number, Operation, Refusal, Rule, Seen};
-pub use program::{Faults, Options, report};
+pub use program::{Faults, Options, check_again, report};

@@ -1,7 +1,6 @@
 //! Clients that compete for players: many players one after another, each for a short time and by few
 //! clients, so that a history is long and each player's part of it is decided.
 
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,15 +40,15 @@ pub struct Load {
     pub pause: Duration,
     /// Where the players are; all over where it is empty.
     pub partitions: Vec<Partition>,
-    /// For how many milliseconds a client waits that has little patience.
-    pub patience_millis: RangeInclusive<u64>,
+    /// The longest that a client waits which has little patience; most such wait much shorter.
+    pub patience: Duration,
     /// Of a hundred calls, how many are made with little patience.
     pub impatient_percent: usize,
 }
 
 impl Load {
     /// Three clients on each of 16 players at a time, 12 calls each, with pauses of up to 50 ms; one call
-    /// of ten is given up after 1 to 400 ms.
+    /// of ten is given up within 400 ms.
     pub fn new(backend: &str, seed: u64) -> Self {
         Self {
             origin: Origin {
@@ -63,7 +62,7 @@ impl Load {
             players: None,
             pause: Duration::from_millis(50),
             partitions: Vec::new(),
-            patience_millis: 1..=400,
+            patience: Duration::from_millis(400),
             impatient_percent: 10,
         }
     }
@@ -245,8 +244,7 @@ async fn compete(
     board: Arc<Mutex<Vec<Seen>>>,
 ) -> Vec<Operation> {
     let make = &chooser.make;
-    let (least, most) = (*load.patience_millis.start(), *load.patience_millis.end());
-    let span = usize::try_from(most.saturating_sub(least)).unwrap_or(usize::MAX - 1) + 1;
+    let patience = usize::try_from(load.patience.as_micros()).unwrap_or(usize::MAX);
     let pause = usize::try_from(load.pause.as_micros()).unwrap_or(usize::MAX);
     let mut own: Vec<Seen> = Vec::new();
     for _ in 0..load.calls {
@@ -257,12 +255,13 @@ async fn compete(
         }
         let known = board.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let call = chooser.choose(&known, &own, &client.run);
-        let patience = if make.below(100) < load.impatient_percent {
-            Duration::from_millis(least + make.below(span) as u64)
+        let waits = if make.below(100) < load.impatient_percent {
+            // As often between 1 and 2 ms as between 200 and 400: answers are quick when nothing is wrong.
+            Duration::from_micros((make.below(patience) >> make.below(9)) as u64)
         } else {
             PATIENCE
         };
-        let mut answer = client.ask(call.clone(), patience).await;
+        let mut answer = client.ask(call.clone(), waits).await;
         if matches!(answer, Answer::None(_)) && make.below(2) == 0 {
             // The same once more, as a caller may who was not answered.
             answer = client.ask(call.clone(), PATIENCE).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::check::check;
@@ -19,8 +19,9 @@ pub struct Options {
     pub time: Duration,
     /// What choices are drawn from.
     pub seed: u64,
-    /// Where a history is written that has something wrong.
-    pub file: PathBuf,
+    /// Where the history is written; unless it is given, only one with something wrong is, into the
+    /// temporary folder.
+    pub file: Option<PathBuf>,
     /// A history to check again; nothing else is done then.
     pub check: Option<PathBuf>,
     /// Another durability than the program's own, as the backend's URL says it.
@@ -39,7 +40,7 @@ impl Options {
         let mut options = Self {
             time: Duration::from_secs(60),
             seed: any_seed(),
-            file: std::env::temp_dir().join("ringhold-history.jsonl"),
+            file: None,
             check: None,
             durability: None,
         };
@@ -59,7 +60,7 @@ impl Options {
                     options.time = Duration::from_secs_f64(minutes * 60.0);
                 }
                 "--seed" => options.seed = value.parse().map_err(|_| bad())?,
-                "--file" => options.file = value.into(),
+                "--file" => options.file = Some(value.into()),
                 "--check" => options.check = Some(value.into()),
                 "--durability" => options.durability = Some(value),
                 _ => return Err(USAGE.to_owned()),
@@ -74,8 +75,9 @@ fn any_seed() -> u64 {
     RandomState::new().hash_one(()) >> 32
 }
 
-/// Checks a history, prints what there is to say of it, and writes it to the file where something is
-/// wrong. `false` there, and where nothing was asked, or nothing at all was ambiguous in spite of faults.
+/// Checks a history, prints what there is to say of it, and writes it to the file that was asked for, or
+/// where something is wrong. `false` there, and where nothing was asked, or nothing went unanswered in spite
+/// of faults.
 pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
     let start = Instant::now();
     let verdict = check(history);
@@ -113,21 +115,40 @@ pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
     if empty {
         println!("such a history shows nothing: nothing was asked, or no fault was felt");
     }
-    if verdict.holds() && !empty {
-        return true;
-    }
-    match history.write(&options.file) {
+    let good = verdict.holds() && !empty;
+    let file = match &options.file {
+        Some(file) => file.clone(),
+        None if good => return true,
+        None => std::env::temp_dir().join(format!("ringhold-history-{}.jsonl", history.origin.seed)),
+    };
+    let written = history.write(&file);
+    match &written {
         Ok(()) => println!(
-            "the whole history: {0}\ncheck it again: cargo xtask histories --check {0}\nseed {1}",
-            options.file.display(),
-            history.origin.seed
+            "the whole history: {0}\nto check it again: cargo xtask histories --check {0}",
+            file.display()
         ),
-        Err(error) => println!(
-            "the history could not be written to {}: {error}",
-            options.file.display()
-        ),
+        Err(error) => println!("the history could not be written to {}: {error}", file.display()),
     }
-    false
+    good && written.is_ok()
+}
+
+/// Checks a history that was written before, and prints the verdict. `false` where it does not hold, or
+/// the file is none.
+pub fn check_again(file: &Path) -> bool {
+    match History::read(file) {
+        Ok(history) => {
+            let verdict = check(&history);
+            println!(
+                "{}, seed {}: {verdict}",
+                history.origin.backend, history.origin.seed
+            );
+            verdict.holds()
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
+            false
+        }
+    }
 }
 
 fn sessions(history: &History) -> usize {

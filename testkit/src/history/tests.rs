@@ -3,6 +3,7 @@
 use super::check::{ComplaintKind, Verdict, check, check_within};
 use super::file::{History, Origin};
 use super::operation::{Answer, Call, Ended, Hold, Operation, Refusal, Rule, Seen};
+use super::program::{Faults, Options, check_again, report};
 
 const FIRST: Hold = Hold { epoch: 1, nonce: 11 };
 const S: u64 = 1;
@@ -400,4 +401,41 @@ fn a_file_brings_a_history_back() {
     assert!(error.to_string().contains("line 2"), "{error}");
     std::fs::write(&path, "").expect("a file");
     assert!(History::read(&path).is_err());
+}
+
+fn options(words: &[&str]) -> Result<Options, String> {
+    Options::read(words.iter().map(|word| (*word).to_owned()))
+}
+
+#[test]
+fn a_program_does_as_it_is_asked() {
+    let asked = options(&["--minutes", "0.5", "--seed", "7", "--durability", "fast"]).expect("they are fine");
+    assert_eq!((asked.time.as_secs(), asked.seed), (30, 7));
+    assert_eq!(asked.durability.as_deref(), Some("fast"));
+    for words in [
+        &["--minutes", "0"][..],
+        &["--minutes", "NaN"],
+        &["--seed", "-1"],
+        &["--seed"],
+        &["--speed", "1"],
+    ] {
+        assert!(options(words).is_err(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_report_says_whether_something_was_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("history.jsonl");
+    let file = path.to_str().expect("UTF-8");
+    let asked = options(&["--file", file]).expect("they are fine");
+    let good = history(false, vec![login(), get(2, (2, 3), 1, 100)]);
+    assert!(report(&good, &Faults::new(), &asked) && check_again(&path));
+    // Faults that nobody felt.
+    assert!(!report(&good, &Faults::from([("a fault", 1)]), &asked));
+    assert!(!report(&history(false, Vec::new()), &Faults::new(), &asked));
+    let bad = history(false, vec![login(), get(2, (2, 3), 2, 100)]);
+    assert!(!report(&bad, &Faults::new(), &asked));
+    assert_eq!(History::read(&path).expect("it was written"), bad);
+    assert!(!check_again(&path) && !check_again(folder.path()));
 }

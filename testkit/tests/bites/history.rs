@@ -216,7 +216,7 @@ async fn verdict_on(flaw: Flaw) -> Verdict {
     load.players = Some(100);
     load.tables = 25;
     load.pause = Duration::from_millis(1);
-    load.patience_millis = 0..=2;
+    load.patience = Duration::from_millis(4);
     let store: Arc<dyn SessionStore> = Arc::new(Flawed::new(flaw, SEED));
     let history = load.start(&[store]).finish().await;
     check(&history)
