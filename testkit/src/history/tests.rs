@@ -304,7 +304,7 @@ fn logins_take_over_displace_and_stay_ended() {
         fence: FIRST,
     };
     let take_over = login_of(2, 2, 12, Rule::TakeOverAnyones);
-    let taken_over = Answer::TakenOver {
+    let answered = Answer::TakenOver {
         session: taken.clone(),
         ended: vec![ended],
     };
@@ -339,9 +339,9 @@ fn logins_take_over_displace_and_stay_ended() {
             login_of(8, 8, 8, Rule::TakeOverOwn),
             Answer::Elsewhere(seen(1, FIRST, 1, 100)),
         ),
-        asked(2, (6, 7), take_over.clone(), taken_over.clone()),
+        asked(2, (6, 7), take_over.clone(), answered.clone()),
         // The same login once more.
-        asked(2, (8, 9), take_over.clone(), taken_over),
+        asked(2, (8, 9), take_over.clone(), answered),
         asked(1, (10, 11), late.clone(), Answer::Refused(Refusal::Fenced)),
         asked(3, (12, 13), login_of(3, 3, 13, Rule::Replace), replaced),
         asked(2, (14, 15), take_over, Answer::Refused(Refusal::Fenced)),

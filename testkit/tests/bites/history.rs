@@ -60,7 +60,7 @@ impl Flawed {
 
     /// Whether the flaw shows this time: one of `often`.
     fn shows(&self, flaw: Flaw, often: u64) -> bool {
-        self.flaw == flaw && self.turns.fetch_add(1, Ordering::Relaxed) % often == 0
+        self.flaw == flaw && self.turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(often)
     }
 
     /// The way to the store and back, on which requests overtake each other.
