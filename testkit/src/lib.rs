@@ -8,6 +8,7 @@
 //! | [`SimulatedClock`] | time that stands still until a test moves it |
 //! | [`launch`], [`RedisTime`] | real Redis servers and clusters, and their time |
 //! | [`wait_for`] | waiting for a condition, with a deadline that prints what was seen |
+//! | [`history`] | concurrent clients, what they were told, and whether that can be |
 //! | [`Make`] | ids, owners, players and records from a seed |
 //!
 //! # An adapter's `tests/contract.rs`
@@ -73,6 +74,7 @@ pub mod discovery;
 pub mod embedded;
 mod expect;
 mod harness;
+pub mod history;
 mod make;
 mod redis_time;
 pub mod session_store;

@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: what must pass before a change lands, the quickest answers first.
 
 use crate::run::{Call, Result, Steps};
-use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, loom, miri, setup, test, tidy};
+use crate::{
+    codegen, counts, demo, faults, features, fuzz, guarantees, histories, loom, miri, setup, test, tidy,
+};
 
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
@@ -41,6 +43,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("instruction counts", || counts::run(&counts::Arguments::check()))?;
     fuzz::run(steps, &fuzz::Arguments::ci())?;
     demo::run(steps)?;
+    steps.run("histories", || histories::run(&histories::Arguments::ci()))?;
     // What takes longest, and is most at the mercy of the machine, comes last.
     steps.run("faults of Redis Cluster", || {
         faults::run(&faults::Arguments::quick(faults::Backend::Redis))

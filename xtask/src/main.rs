@@ -10,6 +10,7 @@ mod faults;
 mod features;
 mod fuzz;
 mod guarantees;
+mod histories;
 mod loom;
 mod miri;
 mod mutants;
@@ -64,6 +65,8 @@ enum Task {
     Mutants(mutants::Arguments),
     /// Break a real Redis Cluster under load, and print what callers saw and what was lost.
     Faults(faults::Arguments),
+    /// Let clients compete for sessions on a store that is broken meanwhile, and check what they are told.
+    Histories(histories::Arguments),
     /// Compile each mix of features, and look at what it brings.
     Features,
     /// Make the README's table of guarantees and backends from the results of the tests.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Task::Miri => miri::run(&mut steps),
         Task::Mutants(arguments) => mutants::run(&mut steps, &arguments),
         Task::Faults(arguments) => faults::run(&arguments),
+        Task::Histories(arguments) => histories::run(&arguments),
         Task::Features => features::run(&mut steps),
         Task::Guarantees(arguments) => guarantees::run(&arguments),
         Task::Tidy => tidy::run(),

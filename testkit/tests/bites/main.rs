@@ -8,6 +8,7 @@
 mod discovery;
 mod discovery_faults;
 mod discovery_watch;
+mod history;
 mod store;
 mod store_broken;
 mod store_faults;

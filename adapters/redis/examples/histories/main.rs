@@ -1,0 +1,57 @@
+//! `cargo xtask histories`: clients compete for sessions on a real Redis Cluster of three masters and three
+//! replicas while it is broken again and again, and what they are told is checked for linearizability.
+//!
+//! Writes are `replicated:1` unless `--durability fast` says otherwise. A master that is cut off from the
+//! others while clients still reach it is not among the faults: until the node timeout it answers reads,
+//! and with `fast` takes writes, that the rest of the cluster knows nothing of. `cargo xtask faults --only
+//! cut-off` counts what that costs.
+
+mod bed;
+mod faults;
+
+use std::process::ExitCode;
+
+use ringhold_testkit::history::{Faults, History, Load, Options, report};
+use tokio::time::{Duration, Instant};
+
+use crate::bed::{Bed, Failure};
+
+/// How many clients of the cluster there are, each with connections of its own.
+const WAYS: usize = 4;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    let (history, faults) = match run(&options).await {
+        Ok(done) => done,
+        Err(error) => {
+            eprintln!("error: {error} (seed {})", options.seed);
+            return ExitCode::FAILURE;
+        }
+    };
+    if report(&history, &faults, &options) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+async fn run(options: &Options) -> Result<(History, Faults), Failure> {
+    let durability = options.durability.as_deref().unwrap_or("replicated:1");
+    let bed = Bed::new(options.seed).await?;
+    let mut load = Load::new(&format!("redis-cluster, {durability}"), options.seed);
+    load.origin.repeats = true;
+    load.tables = 24;
+    load.pause = Duration::from_millis(200);
+    load.partitions = bed.partitions().to_vec();
+    let stores = bed.stores(WAYS, durability).await?;
+    let running = load.start(&stores);
+    let faults = faults::make(&bed, Instant::now() + options.time).await?;
+    Ok((running.stop().await, faults))
+}
