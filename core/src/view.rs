@@ -6,6 +6,7 @@ mod loom_models;
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::id::{LabelKey, LabelValue, Zone};
@@ -127,8 +128,8 @@ impl<'a> PlaceRequest<'a> {
 /// What a node has room for.
 #[derive(Debug, Clone, Copy)]
 struct Room {
-    /// The total below which it takes what is new, `None` for no limit.
-    below: Option<u32>,
+    /// The total below which it takes what is new; where there is no limit, more than any total.
+    below: u64,
     weight: u16,
 }
 
@@ -197,9 +198,9 @@ impl View {
         let ring = self.ring_of(&nodes);
         let room = |node: &ViewNode| Room {
             below: if node.takes_new() {
-                node.record.capacity
+                node.record.capacity.map_or(u64::MAX, u64::from)
             } else {
-                Some(0)
+                0
             },
             weight: node.record.weight.get(),
         };
@@ -285,19 +286,32 @@ impl View {
         let (Some(room), Some(node)) = (self.rooms.get(position), self.nodes.get(position)) else {
             return false;
         };
-        room.below
-            .is_none_or(|below| below > 0 && node.counters.total() < below)
-            && node.suits(request)
+        // Most often the counters need not be looked at.
+        let has_room = match room.below {
+            0 => false,
+            u64::MAX => true,
+            below => u64::from(node.counters.total()) < below,
+        };
+        has_room && node.suits(request)
     }
 
-    /// What the node at `position` carries and its weight, if it takes a stay like this. Its counters
-    /// are read once.
+    /// The nodes at these positions that take a stay like this, each with what it carries and its weight.
+    /// The counters of each are read once.
     #[inline]
-    pub(crate) fn carried(&self, position: usize, request: &PlaceRequest<'_>) -> Option<(u32, u16)> {
-        let (room, node) = (self.rooms.get(position)?, self.nodes.get(position)?);
-        let carried = node.counters.total();
-        let takes = room.below.is_none_or(|below| carried < below) && node.suits(request);
-        takes.then_some((carried, room.weight))
+    pub(crate) fn carried(
+        &self,
+        positions: Range<usize>,
+        request: &PlaceRequest<'_>,
+    ) -> impl Iterator<Item = (usize, u32, u16)> {
+        let is_for_all = request.zone.is_none() && request.labels.is_empty();
+        let nodes = self.nodes[positions.clone()].iter();
+        let rooms = &self.rooms[positions.clone()];
+        let all = positions.zip(rooms).zip(nodes);
+        all.filter_map(move |((position, room), node)| {
+            let carried = node.counters.total();
+            let takes = u64::from(carried) < room.below && (is_for_all || node.suits(request));
+            takes.then_some((position, carried, room.weight))
+        })
     }
 
     /// Reserves a place on the node at `position`.

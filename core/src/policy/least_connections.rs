@@ -1,5 +1,7 @@
 //! The node that carries least.
 
+use std::ops::Range;
+
 use super::{BalancingPolicy, Candidates};
 use crate::view::{PlaceRequest, View};
 
@@ -29,20 +31,19 @@ impl BalancingPolicy for LeastConnections {
         // The last of those that are ranked, once there is no room for more: most nodes are behind it,
         // and are passed by a single comparison.
         let mut last = None;
-        for position in (start..len).chain(0..start) {
-            let Some(own) = Burden::of(view, position, request) else {
-                continue;
-            };
-            if last.is_some_and(|last| !own.is_less(last)) {
-                continue;
-            }
-            let burden = |position: usize| Burden::of(view, position, request);
-            // One that has become full meanwhile is the last of all.
-            out.insert_before(position, |other| {
-                burden(other).is_none_or(|other| own.is_less(other))
-            });
-            if out.is_full() {
-                last = out.iter().next_back().and_then(burden);
+        let burden = |position: usize| Burden::all(view, position..position + 1, request).next();
+        for positions in [start..len, 0..start] {
+            for (position, own) in Burden::all(view, positions, request) {
+                if last.is_some_and(|last| !own.is_less(last)) {
+                    continue;
+                }
+                // One that has become full meanwhile is the last of all.
+                out.insert_before(position, |other| {
+                    burden(other).is_none_or(|(_, other)| own.is_less(other))
+                });
+                if out.is_full() {
+                    last = out.iter().next_back().and_then(burden).map(|(_, burden)| burden);
+                }
             }
         }
     }
@@ -56,13 +57,20 @@ struct Burden {
 }
 
 impl Burden {
-    /// That of the node at a position, if it takes the request.
+    /// Those of the nodes at these positions that take the request.
     #[inline]
-    fn of(view: &View, position: usize, request: &PlaceRequest<'_>) -> Option<Self> {
-        let (carried, weight) = view.carried(position, request)?;
-        Some(Self {
-            carried: u64::from(carried) + 1,
-            weight: u64::from(weight),
+    fn all(
+        view: &View,
+        positions: Range<usize>,
+        request: &PlaceRequest<'_>,
+    ) -> impl Iterator<Item = (usize, Self)> {
+        let all = view.carried(positions, request);
+        all.map(|(position, carried, weight)| {
+            let burden = Self {
+                carried: u64::from(carried) + 1,
+                weight: u64::from(weight),
+            };
+            (position, burden)
         })
     }
 
