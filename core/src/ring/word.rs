@@ -67,7 +67,6 @@ impl Words {
 
     /// The short form of where a key is.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "31 bits of it")]
     pub(super) fn short_key(self, place: u64) -> Short {
         (place >> 33) as u32 & !self.mask
     }

@@ -20,7 +20,7 @@ const PASSED_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Groups {
     ring: Arc<Ring>,
-    groups: Box<[Group]>,
+    all: Box<[Group]>,
     /// By what a turn moves virtual time.
     step: u128,
 }
@@ -74,19 +74,19 @@ impl Groups {
                     .push(position);
             }
         }
-        let all = |weight: u16, members: &[u32]| u128::from(weight) * members.len() as u128;
+        let of_all = |weight: u16, members: &[u32]| u128::from(weight) * members.len() as u128;
         let weights: u128 = members
             .iter()
-            .map(|(weight, members)| all(*weight, members))
+            .map(|(weight, members)| of_all(*weight, members))
             .sum();
         let groups = members.into_iter().map(|(weight, members)| Group {
             weight,
-            length: TURN / all(weight, &members).max(1),
+            length: TURN / of_all(weight, &members).max(1),
             members: members.into(),
         });
         Self {
             ring: Arc::clone(ring),
-            groups: groups.collect(),
+            all: groups.collect(),
             step: TURN.checked_div(weights).unwrap_or_default(),
         }
     }
@@ -121,10 +121,10 @@ pub(super) fn rank(view: &View, request: &PlaceRequest<'_>, out: &mut Candidates
     let mut state = view.turns.state.lock().unwrap_or_else(PoisonError::into_inner);
     state.follow(&view.groups);
     let takes = |position: u32| view.takes(position as usize, request);
-    let taken = (0..PASSED_MAX)
+    let found = (0..PASSED_MAX)
         .map_while(|_| state.take(&view.groups))
         .find(|position| takes(*position));
-    let Some(first) = taken else { return false };
+    let Some(first) = found else { return false };
     let rest = !out.push(first as usize);
     if rest {
         state.rank_rest(&view.groups, |position| {
@@ -140,8 +140,8 @@ impl State {
         if Arc::ptr_eq(&self.groups, groups) {
             return;
         }
-        for group in &groups.groups {
-            let old = self.groups.groups.iter().find(|old| old.weight == group.weight);
+        for group in &groups.all {
+            let old = self.groups.all.iter().find(|old| old.weight == group.weight);
             let place = &mut self.places[group.index()];
             let next = old.and_then(|old| old.members.get(place.next));
             let next = next.map_or(0, |next| {
@@ -155,10 +155,10 @@ impl State {
 
     /// Uses up the next turn, and tells whose it was.
     fn take(&mut self, groups: &Groups) -> Option<u32> {
-        let starts = groups.groups.iter().map(|group| self.start(group, groups.step));
+        let starts = groups.all.iter().map(|group| self.start(group, groups.step));
         self.now = self.now.max(starts.min()?);
         let turn = |group: &&Group| self.turn(group, groups.step, 0);
-        let group = groups.groups.iter().min_by_key(turn)?;
+        let group = groups.all.iter().min_by_key(turn)?;
         let finish = self.start(group, groups.step) + group.length;
         let place = &mut self.places[group.index()];
         place.finish = finish;
@@ -170,14 +170,14 @@ impl State {
 
     /// Tells all nodes in the order of their next turns, until it is enough.
     fn rank_rest(&mut self, groups: &Groups, mut is_enough: impl FnMut(u32) -> bool) {
-        for group in &groups.groups {
+        for group in &groups.all {
             self.places[group.index()].ahead = 0;
         }
         loop {
             let left = |group: &&Group| self.places[group.index()].ahead < group.members.len();
             let turn =
                 |group: &&Group| self.turn(group, groups.step, self.places[group.index()].ahead as u128);
-            let Some(group) = groups.groups.iter().filter(left).min_by_key(turn) else {
+            let Some(group) = groups.all.iter().filter(left).min_by_key(turn) else {
                 return;
             };
             let place = &mut self.places[group.index()];
