@@ -9,6 +9,9 @@ use crate::load::{Seen, median, run as load};
 use crate::scene::Scene;
 use crate::way::{DATA_BYTES, Operation, Shared, Task, Way};
 
+/// A round is so many turns of each: which of its threads a runtime gives to a task may stay for a turn, and
+/// with one task in flight it is what decides.
+const SLICES: u32 = 5;
 /// What is promised of the bare client's throughput.
 const RATIO_MIN: f64 = 0.9;
 
@@ -29,17 +32,28 @@ pub(crate) async fn run(scene: &Scene, tasks: usize, effort: Effort) {
         let mut ours = tasks_of(&scene.ours, &shared, tasks).await;
         let mut seen = Vec::new();
         for round in 0..=rounds {
-            // Who comes first changes, so that what the machine does meanwhile favours nobody.
-            let (of_bare, of_ours);
-            if round % 2 == 0 {
-                (of_bare, bare) = one(scene, bare, operation, effort).await;
-                (of_ours, ours) = one(scene, ours, operation, effort).await;
-            } else {
-                (of_ours, ours) = one(scene, ours, operation, effort).await;
-                (of_bare, bare) = one(scene, bare, operation, effort).await;
+            let (mut of_bare, mut of_ours): (Option<Seen>, Option<Seen>) = (None, None);
+            for slice in 0..SLICES as usize {
+                // Who comes first changes, so that what the machine does meanwhile favours nobody.
+                for first in [true, false] {
+                    let (sum, one);
+                    if ((round + slice) % 2 == 0) == first {
+                        (one, bare) = slice_of(scene, bare, operation, effort).await;
+                        sum = &mut of_bare;
+                    } else {
+                        (one, ours) = slice_of(scene, ours, operation, effort).await;
+                        sum = &mut of_ours;
+                    }
+                    *sum = Some(match sum.take() {
+                        Some(seen) => seen.and(one),
+                        None => one,
+                    });
+                }
             }
             // The first round only warms both up.
-            if round > 0 {
+            if let (Some(of_bare), Some(of_ours)) = (of_bare, of_ours)
+                && round > 0
+            {
                 seen.push((of_bare, of_ours));
             }
         }
@@ -54,7 +68,7 @@ async fn tasks_of<W: Way>(way: &W, shared: &Arc<Shared>, tasks: usize) -> Vec<Ta
     join_all((0..tasks).map(|_| Task::new(way.clone(), shared, DATA_BYTES))).await
 }
 
-async fn one<W: Way>(
+async fn slice_of<W: Way>(
     scene: &Scene,
     tasks: Vec<Task<W>>,
     operation: Operation,
@@ -66,7 +80,7 @@ async fn one<W: Way>(
         Operation::Save => &[Operation::Save],
         Operation::Touch => &[Operation::Touch],
     };
-    let seen = load(tasks, operations, effort.period, None).await;
+    let seen = load(tasks, operations, effort.period / SLICES, None).await;
     if operation == Operation::Create {
         scene.empty();
     }

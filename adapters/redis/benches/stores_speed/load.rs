@@ -18,6 +18,15 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Both together.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.took.extend(other.took);
+        self.took.sort_unstable();
+        self.period += other.period;
+        self.computed += other.computed;
+        self
+    }
+
     /// Operations in a second.
     pub(crate) fn per_s(&self) -> f64 {
         float(self.took.len()) / self.period.as_secs_f64()
