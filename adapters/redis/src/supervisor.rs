@@ -242,6 +242,7 @@ impl Shared {
             None => None,
         };
         self.budget.earn();
+        let size = self.sizes.expect(&call);
         let mut last: Option<Error> = None;
         let mut pause = PAUSE_MIN;
         let mut redirects = 0;
@@ -261,10 +262,20 @@ impl Shared {
                     },
                 },
             };
-            let verdict = match self.judged(&target, &call, now, deadline, &mut unanswered).await {
+            let mut room = None;
+            if size == Size::Large {
+                match timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await {
+                    Ok(given) => room = given,
+                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
+                }
+                now = Instant::now();
+            }
+            let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);
+            let verdict = match judged.await {
                 Ok(answer) => return Ok(answer),
                 Err(verdict) => verdict,
             };
+            drop(room);
             now = Instant::now();
             match verdict {
                 Verdict::Moved(address) => {
@@ -318,6 +329,7 @@ impl Shared {
         self: &Arc<Self>,
         target: &Target,
         call: &Call,
+        size: Size,
         now: Instant,
         deadline: Instant,
         unanswered: &mut bool,
@@ -331,7 +343,7 @@ impl Shared {
         let turns = if replicas > 0 { LANE_TURNS } else { 1 };
         let attempt_deadline = deadline.min(now + self.settings.attempt * turns);
         let mut sent = false;
-        let attempt = self.attempt(target, call, replicas, &mut sent);
+        let attempt = self.attempt(target, call, size, replicas, &mut sent);
         let outcome = timeout_at(attempt_deadline, attempt).await;
         if matches!(outcome, Ok(Ok(_))) {
             node.heard_since(now);
@@ -367,11 +379,11 @@ impl Shared {
         &self,
         target: &Target,
         call: &Call,
+        size: Size,
         replicas: u8,
         sent: &mut bool,
     ) -> Result<(Reply, u8), LinkError> {
         let Target { node, asking } = target;
-        let size = self.sizes.expect(call);
         let mut by_source = None;
         loop {
             let command = by_source.as_ref().unwrap_or(&call.command);

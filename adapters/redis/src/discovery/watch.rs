@@ -53,7 +53,7 @@ impl RedisWatch {
     async fn look(&mut self) -> Result<()> {
         let [number, tag] = self.at.map_or_else(Default::default, resume_point);
         let loads = self.loads.map_or_else(String::new, |version| version.to_string());
-        let arguments = [&number, &tag, &loads].map(|text| text.as_bytes());
+        let arguments = [&number, &tag, &loads].map(String::as_bytes);
         let (status, mut elements, _) = self.way.run(WATCH, &script::POLL, 0, &arguments).await?;
         let heartbeat = Duration::from_millis(elements.number()?);
         let version = elements.number()?;

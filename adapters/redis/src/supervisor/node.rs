@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::lane::Lane;
-use super::sizes::Size;
+use super::sizes::{PIECES_MAX, Size};
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply};
 use crate::script;
@@ -28,6 +28,8 @@ pub(super) struct Node {
     pub(super) watched: AtomicBool,
     /// Replicas that the topology shows online.
     pub(super) replicas: AtomicU8,
+    /// Room for what is large.
+    large: Semaphore,
     lanes: [OnceLock<Lane>; 2],
     /// By what goes over them: what is small, and what is large.
     links: [Mutex<Option<Arc<dyn Link>>>; 2],
@@ -46,6 +48,7 @@ impl Node {
             in_flight_max,
             watched: AtomicBool::new(false),
             replicas: AtomicU8::new(0),
+            large: Semaphore::new(PIECES_MAX as usize),
             lanes: Default::default(),
             links: Default::default(),
             connecting: Default::default(),
@@ -61,6 +64,12 @@ impl Node {
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         None
+    }
+
+    /// Waits for room for a large call of so many pieces, in order. It is the last of what a call waits for.
+    pub(super) async fn room(&self, pieces: u32) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.large.acquire_many(pieces).await.ok()
     }
 
     /// The link for what is small, where one stands.

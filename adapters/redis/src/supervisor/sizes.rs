@@ -3,6 +3,9 @@
 //! How long a request is stands there; how long its answer is does not. It is guessed from the last time
 //! that the same was asked for: a bit for each of 65,536 hashes. A wrong guess costs nothing but a place
 //! behind, or before, something large.
+//!
+//! Only so much of it is under way to one server at a time. More would not be faster, and whoever writes it
+//! would do nothing else meanwhile; what waits for its turn is not late yet.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +16,10 @@ use crate::client::Reply;
 /// at once.
 const LARGE_BYTES: usize = 16 << 10;
 const BITS: usize = 1 << 16;
+/// How much is under way to one server at a time, in pieces of [`LARGE_BYTES`]: 4 MiB.
+pub(super) const PIECES_MAX: u32 = 256;
+/// What an answer counts as that is expected to be large.
+const PIECES_OF_ANSWER: u32 = 8;
 
 /// On which of the two connections to a server something goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +57,17 @@ impl Sizes {
             return Size::Large;
         }
         Size::of(call.command.bytes())
+    }
+
+    /// Of how many pieces a large call is; at most all.
+    pub(super) fn pieces(call: &Call) -> u32 {
+        let request = u32::try_from(call.command.bytes() / LARGE_BYTES + 1).unwrap_or(PIECES_MAX);
+        let answer = if call.script.answers_records {
+            PIECES_OF_ANSWER
+        } else {
+            0
+        };
+        (request + answer).min(PIECES_MAX)
     }
 
     /// Takes in how large it was: the answer where that has records, else the request.

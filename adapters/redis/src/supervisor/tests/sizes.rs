@@ -3,12 +3,16 @@
 use super::*;
 use crate::client::Words;
 
-fn large(mut call: Call) -> Call {
-    let mut words = Words::with_room(4, 20_000);
+fn large(call: Call) -> Call {
+    with_bytes(call, 20_000)
+}
+
+fn with_bytes(mut call: Call, bytes: usize) -> Call {
+    let mut words = Words::with_room(5, bytes);
     for word in call.command.iter() {
         words.word(word);
     }
-    words.word(&[7; 20_000]);
+    words.word(&vec![7; bytes]);
     call.command = words.finish();
     call
 }
@@ -99,4 +103,31 @@ async fn durable_writes_are_apart_as_well() {
     }
     assert_eq!(fake.connections(0) - before, 2);
     assert_eq!(fake.scripts_by_link(0)[before..], [3, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_much_is_under_way_at_a_time() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    fake.set(0, Behaviour::Late(Duration::from_millis(400)));
+    let start = Instant::now();
+    let took = |call| {
+        let supervisor = &supervisor;
+        async move {
+            supervisor.run(call).await.unwrap();
+            start.elapsed().as_millis()
+        }
+    };
+    // Three of a mebibyte fit into four with all that belongs to them.
+    let large = join_all((0..12).map(|_| took(with_bytes(call(LOW), 1 << 20))));
+    let (large, small) = tokio::join!(large, took(call(LOW)));
+    let turns: Vec<_> = large.chunks(3).map(|turn| turn[0] / 400).collect();
+    assert_eq!(
+        turns,
+        [1, 2, 3, 4],
+        "{large:?}: waiting for a turn is not being late"
+    );
+    assert!((400..450).contains(&small), "{small} ms");
+    assert_eq!(fake.scripts_run(0), 14, "nothing was sent twice");
 }
