@@ -337,20 +337,28 @@ impl SessionStore for RedisSessions {
         let mut sorted: Vec<(usize, Touch)> = touches.iter().copied().enumerate().collect();
         // Stable: touches of one session stay in order.
         sorted.sort_by_key(|(_, touch)| touch.id.partition());
-        let calls = sorted
+        let chunks: Vec<&[(usize, Touch)]> = sorted
             .chunk_by(|(_, a), (_, b)| a.id.partition() == b.id.partition())
             .flat_map(|together| together.chunks(TOUCHES_PER_CALL))
-            .map(|chunk| async move {
-                (
-                    chunk,
-                    self.touch_partition(chunk[0].1.id.partition(), chunk).await,
-                )
-            });
-        let calls: Vec<_> = calls.collect();
+            .collect();
+        let touch =
+            async |chunk: &[(usize, Touch)]| self.touch_partition(chunk[0].1.id.partition(), chunk).await;
+        // What is one call needs nobody to watch over several.
+        let results = if let [chunk] = chunks[..] {
+            vec![(chunk, touch(chunk).await)]
+        } else {
+            let calls: Vec<_> = chunks
+                .iter()
+                .map(|chunk| async { (*chunk, touch(chunk).await) })
+                .collect();
+            stream::iter(calls)
+                .buffer_unordered(CALLS_AT_ONCE)
+                .collect()
+                .await
+        };
         let mut answers = vec![Touched::NotFound; touches.len()];
         let (mut replicated, mut answered, mut failed) = (u8::MAX, false, None);
-        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-        while let Some((chunk, result)) = calls.next().await {
+        for (chunk, result) in results {
             let of_chunk = match result {
                 Ok((of_chunk, acknowledged)) => {
                     (answered, replicated) = (true, replicated.min(acknowledged));

@@ -268,6 +268,10 @@ impl Shared {
                     Ok(given) => room = given,
                     Err(_) => return Err(self.gave_up(&call, unanswered, last)),
                 }
+                // It may have gone while others had its room.
+                if !target.asking && !*target.node.answers.borrow() {
+                    continue;
+                }
                 now = Instant::now();
             }
             let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);

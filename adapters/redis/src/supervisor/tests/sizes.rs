@@ -131,3 +131,20 @@ async fn only_so_much_is_under_way_at_a_time() {
     assert!((400..450).contains(&small), "{small} ms");
     assert_eq!(fake.scripts_run(0), 14, "nothing was sent twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_room_on_a_server_that_hangs_goes_where_an_answer_is() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    let before = fake.scripts_run(0);
+    fake.set(0, Behaviour::Hang);
+    fake.promote(0, 2);
+    let start = Instant::now();
+    let calls = (0..30).map(|_| supervisor.run(with_bytes(call(LOW), 1 << 20)));
+    let answers = join_all(calls).await.into_iter().map(by);
+    assert_eq!(answers.collect::<Vec<_>>(), vec!["2"; 30]);
+    assert_eq!(fake.scripts_run(0), before);
+    // Ten turns of an attempt each would be 5 s.
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
