@@ -1,8 +1,8 @@
 //! Ringhold beside its peers: `cargo run --release --manifest-path benches/peers/Cargo.toml`.
 //!
 //! All run in turns, in one process, on the same work. A ratio is the median of those of single rounds: what
-//! the peer took for what we took, so above 1 we are ahead. `-- ring` or `-- memory` runs one table, `--test`
-//! a little of each, to see that it works.
+//! the peer took for what we took, so above 1 we are ahead. `-- ring` or `-- memory` runs one table, `--rounds=1`
+//! the stores in memory in fewer rounds, and `--test` a little of each, to see that it works.
 
 mod memory;
 mod ring;
@@ -31,7 +31,8 @@ fn main() {
         rings(brief);
     }
     if wanted("memory") {
-        memory::compare(brief);
+        let rounds = arguments.iter().find_map(|word| word.strip_prefix("--rounds=")?.parse().ok());
+        memory::compare(brief, rounds.unwrap_or(5));
     }
 }
 

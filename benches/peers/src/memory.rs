@@ -112,7 +112,7 @@ struct Work {
     slices: usize,
 }
 
-pub(crate) fn compare(brief: bool) {
+pub(crate) fn compare(brief: bool, rounds: usize) {
     let work = if brief {
         Work {
             rounds: 1,
@@ -122,7 +122,7 @@ pub(crate) fn compare(brief: bool) {
         }
     } else {
         Work {
-            rounds: 5,
+            rounds,
             sessions: 1_000_000,
             calls: 500_000,
             slices: 10,
@@ -231,6 +231,9 @@ fn expire(work: Work) {
     };
     println!("\nall expire; moka does that inline, in whoever calls, and tower-sessions never");
     print("the sweeper's CPU time, ms", &column(|expiry| expiry.sweep, 1e3));
+    if let Some(holds) = all[0].iter().map(|expiry| expiry.hold).collect::<Option<Vec<_>>>() {
+        println!("\nringhold's longest hold of a lock meanwhile, by rounds: {holds:.1?}");
+    }
     print("a reader's p99.9 without expiry, us", &column(|expiry| expiry.alone.p999, 1e6));
     print("a reader's p99.9 meanwhile, us", &column(|expiry| expiry.during.p999, 1e6));
     print("a reader's worst without expiry, us", &column(|expiry| expiry.alone.worst, 1e6));

@@ -11,6 +11,7 @@ use ringhold_core::{ErrorKind, NodeIncarnation, PlayerId, Result, SessionRecord,
 use ringhold_testkit::Make;
 
 use super::partition::SessionPartition;
+use super::sweep::SORTED_MAX;
 
 mod account;
 mod many;
@@ -66,7 +67,7 @@ impl Scene {
         let swept = self
             .partition
             .take_expired(self.time, limit, SECOND * 30, self.make.nonce());
-        (swept.sessions, swept.more)
+        (swept.sessions.into_iter().map(|(_, taken)| taken).collect(), swept.more)
     }
 
     fn ack(&mut self, taken: &TakenSession) -> Result<()> {
@@ -353,7 +354,7 @@ fn a_sweep_gives_the_longest_expired_first() {
 #[test]
 fn a_take_arms_a_bounded_number_anew() {
     let mut scene = Scene::new("bounded");
-    let sessions: Vec<_> = (0..3_000)
+    let sessions: Vec<_> = (0..3 * SORTED_MAX - 1)
         .map(|_| {
             scene.player = scene.make.player();
             scene.login(ANYONE)

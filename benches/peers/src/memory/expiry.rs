@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringhold_core::Clock as _;
+
 use super::store::{Guest, Store, Time};
 use super::{Draw, cpu, guests, make};
 
@@ -12,6 +14,8 @@ use super::{Draw, cpu, guests, make};
 pub(super) struct Expiry {
     /// The sweeper's time on a CPU.
     pub(super) sweep: Duration,
+    /// The longest hold of a lock, where that is measured.
+    pub(super) hold: Option<Duration>,
     pub(super) alone: Reads,
     pub(super) during: Reads,
 }
@@ -46,7 +50,8 @@ pub(super) fn measure(name: &str, count: usize, seed: u64) -> Expiry {
         }
     });
     // A store clock takes in three seconds at most.
-    time.set(time_of(&time) + Duration::from_millis(2_900));
+    time.set(time.now() + Duration::from_millis(2_900));
+    store.longest_hold();
     let (sweep, during) = beside(&*store, &staying, || {
         let start = cpu();
         let expired = store.expire();
@@ -54,11 +59,12 @@ pub(super) fn measure(name: &str, count: usize, seed: u64) -> Expiry {
         assert_eq!(expired, count, "{name} ends all that has expired");
         took
     });
-    Expiry { sweep, alone, during }
-}
-
-fn time_of(time: &Time) -> Duration {
-    Duration::from_nanos(time.nanos())
+    Expiry {
+        sweep,
+        hold: store.longest_hold(),
+        alone,
+        during,
+    }
 }
 
 /// Does `work` while another thread reads.

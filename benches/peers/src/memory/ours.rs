@@ -17,6 +17,8 @@ use super::store::{Guest, Store, Time, sum};
 
 pub(super) struct Ours {
     sessions: Arc<dyn SessionStore>,
+    #[cfg(feature = "holds")]
+    memory: Arc<ringhold_memory::MemorySessions>,
     owner: NodeIncarnation,
 }
 
@@ -25,8 +27,11 @@ impl Ours {
         let fleet = FleetName::new("peers").expect("a word");
         let nonce = Nonce::from_bytes([7; 16]);
         let node = NodeId::new("eu-1").expect("a word");
+        let memory = MemoryBackend::with_clock(fleet, Limits::default(), time).sessions();
         Self {
-            sessions: MemoryBackend::with_clock(fleet, Limits::default(), time).sessions(),
+            #[cfg(feature = "holds")]
+            memory: Arc::clone(&memory),
+            sessions: memory,
             owner: NodeIncarnation::new(node, Incarnation { number: 1, nonce }),
         }
     }
@@ -85,5 +90,10 @@ impl Store for Ours {
             }
         }
         expired
+    }
+
+    #[cfg(feature = "holds")]
+    fn longest_hold(&self) -> Option<std::time::Duration> {
+        Some(self.memory.longest_hold())
     }
 }

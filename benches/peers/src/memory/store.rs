@@ -33,6 +33,10 @@ pub(super) trait Store: Send + Sync {
     fn touch(&self, guest: &Guest) -> bool;
     /// Ends everything that has expired, and answers how much that was.
     fn expire(&self) -> usize;
+    /// The longest hold of a lock since this was last asked, where that is measured.
+    fn longest_hold(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Reads what a store answered, so that nobody gets away with answering a pointer.
