@@ -2,7 +2,8 @@
 //!
 //! All run in turns, in one process, on the same work. A ratio is the median of those of single rounds: what
 //! the peer took for what we took, so above 1 we are ahead. `-- ring` or `-- memory` runs one table, `--rounds=1`
-//! the stores in memory in fewer rounds, and `--test` a little of each, to see that it works.
+//! the stores in memory in fewer rounds, `--stores=4` the first of them alone, and `--test` a little of all, to see that it
+//! works.
 
 mod memory;
 mod ring;
@@ -31,8 +32,8 @@ fn main() {
         rings(brief);
     }
     if wanted("memory") {
-        let rounds = arguments.iter().find_map(|word| word.strip_prefix("--rounds=")?.parse().ok());
-        memory::compare(brief, rounds.unwrap_or(5));
+        let number = |name: &str| arguments.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
+        memory::compare(brief, number("--rounds="), number("--stores="));
     }
 }
 

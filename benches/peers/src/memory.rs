@@ -105,6 +105,7 @@ struct Figures {
 /// How much is done.
 #[derive(Clone, Copy)]
 struct Work {
+    names: &'static [&'static str],
     rounds: usize,
     sessions: usize,
     /// Calls of each kind to each store, in `slices` turns.
@@ -112,9 +113,11 @@ struct Work {
     slices: usize,
 }
 
-pub(crate) fn compare(brief: bool, rounds: usize) {
+pub(crate) fn compare(brief: bool, rounds: Option<usize>, stores: Option<usize>) {
+    let names = &NAMES[..stores.map_or(NAMES.len(), |stores| stores.clamp(1, NAMES.len()))];
     let work = if brief {
         Work {
+            names,
             rounds: 1,
             sessions: 20_000,
             calls: 4_000,
@@ -122,7 +125,8 @@ pub(crate) fn compare(brief: bool, rounds: usize) {
         }
     } else {
         Work {
-            rounds,
+            names,
+            rounds: rounds.unwrap_or(5).max(1),
             sessions: 1_000_000,
             calls: 500_000,
             slices: 10,
@@ -135,7 +139,7 @@ pub(crate) fn compare(brief: bool, rounds: usize) {
     let rounds: Vec<Vec<Figures>> = (0..work.rounds).map(|round| run(work, round as u64)).collect();
     let column = |take: fn(&Figures) -> Duration, calls: usize| -> Vec<Vec<f64>> {
         let of = |store: usize| rounds.iter().map(|round| take(&round[store]).as_secs_f64() * 1e9 / calls as f64).collect();
-        (0..NAMES.len()).map(of).collect()
+        (0..work.names.len()).map(of).collect()
     };
     print("create, ns", &column(|figures| figures.create, work.sessions));
     print("get, ns", &column(|figures| figures.get, work.calls));
@@ -146,15 +150,15 @@ pub(crate) fn compare(brief: bool, rounds: usize) {
         &column(|figures| figures.mixed, 2 * work.calls),
     );
     let bytes = |store| vec![fill::bytes_per_session(store, work.sessions) as f64];
-    print("bytes of each session", &(0..NAMES.len()).map(bytes).collect::<Vec<_>>());
+    print("bytes of each session", &(0..work.names.len()).map(bytes).collect::<Vec<_>>());
     expire(work);
 }
 
 /// One round: all stores are filled and asked, in turns.
 fn run(work: Work, round: u64) -> Vec<Figures> {
     let guests = guests(work.sessions, round);
-    let stores = NAMES.map(|name| make(name, Time::running()));
-    let mut figures: Vec<Figures> = NAMES.iter().map(|_| Figures::default()).collect();
+    let stores: Vec<_> = work.names.iter().map(|name| make(name, Time::running())).collect();
+    let mut figures: Vec<Figures> = work.names.iter().map(|_| Figures::default()).collect();
     for slice in guests.chunks(work.sessions / work.slices) {
         for (store, figures) in stores.iter().zip(&mut figures) {
             figures.create += timed(|| slice.iter().for_each(|guest| store.create(guest)));
@@ -218,7 +222,7 @@ fn together(store: &dyn Store, asked: &[Guest]) -> Duration {
 }
 
 fn expire(work: Work) {
-    let stores = &NAMES[..4];
+    let stores = &work.names[..work.names.len().min(4)];
     let mut all: Vec<Vec<Expiry>> = stores.iter().map(|_| Vec::new()).collect();
     for round in 0..work.rounds {
         for (name, taken) in stores.iter().zip(&mut all) {

@@ -16,6 +16,9 @@ pub(crate) const ID: usize = 18;
 /// Where the length of the player's id stands.
 pub(crate) const PLAYER_LEN_AT: usize = ID + 1;
 
+/// Where `armed_at` stands.
+const ARMED_AT: usize = HEAD - 8;
+
 /// What is true of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
@@ -42,7 +45,7 @@ impl Flags {
 }
 
 /// The numbers of a session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) id: SessionId,
     pub(crate) fence: Fence,
@@ -121,6 +124,13 @@ impl Head {
         }
     }
 
+    /// Writes its place in the expiry index alone.
+    pub(crate) fn write_armed_at(bytes: &mut [u8], armed_at: u32) {
+        if let Some((number, _)) = bytes[ARMED_AT..].split_first_chunk_mut() {
+            *number = armed_at.to_le_bytes();
+        }
+    }
+
     /// Whether readers see it.
     pub(crate) fn is_live(&self, now: Duration) -> bool {
         nanos(now) < self.deadline
@@ -171,5 +181,41 @@ impl Writer<'_> {
             *first = bytes;
             self.0 = rest;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_core::Partition;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read() {
+        let head = Head {
+            id: SessionId::new(Partition::new(0x35a).unwrap(), [1; 16]),
+            fence: Fence {
+                epoch: u64::MAX - 2,
+                nonce: Nonce::from_bytes([2; 16]),
+            },
+            version: Version::new(3),
+            ttl: Ttl::MAX,
+            deadline: u64::MAX - 4,
+            owner: 5,
+            next: 6,
+            extra: 7,
+            armed: 8,
+            armed_at: 9,
+            data_len: 10,
+            player_len: 128,
+            flags: Flags::TAKEN,
+        };
+        let mut bytes = [0xee; HEAD + 1];
+        head.write(&mut bytes);
+        assert_eq!(Head::read(&bytes), head);
+        assert_eq!((bytes[HEAD], bytes[PLAYER_LEN_AT]), (0xee, 128));
+        assert_eq!(bytes[..ID], head.id.to_bytes());
+        Head::write_armed_at(&mut bytes, 99);
+        assert_eq!(Head::read(&bytes), Head { armed_at: 99, ..head });
     }
 }

@@ -10,6 +10,9 @@ const STEP: usize = 16;
 /// How many bits of a place's number count places of its size.
 const INDEX_BITS: u32 = 26;
 
+/// Most places of a page, as a power of two.
+const PAGE_BITS_MAX: u32 = 6;
+
 /// No place.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
@@ -40,12 +43,13 @@ impl Size {
         self.0 * STEP
     }
 
-    /// Places of a page, as a power of two: pages have some 4 KiB.
+    /// Places of a page, as a power of two: pages have some 8 KiB.
+    #[inline]
     fn page_bits(self) -> u32 {
         match self.0 {
-            0..=8 => 5,
-            9..=32 => 4,
-            _ => 3,
+            0..=8 => PAGE_BITS_MAX,
+            9..=32 => 5,
+            _ => 4,
         }
     }
 }
@@ -53,17 +57,33 @@ impl Size {
 /// All places of one size.
 #[derive(Debug)]
 struct Places {
-    pages: Vec<Box<[u8]>>,
+    /// Its pages, by their numbers.
+    pages: Vec<u32>,
     /// The place that was given back last; its first bytes name the one before.
     free: u32,
-    /// How many were ever in use, and how many are.
-    made: usize,
+    /// How many of its last page were ever in use, and how many of all are.
+    made: u32,
     used: usize,
 }
 
+impl Places {
+    const NONE: Self = Self {
+        pages: Vec::new(),
+        free: NOWHERE,
+        made: 0,
+        used: 0,
+    };
+}
+
 /// Places of all sizes.
+///
+/// The pages of all sizes are in one list, so that reading a session looks at nothing else on the way.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Pages {
+    pages: Vec<Box<[u8]>>,
+    /// Numbers of pages that were given back.
+    free: Vec<u32>,
     sizes: Vec<Places>,
 }
 
@@ -71,19 +91,14 @@ impl Pages {
     /// The longest session that has a place.
     pub(crate) const BYTES_MAX: usize = 63 * STEP;
 
-    /// The most places of one size.
-    pub(crate) const PLACES_MAX: usize = 1 << INDEX_BITS;
+    /// So many places there always are, if there is memory: as many pages, with a place each at the least.
+    pub(crate) const PLACES_MAX: usize = 1 << (INDEX_BITS - PAGE_BITS_MAX);
 
     /// A place for `bytes`, at most [`BYTES_MAX`](Self::BYTES_MAX). What stands in it is whatever stood there.
     pub(crate) fn make(&mut self, bytes: usize) -> Place {
         let size = Size::of(bytes);
         while self.sizes.len() <= size.0 {
-            self.sizes.push(Places {
-                pages: Vec::new(),
-                free: NOWHERE,
-                made: 0,
-                used: 0,
-            });
+            self.sizes.push(Places::NONE);
         }
         let places = &mut self.sizes[size.0];
         places.used += 1;
@@ -93,15 +108,22 @@ impl Pages {
             self.sizes[size.0].free = next;
             return place;
         }
-        if places.made >> size.page_bits() == places.pages.len() {
-            let page = vec![0; size.bytes() << size.page_bits()];
-            places.pages.push(page.into_boxed_slice());
+        if places.pages.is_empty() || places.made >> size.page_bits() != 0 {
+            let page = vec![0; size.bytes() << size.page_bits()].into_boxed_slice();
+            let number = if let Some(number) = self.free.pop() {
+                self.pages[number as usize] = page;
+                number
+            } else {
+                self.pages.push(page);
+                number(self.pages.len() - 1)
+            };
+            places.pages.push(number);
+            places.made = 0;
         }
-        let index = places.made;
+        let page = places.pages.last().copied().unwrap_or(NOWHERE);
+        let index = page << size.page_bits() | places.made;
         places.made += 1;
-        // Both are far below 2³²: a size is below 64, and an index below `PLACES_MAX`.
-        let number = |part: usize| u32::try_from(part).unwrap_or(NOWHERE);
-        Place(number(size.0) << INDEX_BITS | number(index))
+        Place(number(size.0) << INDEX_BITS | index)
     }
 
     /// Gives a place back.
@@ -115,8 +137,14 @@ impl Pages {
         places.free = place.0;
         places.used -= 1;
         if places.used == 0 {
-            places.pages = Vec::new();
-            (places.free, places.made) = (NOWHERE, 0);
+            let gone = std::mem::replace(places, Places::NONE);
+            for page in &gone.pages {
+                self.pages[*page as usize] = Box::default();
+            }
+            self.free.extend(gone.pages);
+            if self.free.len() == self.pages.len() {
+                *self = Self::default();
+            }
         }
     }
 
@@ -129,19 +157,22 @@ impl Pages {
     #[inline]
     pub(crate) fn at(&self, place: Place) -> &[u8] {
         let (size, index) = (place.size(), place.index());
-        let page = &self.sizes[size.0].pages[index >> size.page_bits()];
         let start = (index & ((1 << size.page_bits()) - 1)) * size.bytes();
-        &page[start..start + size.bytes()]
+        &self.pages[index >> size.page_bits()][start..start + size.bytes()]
     }
 
     /// The same, to write.
     #[inline]
     pub(crate) fn at_mut(&mut self, place: Place) -> &mut [u8] {
         let (size, index) = (place.size(), place.index());
-        let page = &mut self.sizes[size.0].pages[index >> size.page_bits()];
         let start = (index & ((1 << size.page_bits()) - 1)) * size.bytes();
-        &mut page[start..start + size.bytes()]
+        &mut self.pages[index >> size.page_bits()][start..start + size.bytes()]
     }
+}
+
+/// A number of a page or a size, which is far below 2³².
+fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(NOWHERE)
 }
 
 #[cfg(test)]
@@ -152,7 +183,7 @@ mod tests {
     fn places_are_apart_and_used_again() {
         let mut pages = Pages::default();
         for bytes in [1, 88, 96, 97, 300, 512, 513, Pages::BYTES_MAX] {
-            let places: Vec<Place> = (0..100).map(|_| pages.make(bytes)).collect();
+            let places: Vec<Place> = (0..200).map(|_| pages.make(bytes)).collect();
             for (number, place) in (0..).zip(&places) {
                 assert!(pages.at(*place).len() >= bytes && Pages::fits(*place, bytes));
                 pages.at_mut(*place).fill(number);
@@ -168,7 +199,21 @@ mod tests {
             expected.reverse();
             assert_eq!(again, expected);
             places.iter().for_each(|place| pages.free(*place));
-            assert!(pages.sizes[Size::of(bytes).0].pages.is_empty());
+            assert!(pages.pages.is_empty() && pages.sizes.is_empty(), "all memory went back");
         }
+    }
+
+    #[test]
+    fn sizes_share_the_pages_that_were_given_back() {
+        let mut pages = Pages::default();
+        let kept = pages.make(300);
+        let short: Vec<Place> = (0..200).map(|_| pages.make(100)).collect();
+        let in_use = pages.pages.len();
+        short.iter().for_each(|place| pages.free(*place));
+        let long: Vec<Place> = (0..16).map(|_| pages.make(900)).collect();
+        assert_eq!(pages.pages.len(), in_use);
+        pages.at_mut(kept).fill(1);
+        long.iter().for_each(|place| pages.at_mut(*place).fill(2));
+        assert!(pages.at(kept).iter().all(|byte| *byte == 1));
     }
 }

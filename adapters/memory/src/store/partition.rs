@@ -28,8 +28,9 @@ pub(super) struct Linked {
     pub(super) expired: Vec<Place>,
 }
 
-/// The sessions of one partition.
+/// The sessions of one partition. What every operation reads stands first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct SessionPartition {
     pub(super) clock: StoreClock,
     pub(super) records: Records,

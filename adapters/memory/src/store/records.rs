@@ -20,18 +20,21 @@ use super::table::Table;
 pub(crate) const SHORT_MAX: usize = Pages::BYTES_MAX - HEAD - PlayerId::LEN_MAX;
 
 /// All sessions of a partition.
+///
+/// What a lookup by id reads stands together, behind the lock and the clock.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Records {
     by_id: Table,
-    by_player: Table,
+    hash: RandomState,
     pages: Pages,
+    by_player: Table,
     owners: Owners,
     extras: Extras,
-    hash: RandomState,
 }
 
 impl Records {
-    /// The most sessions of one partition: some 67 million.
+    /// The most sessions of one partition: a million.
     pub(crate) const COUNT_MAX: usize = Pages::PLACES_MAX;
 
     pub(crate) fn len(&self) -> usize {
@@ -350,9 +353,7 @@ impl Records {
 
     /// Says where a session stands in the expiry index.
     pub(crate) fn set_armed_at(&mut self, place: Place, armed_at: u32) {
-        let mut head = self.head(place);
-        head.armed_at = armed_at;
-        self.write(place, &head);
+        Head::write_armed_at(self.pages.at_mut(place), armed_at);
     }
 
     fn id_tag(&self, id: &SessionId) -> u32 {

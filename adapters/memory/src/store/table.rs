@@ -13,7 +13,7 @@ const PLACES_MIN: usize = 8;
 /// room is O(places), about 2 ns for each.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    places: Vec<u64>,
+    places: Box<[u64]>,
     len: usize,
 }
 
@@ -128,7 +128,7 @@ impl Table {
     }
 
     fn resize(&mut self, places: usize) {
-        let old = std::mem::replace(&mut self.places, vec![0; places]);
+        let old = std::mem::replace(&mut self.places, vec![0; places].into_boxed_slice());
         for word in old {
             if word != 0 {
                 self.put(word);
