@@ -32,14 +32,24 @@ fn main() {
         rings(brief);
     }
     if wanted("memory") {
-        let number = |name: &str| arguments.iter().find_map(|word| word.strip_prefix(name)?.parse().ok());
+        let number = |name: &str| {
+            arguments
+                .iter()
+                .find_map(|word| word.strip_prefix(name)?.parse().ok())
+        };
         memory::compare(brief, number("--rounds="), number("--stores="));
     }
 }
 
 fn rings(brief: bool) {
     let (sizes, effort): (&[usize], _) = if brief {
-        (&[10], Effort { rounds: 1, calls: 100 })
+        (
+            &[10],
+            Effort {
+                rounds: 1,
+                calls: 100,
+            },
+        )
     } else {
         let effort = Effort {
             rounds: 41,

@@ -138,7 +138,12 @@ pub(crate) fn compare(brief: bool, rounds: Option<usize>, stores: Option<usize>)
     );
     let rounds: Vec<Vec<Figures>> = (0..work.rounds).map(|round| run(work, round as u64)).collect();
     let column = |take: fn(&Figures) -> Duration, calls: usize| -> Vec<Vec<f64>> {
-        let of = |store: usize| rounds.iter().map(|round| take(&round[store]).as_secs_f64() * 1e9 / calls as f64).collect();
+        let of = |store: usize| {
+            rounds
+                .iter()
+                .map(|round| take(&round[store]).as_secs_f64() * 1e9 / calls as f64)
+                .collect()
+        };
         (0..work.names.len()).map(of).collect()
     };
     print("create, ns", &column(|figures| figures.create, work.sessions));
@@ -150,14 +155,21 @@ pub(crate) fn compare(brief: bool, rounds: Option<usize>, stores: Option<usize>)
         &column(|figures| figures.mixed, 2 * work.calls),
     );
     let bytes = |store| vec![fill::bytes_per_session(store, work.sessions) as f64];
-    print("bytes of each session", &(0..work.names.len()).map(bytes).collect::<Vec<_>>());
+    print(
+        "bytes of each session",
+        &(0..work.names.len()).map(bytes).collect::<Vec<_>>(),
+    );
     expire(work);
 }
 
 /// One round: all stores are filled and asked, in turns.
 fn run(work: Work, round: u64) -> Vec<Figures> {
     let guests = guests(work.sessions, round);
-    let stores: Vec<_> = work.names.iter().map(|name| make(name, Time::running())).collect();
+    let stores: Vec<_> = work
+        .names
+        .iter()
+        .map(|name| make(name, Time::running()))
+        .collect();
     let mut figures: Vec<Figures> = work.names.iter().map(|_| Figures::default()).collect();
     for slice in guests.chunks(work.sessions / work.slices) {
         for (store, figures) in stores.iter().zip(&mut figures) {
@@ -166,14 +178,24 @@ fn run(work: Work, round: u64) -> Vec<Figures> {
     }
     let mut draw = Draw::new(round);
     for _ in 0..work.slices {
-        let asked: Vec<Guest> = (0..work.calls / work.slices).map(|_| again(&guests[draw.below(guests.len())])).collect();
+        let asked: Vec<Guest> = (0..work.calls / work.slices)
+            .map(|_| again(&guests[draw.below(guests.len())]))
+            .collect();
         for (store, figures) in stores.iter().zip(&mut figures) {
             let store = &**store;
-            figures.get += timed(|| asked.iter().for_each(|guest| assert!(store.get(&guest.id).is_some())));
+            figures.get += timed(|| {
+                asked
+                    .iter()
+                    .for_each(|guest| assert!(store.get(&guest.id).is_some()))
+            });
         }
         for (store, figures) in stores.iter().zip(&mut figures) {
             let store = &**store;
-            figures.find += timed(|| asked.iter().for_each(|guest| assert!(store.find(&guest.player).is_some())));
+            figures.find += timed(|| {
+                asked
+                    .iter()
+                    .for_each(|guest| assert!(store.find(&guest.player).is_some()))
+            });
         }
         for (store, figures) in stores.iter().zip(&mut figures) {
             let store = &**store;
@@ -230,18 +252,39 @@ fn expire(work: Work) {
         }
     }
     let column = |take: fn(&Expiry) -> Duration, unit: f64| -> Vec<Vec<f64>> {
-        let of = |taken: &Vec<Expiry>| taken.iter().map(|expiry| take(expiry).as_secs_f64() * unit).collect();
+        let of = |taken: &Vec<Expiry>| {
+            taken
+                .iter()
+                .map(|expiry| take(expiry).as_secs_f64() * unit)
+                .collect()
+        };
         all.iter().map(of).collect()
     };
     println!("\nall expire; moka does that inline, in whoever calls, and tower-sessions never");
     print("the sweeper's CPU time, ms", &column(|expiry| expiry.sweep, 1e3));
-    if let Some(holds) = all[0].iter().map(|expiry| expiry.hold).collect::<Option<Vec<_>>>() {
+    if let Some(holds) = all[0]
+        .iter()
+        .map(|expiry| expiry.hold)
+        .collect::<Option<Vec<_>>>()
+    {
         println!("\nringhold's longest hold of a lock meanwhile, by rounds: {holds:.1?}");
     }
-    print("a reader's p99.9 without expiry, us", &column(|expiry| expiry.alone.p999, 1e6));
-    print("a reader's p99.9 meanwhile, us", &column(|expiry| expiry.during.p999, 1e6));
-    print("a reader's worst without expiry, us", &column(|expiry| expiry.alone.worst, 1e6));
-    print("a reader's worst meanwhile, us", &column(|expiry| expiry.during.worst, 1e6));
+    print(
+        "a reader's p99.9 without expiry, us",
+        &column(|expiry| expiry.alone.p999, 1e6),
+    );
+    print(
+        "a reader's p99.9 meanwhile, us",
+        &column(|expiry| expiry.during.p999, 1e6),
+    );
+    print(
+        "a reader's worst without expiry, us",
+        &column(|expiry| expiry.alone.worst, 1e6),
+    );
+    print(
+        "a reader's worst meanwhile, us",
+        &column(|expiry| expiry.during.worst, 1e6),
+    );
 }
 
 fn print(what: &str, columns: &[Vec<f64>]) {

@@ -131,7 +131,11 @@ impl ExpiryIndex {
     /// Takes out the session that is due first, if it is by `now`; it has to be entered again or end.
     pub(crate) fn next(&mut self, now: u64) -> Option<Place> {
         let (due, _) = *self.in_order.first()?;
-        let next = if due <= now { self.in_order.pop_first() } else { None };
+        let next = if due <= now {
+            self.in_order.pop_first()
+        } else {
+            None
+        };
         next.map(|(_, place)| place)
     }
 
@@ -164,7 +168,15 @@ mod tests {
     #[test]
     fn what_is_far_is_armed_early_and_what_is_near_is_not() {
         let at = |ticks: u64| ticks << TICK_BITS;
-        for (due, now, expected) in [(5, 5, 5), (5, 9, 5), (15, 0, 15), (17, 0, 16), (33, 0, 32), (1_000, 0, 960), (1_000, 872, 992)] {
+        for (due, now, expected) in [
+            (5, 5, 5),
+            (5, 9, 5),
+            (15, 0, 15),
+            (17, 0, 16),
+            (33, 0, 32),
+            (1_000, 0, 960),
+            (1_000, 872, 992),
+        ] {
             assert_eq!(armed(at(due), at(now)), expected, "{due} at {now}");
         }
         // However far, it comes up a few times, and never late.

@@ -111,7 +111,11 @@ impl Head {
         to.put(self.version.get().to_le_bytes());
         to.put(self.deadline.to_le_bytes());
         // At most 30 days: 2³¹·³ milliseconds.
-        to.put(u32::try_from(self.ttl.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
+        to.put(
+            u32::try_from(self.ttl.as_millis())
+                .unwrap_or(u32::MAX)
+                .to_le_bytes(),
+        );
         for number in [
             self.owner,
             self.next,

@@ -21,11 +21,11 @@ impl SessionPartition {
     /// among the tombstones, and as the login that holds one of the player's sessions.
     pub(crate) fn create(&mut self, time: Duration, request: CreateSession) -> Result<Created> {
         let now = self.clock.advance(time);
-        if let Some(created) = self.repeated(&request, now)? {
+        let linked = self.linked(&request.player, now);
+        if let Some(created) = self.repeated(&request, &linked, now)? {
             return Ok(created);
         }
         self.check_room(CREATE)?;
-        let linked = self.linked(&request.player, now);
         let live = &linked.live;
         let ending = match request.on_existing {
             OnExisting::Takeover { from } => return self.take_over_or_insert(&linked, from, request, now),
@@ -45,11 +45,19 @@ impl SessionPartition {
     /// no longer does. Like any write of its owner it revives what has expired.
     ///
     /// The id alone proves nothing: the fence goes to nobody but the caller who made its nonce.
-    fn repeated(&mut self, request: &CreateSession, now: Duration) -> Result<Option<Created>> {
+    fn repeated(
+        &mut self,
+        request: &CreateSession,
+        linked: &Linked,
+        now: Duration,
+    ) -> Result<Option<Created>> {
         let CreateSession { id, player, .. } = request;
         // What stands counts before what has ended: the tombstone may be of another player's login, which
         // had the same id and took a session over.
-        let standing = self.records.find(id).map(|place| (place, self.records.head(place)));
+        let standing = self
+            .records
+            .find(id)
+            .map(|place| (place, self.records.head(place)));
         let held = match standing {
             Some((place, _)) if !self.records.is_of(place, player) => {
                 return Err(exists(
@@ -65,7 +73,8 @@ impl SessionPartition {
                 if let Some(ending) = self.tombstones.get(id) {
                     return Err(ended(CREATE, id, ending.reason()));
                 }
-                let mut linked = self.records.linked(player);
+                let places = linked.expired.iter().chain(&linked.live);
+                let mut linked = places.map(|place| (*place, self.records.head(*place)));
                 linked.find(|(_, head)| self.records.is_held_by(head, id))
             }
         };

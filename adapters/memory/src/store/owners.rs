@@ -26,7 +26,11 @@ impl Owners {
     /// The owner of a session, which holds on to it.
     pub(crate) fn keep(&mut self, node: &NodeIncarnation, hash: &RandomState) -> u32 {
         let tag = tag(node, hash);
-        let is_meant = |number| self.list.get(number as usize).is_some_and(|owner| owner.node == *node);
+        let is_meant = |number| {
+            self.list
+                .get(number as usize)
+                .is_some_and(|owner| owner.node == *node)
+        };
         if let Some(number) = self.by_node.find(tag, is_meant) {
             self.list[number as usize].sessions += 1;
             return number;

@@ -104,7 +104,10 @@ impl Pages {
         places.used += 1;
         if places.free != NOWHERE {
             let place = Place(places.free);
-            let next = self.at(place).first_chunk().map_or(NOWHERE, |next| u32::from_le_bytes(*next));
+            let next = self
+                .at(place)
+                .first_chunk()
+                .map_or(NOWHERE, |next| u32::from_le_bytes(*next));
             self.sizes[size.0].free = next;
             return place;
         }
@@ -199,7 +202,10 @@ mod tests {
             expected.reverse();
             assert_eq!(again, expected);
             places.iter().for_each(|place| pages.free(*place));
-            assert!(pages.pages.is_empty() && pages.sizes.is_empty(), "all memory went back");
+            assert!(
+                pages.pages.is_empty() && pages.sizes.is_empty(),
+                "all memory went back"
+            );
         }
     }
 

@@ -61,7 +61,7 @@ impl SessionPartition {
     pub(crate) fn find(&self, time: Duration, player: &PlayerId) -> Vec<SessionRecord> {
         let now = self.clock.read(time);
         let live = self.records.linked(player).filter(|(_, head)| head.is_live(now));
-        live.map(|(place, head)| self.records.show_of(player.clone(), place, &head, now))
+        live.map(|(place, head)| self.records.show_with(|| player.clone(), place, &head, now))
             .collect()
     }
 
@@ -123,7 +123,10 @@ impl SessionPartition {
         if self.records.len() < Records::COUNT_MAX {
             return Ok(());
         }
-        let context = format!("the partition has {} sessions, the most there can be", self.records.len());
+        let context = format!(
+            "the partition has {} sessions, the most there can be",
+            self.records.len()
+        );
         Err(Error::new(ErrorKind::Overloaded, operation, context))
     }
 
@@ -140,7 +143,9 @@ impl SessionPartition {
     /// player's chain. O(sessions of the player).
     pub(super) fn displace(&mut self, places: &[Place], now: Duration) -> Vec<Displaced> {
         self.records.unlink(places);
-        let ended = places.iter().map(|place| self.bury(*place, Ending::Displaced, now));
+        let ended = places
+            .iter()
+            .map(|place| self.bury(*place, Ending::Displaced, now));
         ended.collect()
     }
 
@@ -202,7 +207,11 @@ impl SessionPartition {
     ///
     /// `Fenced` where it has ended or can no longer be revived, `NotFound` where nothing is known of it.
     pub(super) fn writable(&self, operation: &'static str, id: &SessionId) -> Result<(Place, Head)> {
-        match self.records.find(id).map(|place| (place, self.records.head(place))) {
+        match self
+            .records
+            .find(id)
+            .map(|place| (place, self.records.head(place)))
+        {
             Some((place, head)) if head.flags.has(Flags::LINKED) => Ok((place, head)),
             Some(_) => Err(ended(operation, id, EndReason::Displaced)),
             None => Err(match self.tombstones.get(id) {

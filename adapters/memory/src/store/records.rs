@@ -176,13 +176,15 @@ impl Records {
         if head.extra == NOWHERE {
             return None;
         }
-        self.change_extra(head, |extra| extra.login.take()).map(|login| login.id)
+        self.change_extra(head, |extra| extra.login.take())
+            .map(|login| login.id)
     }
 
     /// Another owner of a session; the caller writes `head`.
     pub(crate) fn set_owner(&mut self, head: &mut Head, owner: &NodeIncarnation) {
         let new = self.owners.keep(owner, &self.hash);
-        self.owners.release(std::mem::replace(&mut head.owner, new), &self.hash);
+        self.owners
+            .release(std::mem::replace(&mut head.owner, new), &self.hash);
     }
 
     /// The data of a session: a copy of what is short, and the same bytes of what is long.
@@ -198,13 +200,21 @@ impl Records {
 
     /// The record as a reader sees it at `now`.
     pub(crate) fn show(&self, place: Place, head: &Head, now: Duration) -> SessionRecord {
-        self.show_of(self.player_id(place), place, head, now)
+        self.show_with(|| self.player_id(place), place, head, now)
     }
 
-    /// The same, where the reader has the player's id already.
-    pub(crate) fn show_of(&self, player: PlayerId, place: Place, head: &Head, now: Duration) -> SessionRecord {
-        let owner = self.owner(head).clone();
+    /// The same, where the reader knows the player's id.
+    pub(crate) fn show_with(
+        &self,
+        player: impl FnOnce() -> PlayerId,
+        place: Place,
+        head: &Head,
+        now: Duration,
+    ) -> SessionRecord {
+        // Before the counts of what is shared: no later read of memory overtakes a change of those.
         let data = self.data(place, head);
+        let player = player();
+        let owner = self.owner(head).clone();
         let mut record = SessionRecord::new(head.id, player, owner, head.fence.nonce, head.ttl, data);
         record.fence = head.fence;
         record.version = head.version;

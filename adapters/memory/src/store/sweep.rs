@@ -10,15 +10,15 @@ use super::head::nanos;
 use super::partition::{SessionPartition, ended, not_found};
 use super::tombstone::Ending;
 
-/// How many sessions one hold of the lock takes, at most.
-const TAKEN_MAX: usize = 64;
+/// How many sessions one hold of the lock takes, at most. So holds last some microseconds, and whoever reads the very
+/// partition that is swept waits no longer.
+pub(super) const TAKEN_MAX: usize = 16;
 
-/// How many whose tick has come it puts in order or arms anew. This and the others keep the time under the
-/// lock short, whatever there is to do.
-pub(super) const SORTED_MAX: usize = 512;
+/// How many whose tick has come it puts in order or arms anew.
+pub(super) const SORTED_MAX: usize = 64;
 
 /// How many tombstones it forgets.
-pub(super) const PURGED_MAX: usize = 1_024;
+pub(super) const PURGED_MAX: usize = 128;
 
 /// What one hold of a partition's lock got from it.
 #[derive(Debug, Default)]

@@ -22,7 +22,10 @@ const fn word(hash: u32, number: u32) -> u64 {
 }
 
 /// The parts of a word that is not empty.
-#[expect(clippy::cast_possible_truncation, reason = "each half of the word is what it was made of")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each half of the word is what it was made of"
+)]
 const fn parts(word: u64) -> (u32, u32) {
     ((word >> 32) as u32, (word as u32).wrapping_sub(1))
 }
@@ -157,7 +160,9 @@ mod tests {
             let (mut table, mut map) = (Table::default(), BTreeMap::new());
             let mut state = u64::from(spread);
             let mut draw = || {
-                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                state = state
+                    .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                    .wrapping_add(0x1405_7b7e_f767_814f);
                 u32::try_from(state >> 33).unwrap()
             };
             for step in 0..20_000 {
@@ -172,7 +177,10 @@ mod tests {
                     }
                     4 if known => {
                         table.replace(hash, number, number + 1_000);
-                        assert_eq!(table.find(hash, |found| found == number + 1_000), Some(number + 1_000));
+                        assert_eq!(
+                            table.find(hash, |found| found == number + 1_000),
+                            Some(number + 1_000)
+                        );
                         table.replace(hash, number + 1_000, number);
                     }
                     _ => {

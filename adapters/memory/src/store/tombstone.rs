@@ -79,7 +79,9 @@ impl Tombstones {
             return None;
         }
         let number = self.number(self.tag(id), id)?;
-        self.queue.get(self.position(number)).map(|tombstone| tombstone.ending)
+        self.queue
+            .get(self.position(number))
+            .map(|tombstone| tombstone.ending)
     }
 
     /// Forgets what is due, at most `limit`; whether more is due then.

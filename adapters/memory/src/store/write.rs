@@ -158,6 +158,9 @@ fn check_version(operation: &'static str, head: &Head, seen: Version) -> Result<
     if stands == seen {
         return Ok(());
     }
-    let context = format!("the data of session {:?} is at version {stands}, not {seen}", head.id);
+    let context = format!(
+        "the data of session {:?} is at version {stands}, not {seen}",
+        head.id
+    );
     Err(Error::new(ErrorKind::VersionConflict, operation, context))
 }

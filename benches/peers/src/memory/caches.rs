@@ -32,7 +32,13 @@ impl Expiry<u128, Entry> for ByEntry {
         Some(entry.0)
     }
 
-    fn expire_after_update(&self, _: &u128, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &u128,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(entry.0)
     }
 }
@@ -61,7 +67,8 @@ impl Moka {
 impl Store for Moka {
     fn create(&self, guest: &Guest) {
         let id = key(&guest.id);
-        self.sessions.insert(id, (guest.ttl, Arc::new(Stay::new(guest, 0))));
+        self.sessions
+            .insert(id, (guest.ttl, Arc::new(Stay::new(guest, 0))));
         if let Some(old) = self.players.insert(guest.player.clone(), id) {
             self.sessions.invalidate(&old);
         }

@@ -241,8 +241,7 @@ impl Store for Scc {
             let lives = stay.lives(now);
             if !lives {
                 expired += 1;
-                self.players
-                    .remove_if_sync(&stay.player, |listed| *listed == *id);
+                self.players.remove_if_sync(&stay.player, |listed| *listed == *id);
             }
             lives
         });

@@ -4,9 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use ringhold_core::session::{
-    AckExpired, CreateSession, OnExisting, TakeExpired, Touch, Touched,
-};
+use ringhold_core::session::{AckExpired, CreateSession, OnExisting, TakeExpired, Touch, Touched};
 use ringhold_core::{
     Fence, FleetName, Incarnation, Limits, NodeId, NodeIncarnation, Nonce, Partition, PlayerId, SessionId,
     SessionStore, Ttl,
@@ -79,10 +77,14 @@ impl Store for Ours {
         for partition in Partition::all() {
             loop {
                 let token = Nonce::from_bytes([9; 16]);
-                let taken = now(self.sessions.take_expired(TakeExpired::new(vec![partition], 256, token)));
+                let taken = now(self
+                    .sessions
+                    .take_expired(TakeExpired::new(vec![partition], 256, token)));
                 expired += taken.sessions.len();
                 for taken in &taken.sessions {
-                    now(self.sessions.ack_expired(AckExpired::new(taken.session.id, taken.token)));
+                    now(self
+                        .sessions
+                        .ack_expired(AckExpired::new(taken.session.id, taken.token)));
                 }
                 if taken.more.is_empty() {
                     break;

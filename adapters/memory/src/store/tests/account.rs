@@ -21,7 +21,11 @@ const MAX: u16 = 3;
 pub(super) fn check(partition: &SessionPartition, time: Duration) {
     let now = partition.clock.read(time);
     let records = &partition.records;
-    assert_eq!(partition.expiry.len(), records.len(), "one index entry per session");
+    assert_eq!(
+        partition.expiry.len(),
+        records.len(),
+        "one index entry per session"
+    );
     let (mut listed, mut players, mut owners) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut extras = 0;
     for place in records.places() {
@@ -43,7 +47,11 @@ pub(super) fn check(partition: &SessionPartition, time: Duration) {
         if linked && players.insert(player.clone()) {
             for (place, head) in records.linked(&player) {
                 assert!(listed.insert(place), "{} is listed twice", head.id);
-                assert!(records.is_of(place, &player), "{} is listed for {player}", head.id);
+                assert!(
+                    records.is_of(place, &player),
+                    "{} is listed for {player}",
+                    head.id
+                );
             }
         }
     }
@@ -170,7 +178,10 @@ fn every_key_and_member_is_accounted_for() {
             scene.ack(&taken).unwrap();
         }
     }
-    assert_eq!((scene.partition.records.len(), scene.partition.records.counts()), (0, (0, 0, 0)));
+    assert_eq!(
+        (scene.partition.records.len(), scene.partition.records.counts()),
+        (0, (0, 0, 0))
+    );
     scene.pass(super::MINUTE);
     check(&scene.partition, scene.time);
     assert_eq!(scene.partition.expiry.len(), 0);
