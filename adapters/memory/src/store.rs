@@ -165,7 +165,7 @@ impl SessionStore for MemorySessions {
         request.check(&self.limits)?;
         own(&mut request.data);
         self.with(request.id.partition(), |partition, time| {
-            partition.save(time, request)
+            partition.save(time, &request)
         })
     }
 
@@ -184,7 +184,7 @@ impl SessionStore for MemorySessions {
 
     async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
         self.with(request.id.partition(), |partition, time| {
-            partition.claim(time, request)
+            partition.claim(time, &request)
         })
     }
 

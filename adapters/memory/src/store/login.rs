@@ -58,7 +58,7 @@ impl SessionPartition {
             .records
             .find(id)
             .map(|place| (place, self.records.head(place)));
-        let held = match standing {
+        let known = match standing {
             Some((place, _)) if !self.records.is_of(place, player) => {
                 return Err(exists(
                     request,
@@ -68,7 +68,7 @@ impl SessionPartition {
             Some((_, head)) if !self.records.is_held_by(&head, id) => {
                 return Err(ended(CREATE, id, EndReason::Displaced));
             }
-            Some(held) => Some(held),
+            Some(standing) => Some(standing),
             None => {
                 if let Some(ending) = self.tombstones.get(id) {
                     return Err(ended(CREATE, id, ending.reason()));
@@ -78,7 +78,7 @@ impl SessionPartition {
                 linked.find(|(_, head)| self.records.is_held_by(head, id))
             }
         };
-        let Some((place, mut head)) = held else {
+        let Some((place, mut head)) = known else {
             return Ok(None);
         };
         if *self.records.owner(&head) != request.owner || head.fence.nonce != request.nonce {

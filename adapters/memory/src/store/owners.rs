@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use ringhold_core::{NodeId, NodeIncarnation};
 
+use super::records::upper;
 use super::table::Table;
 
 #[derive(Debug)]
@@ -79,8 +80,6 @@ impl Owners {
     }
 }
 
-/// The upper half of a keyed hash.
-#[expect(clippy::cast_possible_truncation, reason = "a part of a hash is meant")]
 fn tag(node: &NodeIncarnation, hash: &RandomState) -> u32 {
-    (hash.hash_one(node) >> 32) as u32
+    upper(hash.hash_one(node))
 }

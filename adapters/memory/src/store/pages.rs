@@ -26,7 +26,7 @@ impl Place {
     }
 
     fn index(self) -> usize {
-        (self.0 & (1 << INDEX_BITS) - 1) as usize
+        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
     }
 }
 
@@ -81,7 +81,7 @@ impl Places {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Pages {
-    pages: Vec<Box<[u8]>>,
+    list: Vec<Box<[u8]>>,
     /// Numbers of pages that were given back.
     free: Vec<u32>,
     sizes: Vec<Places>,
@@ -114,11 +114,11 @@ impl Pages {
         if places.pages.is_empty() || places.made >> size.page_bits() != 0 {
             let page = vec![0; size.bytes() << size.page_bits()].into_boxed_slice();
             let number = if let Some(number) = self.free.pop() {
-                self.pages[number as usize] = page;
+                self.list[number as usize] = page;
                 number
             } else {
-                self.pages.push(page);
-                number(self.pages.len() - 1)
+                self.list.push(page);
+                number(self.list.len() - 1)
             };
             places.pages.push(number);
             places.made = 0;
@@ -142,10 +142,10 @@ impl Pages {
         if places.used == 0 {
             let gone = std::mem::replace(places, Places::NONE);
             for page in &gone.pages {
-                self.pages[*page as usize] = Box::default();
+                self.list[*page as usize] = Box::default();
             }
             self.free.extend(gone.pages);
-            if self.free.len() == self.pages.len() {
+            if self.free.len() == self.list.len() {
                 *self = Self::default();
             }
         }
@@ -161,7 +161,7 @@ impl Pages {
     pub(crate) fn at(&self, place: Place) -> &[u8] {
         let (size, index) = (place.size(), place.index());
         let start = (index & ((1 << size.page_bits()) - 1)) * size.bytes();
-        &self.pages[index >> size.page_bits()][start..start + size.bytes()]
+        &self.list[index >> size.page_bits()][start..start + size.bytes()]
     }
 
     /// The same, to write.
@@ -169,7 +169,7 @@ impl Pages {
     pub(crate) fn at_mut(&mut self, place: Place) -> &mut [u8] {
         let (size, index) = (place.size(), place.index());
         let start = (index & ((1 << size.page_bits()) - 1)) * size.bytes();
-        &mut self.pages[index >> size.page_bits()][start..start + size.bytes()]
+        &mut self.list[index >> size.page_bits()][start..start + size.bytes()]
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(again, expected);
             places.iter().for_each(|place| pages.free(*place));
             assert!(
-                pages.pages.is_empty() && pages.sizes.is_empty(),
+                pages.list.is_empty() && pages.sizes.is_empty(),
                 "all memory went back"
             );
         }
@@ -214,10 +214,10 @@ mod tests {
         let mut pages = Pages::default();
         let kept = pages.make(300);
         let short: Vec<Place> = (0..200).map(|_| pages.make(100)).collect();
-        let in_use = pages.pages.len();
+        let in_use = pages.list.len();
         short.iter().for_each(|place| pages.free(*place));
         let long: Vec<Place> = (0..16).map(|_| pages.make(900)).collect();
-        assert_eq!(pages.pages.len(), in_use);
+        assert_eq!(pages.list.len(), in_use);
         pages.at_mut(kept).fill(1);
         long.iter().for_each(|place| pages.at_mut(*place).fill(2));
         assert!(pages.at(kept).iter().all(|byte| *byte == 1));

@@ -386,7 +386,6 @@ pub(super) fn tag(hash: &RandomState, id: &SessionId) -> u32 {
 }
 
 /// The upper half of a keyed hash.
-#[expect(clippy::cast_possible_truncation, reason = "a part of a hash is meant")]
-fn upper(hash: u64) -> u32 {
+pub(super) const fn upper(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

@@ -91,7 +91,7 @@ impl Scene {
     fn claim(&mut self, session: &SessionRecord) -> SessionRecord {
         let owner = self.make.owner();
         let claim = ClaimSession::new(session.id, session.fence, owner, self.make.nonce(), TTL);
-        self.partition.claim(self.time, claim).unwrap().session
+        self.partition.claim(self.time, &claim).unwrap().session
     }
 
     /// Lets time pass in steps that the partition's clock takes in whole.
@@ -161,7 +161,7 @@ fn an_unlinked_session_is_delivered_and_never_revived() {
     assert_eq!(scene.touch(&old, TTL), Touched::Ended(EndReason::Displaced));
     let save = scene.make.save(&old, b"late");
     assert_eq!(
-        kind(scene.partition.save(scene.time, save)),
+        kind(scene.partition.save(scene.time, &save)),
         Some(ErrorKind::Fenced)
     );
     let restore = RestoreSession::new(old.clone(), scene.make.nonce());
@@ -264,12 +264,12 @@ fn a_save_that_has_happened_is_said_to_have_happened() {
     let mut scene = Scene::new("saved");
     let session = scene.login(ANYONE);
     let save = scene.make.save(&session, b"new");
-    let saved = scene.partition.save(scene.time, save.clone()).unwrap();
+    let saved = scene.partition.save(scene.time, &save).unwrap();
     scene.claim(&session);
-    assert_eq!(scene.partition.save(scene.time, save).unwrap(), saved);
+    assert_eq!(scene.partition.save(scene.time, &save).unwrap(), saved);
     let save = scene.make.save(&session, b"newer");
     assert_eq!(
-        kind(scene.partition.save(scene.time, save)),
+        kind(scene.partition.save(scene.time, &save)),
         Some(ErrorKind::Fenced)
     );
 }

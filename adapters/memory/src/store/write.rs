@@ -17,7 +17,7 @@ impl SessionPartition {
     ///
     /// The repetition of the last write is answered before its fence is looked at: that write has
     /// happened, also when the session went to another owner since.
-    pub(crate) fn save(&mut self, time: Duration, request: SaveSession) -> Result<Saved> {
+    pub(crate) fn save(&mut self, time: Duration, request: &SaveSession) -> Result<Saved> {
         const SAVE: &str = "save";
         let now = self.clock.advance(time);
         let (place, mut head) = self.writable(SAVE, &request.id)?;
@@ -68,7 +68,7 @@ impl SessionPartition {
 
     /// Changes the owner of what stands under the fence that the caller saw. A repetition revives
     /// what has expired since.
-    pub(crate) fn claim(&mut self, time: Duration, request: ClaimSession) -> Result<Claimed> {
+    pub(crate) fn claim(&mut self, time: Duration, request: &ClaimSession) -> Result<Claimed> {
         const CLAIM: &str = "claim";
         let now = self.clock.advance(time);
         let (place, mut head) = self.writable(CLAIM, &request.id)?;

@@ -32,7 +32,7 @@ pub(crate) fn tell(store: usize, arguments: &[String]) {
 }
 
 /// Asks another process.
-pub(super) fn bytes_per_session(store: usize, count: usize) -> u64 {
+pub(super) fn bytes_per_session(store: usize, count: usize) -> f64 {
     let program = env::current_exe().expect("this program");
     let answer = Command::new(program)
         .args([ASKED, &store.to_string(), &count.to_string()])

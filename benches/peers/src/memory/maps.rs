@@ -150,7 +150,7 @@ impl Store for Papaya {
             .pin()
             .insert(id, Stay::new(guest, self.time.nanos()));
         if let Some(old) = self.players.pin().insert(guest.player.clone(), id) {
-            self.sessions.pin().remove(&*old);
+            self.sessions.pin().remove(old);
         }
     }
 

@@ -76,10 +76,10 @@ impl Store for Ours {
         let mut expired = 0;
         for partition in Partition::all() {
             loop {
-                let token = Nonce::from_bytes([9; 16]);
+                let nonce = Nonce::from_bytes([9; 16]);
                 let taken = now(self
                     .sessions
-                    .take_expired(TakeExpired::new(vec![partition], 256, token)));
+                    .take_expired(TakeExpired::new(vec![partition], 256, nonce)));
                 expired += taken.sessions.len();
                 for taken in &taken.sessions {
                     now(self

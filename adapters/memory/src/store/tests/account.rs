@@ -108,7 +108,7 @@ impl Scene {
                 let long = self.make.below(4) == 0;
                 let len = self.make.below(if long { 2_000 } else { 40 });
                 let save = self.make.save(&session, &[7; 2_000][..len]);
-                let _ = self.partition.save(time, save);
+                let _ = self.partition.save(time, &save);
             }
             (9, Some(session)) => {
                 let claim = ClaimSession::new(
@@ -118,7 +118,7 @@ impl Scene {
                     self.make.nonce(),
                     ttl,
                 );
-                known.extend(self.partition.claim(time, claim).map(|claimed| claimed.session));
+                known.extend(self.partition.claim(time, &claim).map(|claimed| claimed.session));
             }
             (10, Some(session)) => {
                 let remove = RemoveSession::new(session.id, session.fence, self.make.operation());
