@@ -201,7 +201,9 @@ mod tests {
             let mut expected = places[40..60].to_vec();
             expected.reverse();
             assert_eq!(again, expected);
-            places.iter().for_each(|place| pages.free(*place));
+            for place in &places {
+                pages.free(*place);
+            }
             assert!(
                 pages.list.is_empty() && pages.sizes.is_empty(),
                 "all memory went back"
@@ -215,11 +217,15 @@ mod tests {
         let kept = pages.make(300);
         let short: Vec<Place> = (0..200).map(|_| pages.make(100)).collect();
         let in_use = pages.list.len();
-        short.iter().for_each(|place| pages.free(*place));
+        for place in &short {
+            pages.free(*place);
+        }
         let long: Vec<Place> = (0..16).map(|_| pages.make(900)).collect();
         assert_eq!(pages.list.len(), in_use);
         pages.at_mut(kept).fill(1);
-        long.iter().for_each(|place| pages.at_mut(*place).fill(2));
+        for place in &long {
+            pages.at_mut(*place).fill(2);
+        }
         assert!(pages.at(kept).iter().all(|byte| *byte == 1));
     }
 }

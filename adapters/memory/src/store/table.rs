@@ -142,7 +142,6 @@ impl Table {
 
 /// The first place of a hash among so many.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "it is below `places`")]
 fn home(hash: u32, places: usize) -> usize {
     ((u64::from(hash) * places as u64) >> 32) as usize
 }

@@ -65,10 +65,10 @@ impl Scene {
 
     /// A take as the store makes it, of as many holds of the lock as it needs.
     fn take(&mut self, limit: usize) -> (Vec<TakenSession>, bool) {
-        let (token, mut taken) = (self.make.nonce(), Vec::new());
+        let (nonce, mut taken) = (self.make.nonce(), Vec::new());
         loop {
             let limit = limit.saturating_sub(taken.len());
-            let swept = self.partition.take_expired(self.time, limit, SECOND * 30, token);
+            let swept = self.partition.take_expired(self.time, limit, SECOND * 30, nonce);
             taken.extend(swept.sessions.into_iter().map(|(_, taken)| taken));
             if !swept.left {
                 return (taken, swept.more);
