@@ -190,6 +190,9 @@ fn sessions(history: &History) -> usize {
 }
 
 fn longest(history: &History) -> Duration {
-    let times = history.operations.iter().map(|one| one.answered.saturating_sub(one.asked));
+    let times = history
+        .operations
+        .iter()
+        .map(|one| one.answered.saturating_sub(one.asked));
     Duration::from_nanos(times.max().unwrap_or_default())
 }
