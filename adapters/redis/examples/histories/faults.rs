@@ -85,7 +85,7 @@ async fn one(bed: &Bed, fault: Fault) -> Result<(), Failure> {
             let replica = bed.replica_of(master).await?;
             bed.with(move |cluster| cluster.fail_over(replica)).await
         }
-        Fault::Slots => slots(bed, master).await,
+        Fault::Slots => slots(bed).await,
         Fault::Connections => bed.with(kill_connections).await,
         Fault::Replica => {
             let replica = bed.replica_of(master).await?;
@@ -101,17 +101,20 @@ fn kill_connections(cluster: &RedisCluster) -> Result<(), ringhold_testkit::laun
     (0..cluster.len()).try_for_each(|index| cluster.kill_connections(index))
 }
 
-/// Moves slots in which there are players to `to`, key by key; all connections are killed amid one move.
-async fn slots(bed: &Bed, to: usize) -> Result<(), Failure> {
+/// Moves slots in which there are players, key by key; all connections are killed amid one move.
+async fn slots(bed: &Bed) -> Result<(), Failure> {
+    let slots: Vec<u16> = bed.partitions().iter().copied().map(slot_of).collect();
+    let (to, mut elsewhere) = bed
+        .with(move |cluster| {
+            let owners = slots.iter().map(|slot| cluster.master_of_slot(*slot));
+            let owners: Vec<usize> = owners.collect::<Result<_, _>>()?;
+            Ok(to_the_poorest(&slots, &owners, &cluster.masters()?))
+        })
+        .await?
+        .ok_or("there is no master")?;
     let mut moved = 0;
-    let partitions = bed.partitions();
-    let first = bed.make.below(partitions.len());
-    for partition in partitions.iter().cycle().skip(first).take(partitions.len()) {
-        let slot = slot_of(*partition);
-        let from = bed.with(move |cluster| cluster.master_of_slot(slot)).await?;
-        if from == to {
-            continue;
-        }
+    while moved < SLOTS && !elsewhere.is_empty() {
+        let (slot, from) = elsewhere.swap_remove(bed.make.below(elsewhere.len()));
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_importing())
             .await?;
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_migrating())
@@ -130,14 +133,24 @@ async fn slots(bed: &Bed, to: usize) -> Result<(), Failure> {
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.finish())
             .await?;
         moved += 1;
-        if moved == SLOTS {
-            return Ok(());
-        }
     }
-    if moved == 0 {
-        return Err("no slot with players was elsewhere".into());
+    if moved < SLOTS {
+        return Err(format!("only {moved} slots with players were elsewhere").into());
     }
     Ok(())
+}
+
+/// The master with the fewest of these slots, and those that others have. A master drawn at random would have
+/// all of them after a few turns, and nothing would be left to move.
+fn to_the_poorest(slots: &[u16], owners: &[usize], masters: &[usize]) -> Option<(usize, Vec<(u16, usize)>)> {
+    let count = |master: usize| owners.iter().filter(|owner| **owner == master).count();
+    let to = *masters.iter().min_by_key(|master| count(**master))?;
+    let mut elsewhere: Vec<(u16, usize)> = slots.iter().copied().zip(owners.iter().copied()).collect();
+    elsewhere.retain(|(_, owner)| *owner != to);
+    // Two partitions may have been drawn alike.
+    elsewhere.sort_unstable();
+    elsewhere.dedup();
+    Some((to, elsewhere))
 }
 
 /// Where a partition is: ARCHITECTURE.md, `adapters/redis`.
