@@ -185,16 +185,25 @@ async fn serve(
         .keep_alive_timeout(limits.keep_alive_answer)
         .serve_connection(TokioIo::new(io), connection);
     let mut serving = std::pin::pin!(serving);
-    let idle = async {
+    let idle = async || {
         if timeout(limits.handshake, requested.cancelled()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        ended = serving.as_mut() => if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke");
-        },
-        () = idle => tracing::debug!("a connection was closed that asked for nothing"),
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = idle() => {
+            tracing::debug!("a connection is closed that asked for nothing");
+            // A caller opens a second one for the calls to come, and the first of them may be on its way.
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = idle() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
     }
     drop((share, place));
 }

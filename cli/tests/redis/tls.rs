@@ -13,19 +13,22 @@ use tempfile::TempDir;
 use crate::peers::refused;
 use crate::{cluster, lines};
 
-/// A folder with an authority, and a certificate of it for `name`.
-fn folder(issuer: &CertifiedIssuer<'_, KeyPair>, name: &str) -> TempDir {
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// A folder with the authorities that are trusted, and a certificate for `name` of the first of them.
+fn folder(trusted: &[&Authority], name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, issuer).unwrap();
-    write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+    let certificate = params.signed_by(&key, trusted[0]).unwrap();
+    let authorities: String = trusted.iter().map(|one| one.pem()).collect();
+    write(folder.path().join("ca.pem"), authorities).unwrap();
     write(folder.path().join("cert.pem"), certificate.pem()).unwrap();
     write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     folder
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
@@ -42,8 +45,9 @@ fn players_are_told_and_kicked_over_mutual_tls() {
     let cluster = cluster();
     let backend = &cluster.url("tls");
     let (ours, theirs) = (authority(), authority());
-    let node = folder(&ours, "eu-1");
-    let (tool, stranger) = (folder(&ours, "tool"), folder(&theirs, "tool"));
+    let (node, tool) = (folder(&[&ours], "eu-1"), folder(&[&ours], "tool"));
+    // One takes the node for what it is, so that it is the node that refuses; the other refuses the node.
+    let (stranger, doubter) = (folder(&[&theirs, &ours], "tool"), folder(&[&theirs], "tool"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (fleet, mut session) = runtime.block_on(async {
         let backend = ringhold::open(backend).await.unwrap();
@@ -61,9 +65,9 @@ fn players_are_told_and_kicked_over_mutual_tls() {
         (fleet, session)
     });
 
-    // Neither whom the node does not know nor who says nothing of himself.
-    for peer in [&url("", &stranger), "grpc://"] {
-        let (kind, code) = refused(backend, &["send", "ada", "hello", "--peer", peer]);
+    // Neither whom the node does not know, nor who does not know the node, nor who says nothing of himself.
+    for peer in [&url("", &stranger), &url("", &doubter), "grpc://"] {
+        let (kind, code) = refused(backend, &["send", "ada", "not for her", "--peer", peer]);
         assert_eq!((kind.as_str(), code), ("unavailable", 4), "{peer}");
     }
     let peer = &url("", &tool);

@@ -50,7 +50,7 @@ impl Client {
         let answer = match timeout(patience, self.answer(&call)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => without(&error),
-            Err(_) => Answer::None(format!("given up after {patience:?}")),
+            Err(_) => Answer::given_up(patience),
         };
         let operation = Operation {
             player: self.player.0,

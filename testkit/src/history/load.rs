@@ -20,7 +20,7 @@ use crate::Make;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who looks when all is over.
-const LAST_CLIENT: Number = 0;
+pub(super) const LAST_CLIENT: Number = 0;
 
 /// How the load is shaped.
 #[derive(Debug, Clone)]

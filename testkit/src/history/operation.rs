@@ -2,6 +2,7 @@
 //! workload drew for them, so that a person can read a history; 0 is what nobody drew.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -215,10 +216,23 @@ pub enum Answer {
     None(String),
 }
 
+/// How the reason begins where it was the client that would not wait.
+const GIVEN_UP: &str = "given up";
+
 impl Answer {
     /// Whether nobody knows what came of the call.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::None(_))
+    }
+
+    /// What a client writes down that did not wait any longer.
+    pub(super) fn given_up(patience: Duration) -> Self {
+        Self::None(format!("{GIVEN_UP} after {patience:?}"))
+    }
+
+    /// Whether the client would not wait. The store may have been as quick as ever.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self, Self::None(why) if why.starts_with(GIVEN_UP))
     }
 }
 
@@ -227,7 +241,7 @@ impl Answer {
 pub struct Operation {
     /// Whose sessions it is about: operations of different players have nothing to do with each other.
     pub player: Number,
-    /// Who asked. A client asks one thing at a time.
+    /// Who asked. A client asks one thing at a time. Client 0 looks when all is over.
     pub client: Number,
     /// When it was asked, in nanoseconds since the history began.
     pub asked: u64,

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::check::check;
 use super::file::History;
+use super::load::LAST_CLIENT;
+
+/// Longer than a client waits which has little patience, and than an answer takes where nothing is wrong.
+const FELT: Duration = Duration::from_millis(500);
 
 /// How often each fault was made, by its name.
 pub type Faults = BTreeMap<&'static str, usize>;
@@ -76,8 +80,8 @@ fn any_seed() -> u64 {
 }
 
 /// Checks a history, prints what there is to say of it, and writes it to the file that was asked for, or
-/// where something is wrong. `false` there, and where nothing was asked, or nothing went unanswered in spite
-/// of faults.
+/// where something is wrong. `false` there, and where it shows nothing: nobody was answered, nobody felt the
+/// faults, or not every player could be looked at when all was over.
 pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
     let start = Instant::now();
     let verdict = check(history);
@@ -111,11 +115,7 @@ pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
         println!("faults: {}", made.join(", "));
     }
     println!("{verdict}");
-    let empty = asked == 0 || !faults.is_empty() && verdict.ambiguous == 0;
-    if empty {
-        println!("such a history shows nothing: nothing was asked, or no fault was felt");
-    }
-    let good = verdict.holds() && !empty;
+    let good = verdict.holds() & shows_something(history, faults);
     let file = match &options.file {
         Some(file) => file.clone(),
         None if good => return true,
@@ -132,8 +132,8 @@ pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
     good && written.is_ok()
 }
 
-/// Checks a history that was written before, and prints the verdict. `false` where it does not hold, or
-/// the file is none.
+/// Checks a history that was written before, and prints the verdict. `false` where it does not hold or shows
+/// nothing, or the file is none.
 pub fn check_again(file: &Path) -> bool {
     match History::read(file) {
         Ok(history) => {
@@ -142,13 +142,39 @@ pub fn check_again(file: &Path) -> bool {
                 "{}, seed {}: {verdict}",
                 history.origin.backend, history.origin.seed
             );
-            verdict.holds()
+            verdict.holds() & shows_something(&history, &Faults::new())
         }
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             false
         }
     }
+}
+
+/// Whether an order that explains the answers says anything of the store; prints why where it does not.
+fn shows_something(history: &History, faults: &Faults) -> bool {
+    let operations = &history.operations;
+    let answered = operations.iter().any(|one| !one.answer.is_ambiguous());
+    // That a client gives up is no sign of a fault: some do so at once.
+    let felt = operations.iter().any(|one| {
+        let waited = Duration::from_nanos(one.answered.saturating_sub(one.asked));
+        waited >= FELT || one.answer.is_ambiguous() && !one.answer.is_given_up()
+    });
+    // Else a store that never came back would pass, since what is not answered can be anything.
+    let unseen = operations
+        .iter()
+        .filter(|one| one.client == LAST_CLIENT && one.answer.is_ambiguous())
+        .count();
+    let reasons = [
+        (!answered).then(|| "nobody was answered".to_owned()),
+        (!faults.is_empty() && !felt).then(|| "no fault was felt".to_owned()),
+        (unseen > 0).then(|| format!("{unseen} players could not be looked at when all was over")),
+    ];
+    let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+    if !reasons.is_empty() {
+        println!("such a history shows nothing: {}", reasons.join(", "));
+    }
+    reasons.is_empty()
 }
 
 fn sessions(history: &History) -> usize {
@@ -164,6 +190,9 @@ fn sessions(history: &History) -> usize {
 }
 
 fn longest(history: &History) -> Duration {
-    let times = history.operations.iter().map(|one| one.answered - one.asked);
+    let times = history
+        .operations
+        .iter()
+        .map(|one| one.answered.saturating_sub(one.asked));
     Duration::from_nanos(times.max().unwrap_or_default())
 }

@@ -1,5 +1,7 @@
 //! Histories written by hand: some that can be, and some that cannot.
 
+use std::time::Duration;
+
 use super::check::{ComplaintKind, Verdict, check, check_within};
 use super::file::{History, Origin};
 use super::operation::{Answer, Call, Ended, Hold, Operation, Refusal, Rule, Seen};
@@ -438,4 +440,41 @@ fn a_report_says_whether_something_was_shown() {
     assert!(!report(&bad, &Faults::new(), &asked));
     assert_eq!(History::read(&path).expect("it was written"), bad);
     assert!(!check_again(&path) && !check_again(folder.path()));
+}
+
+/// What was not answered can be anything, so that a store which answers nothing would pass.
+#[test]
+fn silence_shows_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("history.jsonl");
+    let asked = options(&["--file", path.to_str().expect("UTF-8")]).expect("they are fine");
+    let faults = Faults::from([("a fault", 1)]);
+    let good = |operations: Vec<Operation>, faults: &Faults| {
+        let history = history(false, operations);
+        assert!(check(&history).holds(), "some order explains it");
+        report(&history, faults, &asked)
+    };
+    let mut unanswered = login();
+    unanswered.answer = lost();
+    assert!(!good(vec![unanswered.clone()], &faults));
+    assert!(!check_again(&path));
+    assert!(!good(Vec::new(), &Faults::new()));
+    assert!(!check_again(&path));
+    // Clients that do not wait feel no fault; those that are told so do, and those that wait for long.
+    let mut impatient = save(1, (2, 3), 1, 101, lost());
+    impatient.answer = Answer::given_up(Duration::from_millis(1));
+    assert!(!good(vec![login(), impatient.clone()], &faults));
+    assert!(good(vec![login(), impatient], &Faults::new()));
+    assert!(good(vec![login(), save(1, (2, 3), 1, 101, lost())], &faults));
+    assert!(good(vec![login(), get(2, (2, 600_000_000), 1, 100)], &faults));
+    // A store that has not come back.
+    let look = |answer| vec![login(), asked_last(answer)];
+    assert!(!good(look(lost()), &Faults::new()));
+    assert!(!check_again(&path));
+    let stands = Answer::Found(vec![seen(1, FIRST, 1, 100)]);
+    assert!(good(look(stands), &Faults::new()) && check_again(&path));
+}
+
+fn asked_last(answer: Answer) -> Operation {
+    asked(0, (8, 9), Call::Find, answer)
 }

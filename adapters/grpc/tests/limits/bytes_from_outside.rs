@@ -285,3 +285,33 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
     }
     bed.serves_others().await;
 }
+
+/// The first request may be on its way when the server's patience ends: as on the connection that a caller
+/// opens when it has many calls, and uses when it has many again.
+#[tokio::test]
+async fn what_is_asked_as_a_silent_connection_closes_is_answered() {
+    const HEADERS: u8 = 1;
+    const GOAWAY: u8 = 7;
+    // Stream 1, with its end: POST, http, and a path that nobody serves.
+    const REQUEST: &[u8] = &[0, 0, 6, HEADERS, 5, 0, 0, 0, 1, 0x83, 0x86, 0x04, 2, b'/', b'x'];
+    let bed = Bed::new(|limits| limits.handshake = Duration::from_millis(500)).await;
+    let mut tcp = TcpStream::connect(bed.address()).await.unwrap();
+    tcp.write_all(&[PREFACE, SETTINGS].concat()).await.unwrap();
+    within("the server's farewell", until(&mut tcp, GOAWAY)).await;
+    tcp.write_all(REQUEST).await.unwrap();
+    within("an answer", until(&mut tcp, HEADERS)).await;
+}
+
+/// Reads frames until one of this kind has come.
+async fn until(tcp: &mut TcpStream, kind: u8) {
+    loop {
+        let mut head = [0; 9];
+        tcp.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        tcp.read_exact(&mut payload).await.unwrap();
+        if head[3] == kind {
+            return;
+        }
+    }
+}
