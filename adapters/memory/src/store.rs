@@ -1,10 +1,16 @@
-//! Sessions: 1,024 partitions behind a lock each.
+//! Sessions: 1,024 partitions behind a lock each. `ARCHITECTURE.md` says how they are laid out, and why.
 
 mod entry;
 mod expiry;
+mod head;
+mod hold;
 mod login;
+mod owners;
+mod pages;
 mod partition;
+mod records;
 mod sweep;
+mod table;
 mod tombstone;
 mod write;
 
@@ -12,7 +18,7 @@ mod write;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,10 +30,20 @@ use ringhold_core::session::{
 };
 use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 
+use self::hold::Holds;
 use self::partition::SessionPartition;
+use self::records::SHORT_MAX;
 
 /// How many touches of one partition are made under one hold of its lock.
 const TOUCHES_PER_LOCK: usize = 256;
+
+/// How often one take locks a partition again while there is work left: often enough for the greatest limit.
+const HOLDS_PER_TAKE: usize = 5_000;
+
+/// A partition behind its lock, on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Locked(Mutex<SessionPartition>);
 
 /// The [`SessionStore`] of this process.
 ///
@@ -35,14 +51,18 @@ const TOUCHES_PER_LOCK: usize = 256;
 /// seldom wait for each other, and nobody waits for a sweep of another partition. Every method
 /// finishes without waiting for anything but that lock, which is never held across an `.await`.
 ///
-/// | method | costs, with n sessions in the partition |
+/// | method | costs |
 /// |---|---|
-/// | `get`, `claim` | O(1) |
-/// | `find`, `create` | O(sessions of the player); ending and making one O(log n) |
-/// | `save`, `touch_many` | O(1) each; O(log n) where the time left gets shorter |
-/// | `remove`, `restore`, `ack_expired` | O(log n) |
-/// | `take_expired` | O(log n) for each that is taken, or that was touched since it was last looked at; O(1) for each tombstone that goes |
-/// | `list` | O(n) for each partition on the page; locks one partition at a time |
+/// | `get`, `claim` | O(1), and a copy of data up to 792 bytes; what is longer is shared |
+/// | `find`, `create`, `restore` | O(sessions of the player) |
+/// | `save`, `remove` | O(sessions of the player) where the length of the data changes, or a session goes; else O(1) |
+/// | `touch_many` | O(1) each |
+/// | `ack_expired` | as `remove` |
+/// | `take_expired` | O(log n) for each of n that are due; O(1) for each that was touched since it was last looked at and for each tombstone that goes; locks again after 16, 64 and 128 of them |
+/// | `list` | O(sessions of the partition) for each partition on the page; locks one partition at a time |
+///
+/// To these comes O(log t) in the t ticks of 1.07 s in which something is armed: some ten for each doubling of the
+/// time to live.
 ///
 /// Data is copied when it comes in, so that a session keeps its own bytes and not the buffer that
 /// they were read into; what goes out shares them.
@@ -53,7 +73,8 @@ const TOUCHES_PER_LOCK: usize = 256;
 pub struct MemorySessions {
     limits: Limits,
     clock: Arc<dyn Clock>,
-    partitions: Box<[Mutex<SessionPartition>]>,
+    partitions: Box<[Locked]>,
+    holds: Holds,
 }
 
 impl MemorySessions {
@@ -61,23 +82,44 @@ impl MemorySessions {
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let time = clock.now();
         let partitions = Partition::all()
-            .map(|_| Mutex::new(SessionPartition::new(time)))
+            .map(|_| Locked(Mutex::new(SessionPartition::new(time))))
             .collect();
         Self {
             limits,
             clock,
             partitions,
+            holds: Holds::default(),
         }
     }
 
     /// Does `work` on one partition at the time of now.
     fn with<R>(&self, partition: Partition, work: impl FnOnce(&mut SessionPartition, Duration) -> R) -> R {
-        // A panic under the lock can only come from the clock, before anything was changed.
-        let lock = &self.partitions[usize::from(partition.get())];
-        let mut state = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock(partition);
+        let _hold = self.holds.begin();
         // Read under the lock, so that no partition sees time go back.
         let time = self.clock.now();
         work(&mut state, time)
+    }
+
+    /// Reads one partition at the time of now. Its clock does not move, so it is nothing to it when a write
+    /// comes between the look at the time and the lock.
+    fn read<R>(&self, partition: Partition, read: impl FnOnce(&SessionPartition, Duration) -> R) -> R {
+        let time = self.clock.now();
+        let state = self.lock(partition);
+        let _hold = self.holds.begin();
+        read(&state, time)
+    }
+
+    fn lock(&self, partition: Partition) -> MutexGuard<'_, SessionPartition> {
+        // A panic under the lock can only come from the clock, before anything was changed.
+        let Locked(lock) = &self.partitions[usize::from(partition.get())];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The longest time for which a lock was held since this was last asked: see the feature `holds`.
+    #[cfg(feature = "holds")]
+    pub fn longest_hold(&self) -> Duration {
+        self.holds.longest()
     }
 }
 
@@ -89,9 +131,12 @@ impl fmt::Debug for MemorySessions {
     }
 }
 
-/// A copy that keeps no more memory than it is long: what it was cut out of is free to go.
-fn own(data: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(data)
+/// A copy of long data that keeps no more memory than it is long: what it was cut out of is free to go. Short
+/// data is copied into its session.
+fn own(data: &mut Bytes) {
+    if data.len() > SHORT_MAX {
+        *data = Bytes::copy_from_slice(data);
+    }
 }
 
 #[async_trait]
@@ -102,25 +147,25 @@ impl SessionStore for MemorySessions {
 
     async fn create(&self, mut request: CreateSession) -> Result<Created> {
         request.check(&self.limits)?;
-        request.data = own(&request.data);
+        own(&mut request.data);
         self.with(request.id.partition(), |partition, time| {
             partition.create(time, request)
         })
     }
 
     async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
-        Ok(self.with(id.partition(), |partition, time| partition.get(time, id)))
+        Ok(self.read(id.partition(), |partition, time| partition.get(time, id)))
     }
 
     async fn find(&self, player: &PlayerId) -> Result<Vec<SessionRecord>> {
-        Ok(self.with(player.partition(), |partition, time| partition.find(time, player)))
+        Ok(self.read(player.partition(), |partition, time| partition.find(time, player)))
     }
 
     async fn save(&self, mut request: SaveSession) -> Result<Saved> {
         request.check(&self.limits)?;
-        request.data = own(&request.data);
+        own(&mut request.data);
         self.with(request.id.partition(), |partition, time| {
-            partition.save(time, request)
+            partition.save(time, &request)
         })
     }
 
@@ -139,7 +184,7 @@ impl SessionStore for MemorySessions {
 
     async fn claim(&self, request: ClaimSession) -> Result<Claimed> {
         self.with(request.id.partition(), |partition, time| {
-            partition.claim(time, request)
+            partition.claim(time, &request)
         })
     }
 
@@ -151,7 +196,7 @@ impl SessionStore for MemorySessions {
 
     async fn restore(&self, mut request: RestoreSession) -> Result<Restored> {
         request.check(&self.limits)?;
-        request.session.data = own(&request.session.data);
+        own(&mut request.session.data);
         self.with(request.session.id.partition(), |partition, time| {
             partition.restore(time, request)
         })
@@ -165,7 +210,7 @@ impl SessionStore for MemorySessions {
         for partition in Partition::all().skip(usize::from(first)) {
             // One more than the page holds tells whether there is a next one.
             let wanted = limit + 1 - page.sessions.len();
-            let found = self.with(partition, |partition, time| {
+            let found = self.read(partition, |partition, time| {
                 partition.list(time, after.as_ref(), request.owner.as_ref(), wanted)
             });
             page.sessions.extend(found);
@@ -184,11 +229,25 @@ impl SessionStore for MemorySessions {
         let (limit, visibility) = (usize::from(request.limit), request.visibility());
         let mut taken = TakenSessions::default();
         for partition in request.partitions {
-            let swept = self.with(partition, |partition, time| {
-                partition.take_expired(time, limit, visibility, request.token)
-            });
-            taken.sessions.extend(swept.sessions);
-            if swept.more {
+            let mut sessions = Vec::new();
+            let mut more = false;
+            for _ in 0..HOLDS_PER_TAKE {
+                let swept = self.with(partition, |partition, time| {
+                    let limit = limit.saturating_sub(sessions.len());
+                    partition.take_expired(time, limit, visibility, request.token)
+                });
+                sessions.extend(swept.sessions);
+                more = swept.more;
+                if !swept.left {
+                    break;
+                }
+            }
+            // Those that come again are due by their visibility, not by their age.
+            sessions.sort_by_key(|(deadline, taken)| (*deadline, taken.session.id));
+            taken
+                .sessions
+                .extend(sessions.into_iter().map(|(_, taken)| taken));
+            if more {
                 taken.more.push(partition);
             }
         }

@@ -1,12 +1,16 @@
 //! Ringhold beside its peers: `cargo run --release --manifest-path benches/peers/Cargo.toml`.
 //!
 //! All run in turns, in one process, on the same work. A ratio is the median of those of single rounds: what
-//! the peer took for what we took, so above 1 we are ahead.
+//! the peer took for what we took, so above 1 we are ahead. `-- ring` or `-- memory` runs one table, `--rounds=1`
+//! the stores in memory in fewer rounds, `--stores=4` the first of them alone, and `--test` a little of all, to see that it
+//! works.
 
+mod memory;
 mod ring;
 #[path = "../../ring/rounds.rs"]
 mod rounds;
 
+use std::env;
 use std::time::Duration;
 
 /// How much is measured.
@@ -17,12 +21,44 @@ struct Effort {
 }
 
 fn main() {
-    for nodes in [10, 100, 1_000, 10_000] {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let Some(name) = memory::fill::asked(&arguments) {
+        return memory::fill::tell(name, &arguments);
+    }
+    let brief = arguments.iter().any(|argument| argument == "--test");
+    let named: Vec<_> = arguments.iter().filter(|word| !word.starts_with("--")).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|word| *word == name);
+    if wanted("ring") {
+        rings(brief);
+    }
+    if wanted("memory") {
+        let number = |name: &str| {
+            arguments
+                .iter()
+                .find_map(|word| word.strip_prefix(name)?.parse().ok())
+        };
+        memory::compare(brief, number("--rounds="), number("--stores="));
+    }
+}
+
+fn rings(brief: bool) {
+    let (sizes, effort): (&[usize], _) = if brief {
+        (
+            &[10],
+            Effort {
+                rounds: 1,
+                calls: 100,
+            },
+        )
+    } else {
         let effort = Effort {
             rounds: 41,
             calls: 10_000,
         };
-        ring::compare(effort, nodes);
+        (&[10, 100, 1_000, 10_000], effort)
+    };
+    for nodes in sizes {
+        ring::compare(effort, *nodes);
     }
 }
 

@@ -1,11 +1,14 @@
-//! One session as the store keeps it: the record, and what makes its writes idempotent.
+//! What only some sessions have, kept apart from their packed form: what makes writes idempotent, a sweeper's
+//! hold, and long data.
 
-use std::time::Duration;
+use bytes::Bytes;
+use ringhold_core::session::Displaced;
+use ringhold_core::{Nonce, OperationId, SessionId};
 
-use ringhold_core::session::{CreateOutcome, Created, Displaced};
-use ringhold_core::{Fence, NodeIncarnation, Nonce, OperationId, SessionId, SessionRecord, Version};
+use super::pages::NOWHERE;
 
-/// The login that holds a session now, with its answer.
+/// The login that holds a session now, with its answer; a session that its login made and that
+/// ended no other hold has a flag instead.
 #[derive(Debug)]
 pub(crate) struct Login {
     /// The id that the caller made for it. Where it is the session's own, the login made the
@@ -16,85 +19,83 @@ pub(crate) struct Login {
 }
 
 /// A sweeper's hold on an expired session.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Take {
     /// What an acknowledgement has to show.
     pub(crate) token: Nonce,
-    /// When another sweeper may take it, on the partition's clock.
-    pub(crate) hidden_until: Duration,
+    /// When another sweeper may take it, in nanoseconds of the partition's clock.
+    pub(crate) hidden_until: u64,
 }
 
-/// A session of a partition.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// What readers see; `remaining` is filled in for each of them.
-    pub(crate) record: SessionRecord,
-    /// When it expires, on the partition's clock.
-    pub(crate) deadline: Duration,
-    /// Where its entry in the expiry index stands: never later than it is due.
-    pub(crate) armed: Duration,
-    /// Whether it is among its player's sessions. One that a later login has unlinked waits for
-    /// its acknowledgement and cannot be revived.
-    pub(crate) linked: bool,
+/// What only some sessions have.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
     /// The login that holds it; none after a claim or a restoration.
-    pub(crate) login: Option<Login>,
-    /// The last write of data and its answer.
-    pub(crate) saved: Option<(OperationId, Version)>,
+    pub(crate) login: Option<Box<Login>>,
+    /// The last write of data. Its answer is the version that stands.
+    pub(crate) saved: Option<OperationId>,
     /// The sweeper that has it; void after a touch, a save or a claim.
     pub(crate) take: Option<Take>,
+    /// Data that is too long for a place, shared with readers.
+    pub(crate) data: Option<Box<Bytes>>,
 }
 
-impl Entry {
-    /// A new session that expires at `deadline`.
-    pub(crate) fn new(record: SessionRecord, deadline: Duration, login: Option<Login>) -> Self {
-        Self {
-            record,
-            deadline,
-            armed: deadline,
-            linked: true,
-            login,
-            saved: None,
-            take: None,
+impl Extra {
+    fn is_empty(&self) -> bool {
+        self.login.is_none() && self.saved.is_none() && self.take.is_none() && self.data.is_none()
+    }
+}
+
+/// The extras of one partition, by numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    list: Vec<Extra>,
+    free: Vec<u32>,
+}
+
+impl Extras {
+    pub(crate) fn get(&self, number: u32) -> Option<&Extra> {
+        self.list.get(number as usize)
+    }
+
+    /// Changes one, which is made when there is none and goes when nothing is left in it; `number`
+    /// is the session's and is kept up to date.
+    pub(crate) fn change<T>(&mut self, number: &mut u32, change: impl FnOnce(&mut Extra) -> T) -> T {
+        let mut extra = match self.list.get_mut(*number as usize) {
+            Some(extra) => std::mem::take(extra),
+            None => Extra::default(),
+        };
+        let answer = change(&mut extra);
+        if extra.is_empty() {
+            self.remove(std::mem::replace(number, NOWHERE));
+            return answer;
+        }
+        if *number == NOWHERE {
+            *number = self.free.pop().unwrap_or_else(|| {
+                self.list.push(Extra::default());
+                // There are no more than sessions.
+                u32::try_from(self.list.len() - 1).unwrap_or(NOWHERE)
+            });
+        }
+        self.list[*number as usize] = extra;
+        answer
+    }
+
+    /// Takes one out, if there is one.
+    pub(crate) fn remove(&mut self, number: u32) {
+        if let Some(extra) = self.list.get_mut(number as usize) {
+            *extra = Extra::default();
+            self.free.push(number);
+            if self.free.len() == self.list.len() {
+                // The last has gone: what was in use at the worst time is not kept for ever.
+                *self = Self::default();
+            }
         }
     }
 
-    /// Whether readers see it.
-    pub(crate) fn is_live(&self, now: Duration) -> bool {
-        now < self.deadline
-    }
-
-    /// When a sweeper may take it.
-    pub(crate) fn due(&self) -> Duration {
-        self.take.as_ref().map_or(self.deadline, |take| take.hidden_until)
-    }
-
-    /// The record as a reader sees it at `now`.
-    pub(crate) fn show(&self, now: Duration) -> SessionRecord {
-        let mut record = self.record.clone();
-        record.remaining = self.deadline.saturating_sub(now);
-        record
-    }
-
-    /// Whether the login `id` is the one that holds the session.
-    pub(crate) fn is_held_by(&self, id: &SessionId) -> bool {
-        self.login.as_ref().is_some_and(|login| login.id == *id)
-    }
-
-    /// The answer to the login that holds the session once more; none where no login does.
-    pub(crate) fn repeat(&self, now: Duration) -> Option<Created> {
-        let login = self.login.as_ref()?;
-        let outcome = if login.id == self.record.id {
-            CreateOutcome::New
-        } else {
-            CreateOutcome::TakenOver
-        };
-        Some(Created::new(outcome, self.show(now), login.displaced.clone()))
-    }
-
-    /// Gives it to another owner, under the fence of the next epoch.
-    pub(crate) fn hand_to(&mut self, owner: NodeIncarnation, nonce: Nonce) {
-        let epoch = self.record.fence.epoch.saturating_add(1);
-        self.record.owner = owner;
-        self.record.fence = Fence { epoch, nonce };
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.list.len() - self.free.len()
     }
 }

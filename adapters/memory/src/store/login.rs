@@ -5,10 +5,12 @@ use std::time::Duration;
 use ringhold_core::session::{
     CreateOutcome, CreateSession, Created, Displaced, EndReason, OnExisting, TakeoverFrom,
 };
-use ringhold_core::{Error, ErrorKind, Result, SessionId, SessionRecord};
+use ringhold_core::{Error, ErrorKind, Fence, NodeIncarnation, Nonce, Result, SessionRecord};
 
-use super::entry::{Entry, Login};
-use super::partition::{SessionPartition, end_login, ended, extend};
+use super::entry::Login;
+use super::head::{Flags, Head};
+use super::pages::Place;
+use super::partition::{Linked, SessionPartition, ended};
 
 const CREATE: &str = "create";
 
@@ -19,12 +21,14 @@ impl SessionPartition {
     /// among the tombstones, and as the login that holds one of the player's sessions.
     pub(crate) fn create(&mut self, time: Duration, request: CreateSession) -> Result<Created> {
         let now = self.clock.advance(time);
-        if let Some(created) = self.repeated(&request, now)? {
+        let linked = self.linked(&request.player, now);
+        if let Some(created) = self.repeated(&request, &linked, now)? {
             return Ok(created);
         }
-        let live = self.linked_ids(&request.player, true, now);
+        self.check_room(CREATE)?;
+        let live = &linked.live;
         let ending = match request.on_existing {
-            OnExisting::Takeover { from } => return self.take_over_or_insert(&live, from, request, now),
+            OnExisting::Takeover { from } => return self.take_over_or_insert(&linked, from, request, now),
             OnExisting::Reject if live.is_empty() => 0,
             OnExisting::Reject => return Err(exists(&request, "has a live session")),
             OnExisting::Replace => live.len(),
@@ -32,7 +36,8 @@ impl SessionPartition {
             OnExisting::Allow { max } => (live.len() + 1).saturating_sub(usize::from(max.max(1))),
             _ => return Err(unknown_rule()),
         };
-        let displaced = self.displace(&request.player, live.get(..ending).unwrap_or(&live), now);
+        let displaced = self.displace(live.get(..ending).unwrap_or(live), now);
+        self.unlink_expired(&linked.expired, now);
         Ok(self.insert_new(request, displaced, now))
     }
 
@@ -40,92 +45,124 @@ impl SessionPartition {
     /// no longer does. Like any write of its owner it revives what has expired.
     ///
     /// The id alone proves nothing: the fence goes to nobody but the caller who made its nonce.
-    fn repeated(&mut self, request: &CreateSession, now: Duration) -> Result<Option<Created>> {
+    fn repeated(
+        &mut self,
+        request: &CreateSession,
+        linked: &Linked,
+        now: Duration,
+    ) -> Result<Option<Created>> {
         let CreateSession { id, player, .. } = request;
         // What stands counts before what has ended: the tombstone may be of another player's login, which
         // had the same id and took a session over.
-        let standing = self.sessions.get(id);
-        if let Some(ending) = self.tombstones.get(id).filter(|_| standing.is_none()) {
-            return Err(ended(CREATE, id, ending.reason()));
-        }
-        let held = match standing {
-            Some(entry) if entry.record.player != *player => {
+        let standing = self
+            .records
+            .find(id)
+            .map(|place| (place, self.records.head(place)));
+        let known = match standing {
+            Some((place, _)) if !self.records.is_of(place, player) => {
                 return Err(exists(
                     request,
                     "is refused: the session id belongs to another player",
                 ));
             }
-            Some(entry) if !entry.is_held_by(id) => return Err(ended(CREATE, id, EndReason::Displaced)),
-            Some(_) => Some(*id),
+            Some((_, head)) if !self.records.is_held_by(&head, id) => {
+                return Err(ended(CREATE, id, EndReason::Displaced));
+            }
+            Some(standing) => Some(standing),
             None => {
-                let mut linked = self.linked(player);
-                linked
-                    .find(|entry| entry.is_held_by(id))
-                    .map(|entry| entry.record.id)
+                if let Some(ending) = self.tombstones.get(id) {
+                    return Err(ended(CREATE, id, ending.reason()));
+                }
+                let places = linked.expired.iter().chain(&linked.live);
+                let mut linked = places.map(|place| (*place, self.records.head(*place)));
+                linked.find(|(_, head)| self.records.is_held_by(head, id))
             }
         };
-        let Some(entry) = held.and_then(|known| self.sessions.get_mut(&known)) else {
+        let Some((place, mut head)) = known else {
             return Ok(None);
         };
-        if entry.record.owner != request.owner || entry.record.fence.nonce != request.nonce {
+        if *self.records.owner(&head) != request.owner || head.fence.nonce != request.nonce {
             return Err(exists(
                 request,
                 "is refused: the session id is that of another login",
             ));
         }
-        if !entry.is_live(now) {
-            extend(&mut self.expiry, entry, request.ttl, now);
+        if !head.is_live(now) {
+            self.extend(place, &mut head, request.ttl, now);
+            self.records.write(place, &head);
         }
-        Ok(entry.repeat(now))
+        Ok(Some(self.repeat(place, &head, now)))
+    }
+
+    /// The answer to the login that holds the session once more.
+    fn repeat(&self, place: Place, head: &Head, now: Duration) -> Created {
+        let login = self.records.login(head);
+        let outcome = match login {
+            Some(login) if login.id != head.id => CreateOutcome::TakenOver,
+            _ => CreateOutcome::New,
+        };
+        let displaced = login.map(|login| login.displaced.clone());
+        Created::new(
+            outcome,
+            self.records.show(place, head, now),
+            displaced.unwrap_or_default(),
+        )
     }
 
     fn take_over_or_insert(
         &mut self,
-        live: &[SessionId],
+        linked: &Linked,
         from: TakeoverFrom,
         request: CreateSession,
         now: Duration,
     ) -> Result<Created> {
-        let newest = || live.last().copied();
+        let newest = linked.live.last().copied();
         let target = match from {
-            TakeoverFrom::Anyone => newest(),
+            TakeoverFrom::Anyone => newest,
             TakeoverFrom::Own => {
-                let mine = |id: &&SessionId| {
-                    self.sessions
-                        .get(*id)
-                        .is_some_and(|entry| entry.record.owner == request.owner)
+                let mine = |place: &&Place| {
+                    let head = self.records.head(**place);
+                    *self.records.owner(&head) == request.owner
                 };
-                match live.iter().rev().find(mine) {
-                    Some(id) => Some(*id),
+                match (linked.live.iter().rev().find(mine), newest) {
+                    (Some(place), _) => Some(*place),
                     // Nothing of the caller's: another's newest, if there is one, stays as it is.
-                    None => match newest().and_then(|id| self.sessions.get(&id)) {
-                        Some(entry) => {
-                            let (outcome, session) = (CreateOutcome::Elsewhere, entry.show(now));
-                            return Ok(Created::new(outcome, session, Vec::new()));
-                        }
-                        None => None,
-                    },
+                    (None, Some(place)) => {
+                        let session = self.records.show(place, &self.records.head(place), now);
+                        return Ok(Created::new(CreateOutcome::Elsewhere, session, Vec::new()));
+                    }
+                    (None, None) => None,
                 }
             }
             _ => return Err(unknown_rule()),
         };
-        self.unlink_expired(&request.player, now);
-        let Some(entry) = target.and_then(|id| self.sessions.get_mut(&id)) else {
+        self.unlink_expired(&linked.expired, now);
+        let Some(place) = target else {
             return Ok(self.insert_new(request, Vec::new(), now));
         };
-        let displaced = vec![Displaced::from(&entry.record)];
-        end_login(&mut self.tombstones, entry, now);
-        entry.hand_to(request.owner, request.nonce);
-        extend(&mut self.expiry, entry, request.ttl, now);
-        entry.login = Some(Login {
+        let mut head = self.records.head(place);
+        let displaced = vec![self.hold(&head)];
+        self.end_login(&mut head, now);
+        self.hand_to(&mut head, &request.owner, request.nonce);
+        self.extend(place, &mut head, request.ttl, now);
+        let login = Login {
             id: request.id,
             displaced: displaced.clone(),
-        });
-        Ok(Created::new(CreateOutcome::TakenOver, entry.show(now), displaced))
+        };
+        self.records.set_login(&mut head, login);
+        self.records.write(place, &head);
+        let session = self.records.show(place, &head, now);
+        Ok(Created::new(CreateOutcome::TakenOver, session, displaced))
+    }
+
+    /// Gives a session to another owner, under the fence of the next epoch. The caller writes `head`.
+    pub(super) fn hand_to(&mut self, head: &mut Head, owner: &NodeIncarnation, nonce: Nonce) {
+        self.records.set_owner(head, owner);
+        let epoch = head.fence.epoch.saturating_add(1);
+        head.fence = Fence { epoch, nonce };
     }
 
     fn insert_new(&mut self, request: CreateSession, displaced: Vec<Displaced>, now: Duration) -> Created {
-        self.unlink_expired(&request.player, now);
         let CreateSession {
             id,
             player,
@@ -135,16 +172,17 @@ impl SessionPartition {
             data,
             ..
         } = request;
-        let session = SessionRecord::new(id, player, owner, nonce, ttl, data);
-        let login = Login {
-            id,
-            displaced: displaced.clone(),
-        };
-        self.insert(Entry::new(
-            session.clone(),
-            now.saturating_add(ttl.duration()),
-            Some(login),
-        ));
+        let mut session = SessionRecord::new(id, player, owner, nonce, ttl, data);
+        let (place, mut head) = self.insert(&session, now);
+        if displaced.is_empty() {
+            head.flags.set(Flags::MADE, true);
+        } else {
+            let displaced = displaced.clone();
+            self.records.set_login(&mut head, Login { id, displaced });
+        }
+        self.records.write(place, &head);
+        // The caller's bytes may be a part of a large buffer, which an answer would keep.
+        session.data = self.records.data(place, &head);
         Created::new(CreateOutcome::New, session, displaced)
     }
 }

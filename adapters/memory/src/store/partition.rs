@@ -5,31 +5,37 @@
 //! `write.rs` and `sweep.rs`; here are the reads and the steps that all of them are made of.
 //!
 //! What always holds between two operations:
-//! - a session is in the list of its player exactly while it is linked, and lists are never empty;
-//! - a session has exactly one entry in the expiry index, at its armed time;
-//! - the armed time is never later than the time at which the session is due.
+//! - a session is in the chain of its player exactly while it is linked;
+//! - a session has exactly one entry in the expiry index, in its armed tick;
+//! - the armed tick is never later than that in which the session is due.
 
-use std::collections::HashMap;
-use std::slice;
 use std::time::Duration;
 
 use ringhold_core::clock::StoreClock;
 use ringhold_core::session::{Displaced, EndReason};
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, PlayerId, Result, SessionId, SessionRecord, Ttl};
 
-use super::entry::Entry;
 use super::expiry::ExpiryIndex;
+use super::head::{Flags, Head, nanos};
+use super::pages::Place;
+use super::records::Records;
 use super::tombstone::{Ending, Tombstones};
 
-/// The sessions of one partition.
+/// The linked sessions of a player: those that live, and those that have expired; the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    pub(super) live: Vec<Place>,
+    pub(super) expired: Vec<Place>,
+}
+
+/// The sessions of one partition. What every operation reads stands first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct SessionPartition {
     pub(super) clock: StoreClock,
-    pub(super) sessions: HashMap<SessionId, Entry>,
-    /// The linked sessions of each player, in the order in which they were made.
-    pub(super) players: HashMap<PlayerId, Vec<SessionId>>,
-    pub(super) tombstones: Tombstones,
+    pub(super) records: Records,
     pub(super) expiry: ExpiryIndex,
+    pub(super) tombstones: Tombstones,
 }
 
 impl SessionPartition {
@@ -37,28 +43,25 @@ impl SessionPartition {
     pub(crate) fn new(time: Duration) -> Self {
         Self {
             clock: StoreClock::new(time, StoreClock::PARTITION_CAP),
-            sessions: HashMap::new(),
-            players: HashMap::new(),
-            tombstones: Tombstones::default(),
+            records: Records::default(),
             expiry: ExpiryIndex::default(),
+            tombstones: Tombstones::default(),
         }
     }
 
     /// A live session.
     pub(crate) fn get(&self, time: Duration, id: &SessionId) -> Option<SessionRecord> {
         let now = self.clock.read(time);
-        self.sessions
-            .get(id)
-            .filter(|entry| entry.is_live(now))
-            .map(|entry| entry.show(now))
+        let place = self.records.find(id)?;
+        let head = self.records.head(place);
+        head.is_live(now).then(|| self.records.show(place, &head, now))
     }
 
     /// The live sessions of a player, oldest first.
     pub(crate) fn find(&self, time: Duration, player: &PlayerId) -> Vec<SessionRecord> {
         let now = self.clock.read(time);
-        self.linked(player)
-            .filter(|entry| entry.is_live(now))
-            .map(|entry| entry.show(now))
+        let live = self.records.linked(player).filter(|(_, head)| head.is_live(now));
+        live.map(|(place, head)| self.records.show_with(|| player.clone(), place, &head, now))
             .collect()
     }
 
@@ -72,140 +75,157 @@ impl SessionPartition {
         limit: usize,
     ) -> Vec<SessionRecord> {
         let now = self.clock.read(time);
-        let listed = |(id, entry): &(&SessionId, &Entry)| {
-            entry.is_live(now)
-                && after.is_none_or(|after| *id > after)
-                && owner.is_none_or(|owner| entry.record.owner == *owner)
+        let listed = |place| {
+            let head = self.records.head(place);
+            let wanted = head.is_live(now)
+                && after.is_none_or(|after| head.id > *after)
+                && owner.is_none_or(|owner| self.records.owner(&head) == owner);
+            wanted.then_some((head.id, place))
         };
-        let mut page: Vec<(&SessionId, &Entry)> = self.sessions.iter().filter(listed).collect();
+        let mut page: Vec<(SessionId, Place)> = self.records.places().filter_map(listed).collect();
         if limit < page.len() {
             // Only the page itself is worth sorting.
-            page.select_nth_unstable_by_key(limit, |(id, _)| **id);
+            page.select_nth_unstable(limit);
             page.truncate(limit);
         }
-        page.sort_unstable_by_key(|(id, _)| **id);
-        page.into_iter().map(|(_, entry)| entry.show(now)).collect()
+        page.sort_unstable();
+        let show = |(_, place)| self.records.show(place, &self.records.head(place), now);
+        page.into_iter().map(show).collect()
     }
 
-    /// The linked sessions of a player, oldest first.
-    pub(super) fn linked(&self, player: &PlayerId) -> impl Iterator<Item = &Entry> {
-        self.players
-            .get(player)
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.sessions.get(id))
-    }
-
-    /// The ids of a player's linked sessions that live or, with `live` false, have expired.
-    pub(super) fn linked_ids(&self, player: &PlayerId, live: bool, now: Duration) -> Vec<SessionId> {
-        let entries = self.linked(player).filter(|entry| entry.is_live(now) == live);
-        entries.map(|entry| entry.record.id).collect()
-    }
-
-    /// Puts a session in, as the newest of its player.
-    pub(super) fn insert(&mut self, entry: Entry) {
-        let id = entry.record.id;
-        self.expiry.insert(id, entry.armed);
-        match self.players.get_mut(&entry.record.player) {
-            Some(ids) => ids.push(id),
-            None => {
-                self.players.insert(entry.record.player.clone(), vec![id]);
-            }
+    /// The linked sessions of a player, apart.
+    pub(super) fn linked(&self, player: &PlayerId, now: Duration) -> Linked {
+        let mut linked = Linked::default();
+        for (place, head) in self.records.linked(player) {
+            let places = if head.is_live(now) {
+                &mut linked.live
+            } else {
+                &mut linked.expired
+            };
+            places.push(place);
         }
-        self.sessions.insert(id, entry);
+        linked
+    }
+
+    /// Puts a session in, as the newest of its player, that lives for its time to live.
+    pub(super) fn insert(&mut self, record: &SessionRecord, now: Duration) -> (Place, Head) {
+        let (place, mut head) = self.records.insert(record, now);
+        let due = head.deadline;
+        self.expiry.insert(place, &mut head, due, nanos(now));
+        (place, head)
+    }
+
+    /// Whether there is room for one more session.
+    ///
+    /// # Errors
+    /// `Overloaded` where there is none.
+    pub(super) fn check_room(&self, operation: &'static str) -> Result<()> {
+        if self.records.len() < Records::COUNT_MAX {
+            return Ok(());
+        }
+        let context = format!(
+            "the partition has {} sessions, the most there can be",
+            self.records.len()
+        );
+        Err(Error::new(ErrorKind::Overloaded, operation, context))
     }
 
     /// Takes a session out for good, and leaves tombstones of it and of the login that held it.
     /// Answers the hold that this ended.
-    pub(super) fn end(&mut self, id: &SessionId, ending: Ending, now: Duration) -> Option<Displaced> {
-        if let Some(entry) = self.sessions.get(id).filter(|entry| entry.linked) {
-            let player = entry.record.player.clone();
-            self.unlist(&player, slice::from_ref(id));
+    pub(super) fn end(&mut self, place: Place, ending: Ending, now: Duration) -> Displaced {
+        if self.records.head(place).flags.has(Flags::LINKED) {
+            self.records.unlink(&[place]);
         }
-        self.bury(id, ending, now)
+        self.bury(place, ending, now)
     }
 
-    /// Ends the sessions `ids` of a player for a later login; they stand in the order of the
-    /// player's list. O(sessions of the player), and O(log n) for each that ends.
-    pub(super) fn displace(&mut self, player: &PlayerId, ids: &[SessionId], now: Duration) -> Vec<Displaced> {
-        self.unlist(player, ids);
-        let ended = ids.iter().filter_map(|id| self.bury(id, Ending::Displaced, now));
+    /// Ends the sessions at `places` of a player for a later login; they stand in the order of the
+    /// player's chain. O(sessions of the player).
+    pub(super) fn displace(&mut self, places: &[Place], now: Duration) -> Vec<Displaced> {
+        self.records.unlink(places);
+        let ended = places
+            .iter()
+            .map(|place| self.bury(*place, Ending::Displaced, now));
         ended.collect()
     }
 
-    /// Takes a session out that its player's list no longer has.
-    fn bury(&mut self, id: &SessionId, ending: Ending, now: Duration) -> Option<Displaced> {
-        let entry = self.sessions.remove(id)?;
-        self.expiry.remove(*id, entry.armed);
-        self.tombstones.bury(*id, ending, now);
-        if let Some(login) = &entry.login
-            && login.id != *id
+    /// Takes a session out that its player's chain no longer has.
+    fn bury(&mut self, place: Place, ending: Ending, now: Duration) -> Displaced {
+        let mut head = self.records.head(place);
+        let due = self.records.due(&head);
+        self.expiry.remove(&mut self.records, place, &head, due);
+        self.tombstones.bury(head.id, ending, now);
+        if let Some(login) = self.records.end_login(&mut head)
+            && login != head.id
         {
-            self.tombstones.bury(login.id, ending, now);
+            self.tombstones.bury(login, ending, now);
         }
-        Some(Displaced::from(&entry.record))
+        let displaced = self.hold(&head);
+        self.records.remove(place, &head);
+        displaced
+    }
+
+    /// The hold that somebody has on a session.
+    pub(super) fn hold(&self, head: &Head) -> Displaced {
+        Displaced::new(head.id, self.records.owner(head).clone(), head.fence)
     }
 
     /// Takes the expired sessions of a player out of a login's way: they wait for their
     /// acknowledgement and can no longer be revived.
-    pub(super) fn unlink_expired(&mut self, player: &PlayerId, now: Duration) {
-        let expired = self.linked_ids(player, false, now);
-        self.unlist(player, &expired);
-        for id in expired {
-            if let Some(entry) = self.sessions.get_mut(&id) {
-                entry.linked = false;
-                end_login(&mut self.tombstones, entry, now);
-            }
+    pub(super) fn unlink_expired(&mut self, expired: &[Place], now: Duration) {
+        self.records.unlink(expired);
+        for place in expired {
+            let mut head = self.records.head(*place);
+            self.end_login(&mut head, now);
+            self.records.write(*place, &head);
         }
     }
 
-    /// Takes `gone` out of a player's list, in one walk: they stand in its order.
-    fn unlist(&mut self, player: &PlayerId, gone: &[SessionId]) {
-        if let Some(ids) = self.players.get_mut(player) {
-            let mut gone = gone.iter().peekable();
-            ids.retain(|listed| gone.next_if_eq(&listed).is_none());
-            if ids.is_empty() {
-                self.players.remove(player);
-            }
+    /// Ends the login that holds a session which itself goes on: a repetition of it is refused from now
+    /// on. Where the login made the session, the session's own id remembers that; otherwise a tombstone
+    /// does. The caller writes `head`.
+    pub(super) fn end_login(&mut self, head: &mut Head, now: Duration) {
+        if let Some(login) = self.records.end_login(head)
+            && login != head.id
+        {
+            self.tombstones.bury(login, Ending::Displaced, now);
         }
     }
-}
 
-/// Ends the login that holds a session which itself goes on: a repetition of it is refused from now
-/// on. Where the login made the session, the session's own id remembers that; otherwise a tombstone
-/// does.
-pub(super) fn end_login(tombstones: &mut Tombstones, entry: &mut Entry, now: Duration) {
-    if let Some(login) = entry.login.take()
-        && login.id != entry.record.id
-    {
-        tombstones.bury(login.id, Ending::Displaced, now);
+    /// Lets a session live for `ttl` from `now` on, which voids a sweeper's token. The caller writes `head`.
+    pub(super) fn extend(&mut self, place: Place, head: &mut Head, ttl: Ttl, now: Duration) {
+        let old = self.records.due(head);
+        head.ttl = ttl;
+        head.deadline = nanos(now.saturating_add(ttl.duration()));
+        self.records.set_take(head, None);
+        let due = (old, head.deadline);
+        self.expiry
+            .moved(&mut self.records, (place, head), due, nanos(now));
     }
-}
 
-/// Lets a session live for `ttl` from `now` on, which voids a sweeper's token.
-pub(super) fn extend(expiry: &mut ExpiryIndex, entry: &mut Entry, ttl: Ttl, now: Duration) {
-    entry.record.ttl = ttl;
-    entry.deadline = now.saturating_add(ttl.duration());
-    entry.take = None;
-    entry.armed = expiry.moved(entry.record.id, entry.armed, entry.deadline);
-}
+    /// The session that a write means.
+    ///
+    /// `Fenced` where it has ended or can no longer be revived, `NotFound` where nothing is known of it.
+    pub(super) fn writable(&self, operation: &'static str, id: &SessionId) -> Result<(Place, Head)> {
+        match self
+            .records
+            .find(id)
+            .map(|place| (place, self.records.head(place)))
+        {
+            Some((place, head)) if head.flags.has(Flags::LINKED) => Ok((place, head)),
+            Some(_) => Err(ended(operation, id, EndReason::Displaced)),
+            None => Err(match self.tombstones.get(id) {
+                Some(ending) => ended(operation, id, ending.reason()),
+                None => not_found(operation, id),
+            }),
+        }
+    }
 
-/// The session that a write means.
-///
-/// `Fenced` where it has ended or can no longer be revived, `NotFound` where nothing is known of it.
-pub(super) fn writable<'a>(
-    sessions: &'a mut HashMap<SessionId, Entry>,
-    tombstones: &Tombstones,
-    operation: &'static str,
-    id: &SessionId,
-) -> Result<&'a mut Entry> {
-    match sessions.get_mut(id) {
-        Some(entry) if entry.linked => Ok(entry),
-        Some(_) => Err(ended(operation, id, EndReason::Displaced)),
-        None => Err(match tombstones.get(id) {
-            Some(ending) => ended(operation, id, ending.reason()),
-            None => not_found(operation, id),
-        }),
+    /// The refusal of a write under another fence than the one that stands.
+    pub(super) fn fenced(&self, operation: &'static str, head: &Head) -> Error {
+        let (id, owner, epoch) = (head.id, self.records.owner(head), head.fence.epoch);
+        let context = format!("session {id:?} is held by {owner} in epoch {epoch}");
+        Error::new(ErrorKind::Fenced, operation, context)
     }
 }
 
@@ -222,13 +242,6 @@ pub(super) fn ended(operation: &'static str, id: &SessionId, reason: EndReason) 
         operation,
         format!("session {id:?} {how}; log in again"),
     )
-}
-
-/// The refusal of a write under another fence than the one that stands.
-pub(super) fn fenced(operation: &'static str, entry: &Entry) -> Error {
-    let SessionRecord { id, owner, fence, .. } = &entry.record;
-    let context = format!("session {id:?} is held by {owner} in epoch {}", fence.epoch);
-    Error::new(ErrorKind::Fenced, operation, context)
 }
 
 /// The refusal of a write to what nothing is known of.

@@ -6,30 +6,36 @@ use ringhold_core::session::{AckExpired, TakenSession};
 use ringhold_core::{Error, ErrorKind, Nonce, Result};
 
 use super::entry::Take;
+use super::head::nanos;
 use super::partition::{SessionPartition, ended, not_found};
 use super::tombstone::Ending;
 
-/// How many entries of the expiry index one take may arm anew beside those that it takes. It keeps
-/// the time under the lock short where very many sessions of one partition were touched.
-const REARMED_MAX: usize = 1_024;
+/// How many sessions one hold of the lock takes, at most. So holds last some microseconds, and whoever reads the very
+/// partition that is swept waits no longer.
+pub(super) const TAKEN_MAX: usize = 16;
 
-/// How many tombstones one take may forget, to the same end.
-pub(super) const PURGED_MAX: usize = 4_096;
+/// How many whose tick has come it puts in order or arms anew.
+pub(super) const SORTED_MAX: usize = 64;
 
-/// What one take got from one partition.
+/// How many tombstones it forgets.
+pub(super) const PURGED_MAX: usize = 128;
+
+/// What one hold of a partition's lock got from it.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
-    /// The longest expired first.
-    pub(crate) sessions: Vec<TakenSession>,
+    /// What was taken, each with the time at which it expired; the first that are due, first.
+    pub(crate) sessions: Vec<(u64, TakenSession)>,
     /// Whether another take has something to do at once: more that is due, or work that this one
     /// left. Never of a take with limit 0, which only moves the clock on and tidies up.
     pub(crate) more: bool,
+    /// Whether that is so although the limit was not reached.
+    pub(crate) left: bool,
 }
 
 impl SessionPartition {
     /// Takes up to `limit` expired sessions, hides them from other takes for `visibility`, and
-    /// forgets tombstones that are due. O(log n) for each session that it takes or arms anew, O(1)
-    /// for each tombstone; the numbers of all three are bounded.
+    /// forgets tombstones that are due. The numbers of all of them, and of those that are put in order, are
+    /// bounded, so that no hold is long.
     pub(crate) fn take_expired(
         &mut self,
         time: Duration,
@@ -38,41 +44,35 @@ impl SessionPartition {
         token: Nonce,
     ) -> Swept {
         let now = self.clock.advance(time);
+        let hidden_until = nanos(now.saturating_add(visibility));
         let mut swept = Swept {
-            more: self.tombstones.purge(now, PURGED_MAX),
+            left: self.tombstones.purge(now, PURGED_MAX),
             ..Swept::default()
         };
-        let mut rearmed = 0;
-        while let Some((armed, id)) = self.expiry.first_armed(now) {
-            let Some(entry) = self.sessions.get_mut(&id) else {
-                // Cannot be, as an ended session takes its entry with it; going on is safe.
-                self.expiry.remove(id, armed);
-                continue;
-            };
-            if armed < entry.due() {
-                if rearmed == REARMED_MAX {
-                    swept.more = true;
-                    break;
-                }
-                rearmed += 1;
-                entry.armed = self.expiry.rearm(id, armed, entry.due());
-                continue;
+        // None is taken before all that are due are in order.
+        if self.expiry.sort(&mut self.records, nanos(now), SORTED_MAX) {
+            swept.left = true;
+        } else {
+            while swept.sessions.len() < limit.min(TAKEN_MAX)
+                && let Some(place) = self.expiry.next(nanos(now))
+            {
+                let mut head = self.records.head(place);
+                let take = Take { token, hidden_until };
+                self.records.set_take(&mut head, Some(take));
+                self.expiry.insert(place, &mut head, hidden_until, nanos(now));
+                self.records.write(place, &head);
+                let session = self.records.show(place, &head, now);
+                swept
+                    .sessions
+                    .push((head.deadline, TakenSession::new(session, token)));
             }
-            if swept.sessions.len() >= limit {
-                swept.more = true;
-                break;
-            }
-            let hidden_until = now.saturating_add(visibility);
-            entry.take = Some(Take { token, hidden_until });
-            entry.armed = self.expiry.rearm(id, armed, hidden_until);
-            swept.sessions.push(TakenSession::new(entry.show(now), token));
+            let is_due = self.expiry.has_next(nanos(now));
+            swept.left |= is_due && swept.sessions.len() < limit;
+            swept.more = is_due;
         }
+        swept.more |= swept.left;
         swept.more &= limit > 0;
-        // Those that come again are due by their visibility, not by their age.
-        swept.sessions.sort_by_cached_key(|taken| {
-            let id = taken.session.id;
-            (self.sessions.get(&id).map(|entry| entry.deadline), id)
-        });
+        swept.left &= limit > 0;
         swept
     }
 
@@ -82,18 +82,19 @@ impl SessionPartition {
         let now = self.clock.advance(time);
         let AckExpired { id, token, .. } = request;
         let ending = Ending::Expired(token);
-        let Some(entry) = self.sessions.get(&id) else {
+        let Some(place) = self.records.find(&id) else {
             return match self.tombstones.get(&id) {
                 Some(known) if known == ending => Ok(()),
                 Some(known) => Err(ended(ACK, &id, known.reason())),
                 None => Err(not_found(ACK, &id)),
             };
         };
-        if entry.take.as_ref().is_none_or(|take| take.token != token) {
+        let take = self.records.take(&self.records.head(place));
+        if take.is_none_or(|take| take.token != token) {
             let context = format!("the token is void: session {id:?} was revived, or taken by another");
             return Err(Error::new(ErrorKind::Fenced, ACK, context));
         }
-        self.end(&id, ending, now);
+        self.end(place, ending, now);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use ringhold_core::{ErrorKind, NodeIncarnation, PlayerId, Result, SessionRecord,
 use ringhold_testkit::Make;
 
 use super::partition::SessionPartition;
+use super::sweep::{SORTED_MAX, TAKEN_MAX};
 
 mod account;
 mod many;
@@ -62,11 +63,24 @@ impl Scene {
         answers.remove(0)
     }
 
+    /// A take as the store makes it, of as many holds of the lock as it needs.
     fn take(&mut self, limit: usize) -> (Vec<TakenSession>, bool) {
-        let swept = self
-            .partition
-            .take_expired(self.time, limit, SECOND * 30, self.make.nonce());
-        (swept.sessions, swept.more)
+        let (nonce, mut taken) = (self.make.nonce(), Vec::new());
+        loop {
+            let limit = limit.saturating_sub(taken.len());
+            let swept = self.partition.take_expired(self.time, limit, SECOND * 30, nonce);
+            taken.extend(swept.sessions.into_iter().map(|(_, taken)| taken));
+            if !swept.left {
+                return (taken, swept.more);
+            }
+        }
+    }
+
+    /// What one hold of the lock takes: how many, and whether there is more.
+    fn take_once(&mut self, limit: usize) -> (usize, bool) {
+        let token = self.make.nonce();
+        let swept = self.partition.take_expired(self.time, limit, SECOND * 30, token);
+        (swept.sessions.len(), swept.more)
     }
 
     fn ack(&mut self, taken: &TakenSession) -> Result<()> {
@@ -77,7 +91,7 @@ impl Scene {
     fn claim(&mut self, session: &SessionRecord) -> SessionRecord {
         let owner = self.make.owner();
         let claim = ClaimSession::new(session.id, session.fence, owner, self.make.nonce(), TTL);
-        self.partition.claim(self.time, claim).unwrap().session
+        self.partition.claim(self.time, &claim).unwrap().session
     }
 
     /// Lets time pass in steps that the partition's clock takes in whole.
@@ -147,7 +161,7 @@ fn an_unlinked_session_is_delivered_and_never_revived() {
     assert_eq!(scene.touch(&old, TTL), Touched::Ended(EndReason::Displaced));
     let save = scene.make.save(&old, b"late");
     assert_eq!(
-        kind(scene.partition.save(scene.time, save)),
+        kind(scene.partition.save(scene.time, &save)),
         Some(ErrorKind::Fenced)
     );
     let restore = RestoreSession::new(old.clone(), scene.make.nonce());
@@ -250,12 +264,12 @@ fn a_save_that_has_happened_is_said_to_have_happened() {
     let mut scene = Scene::new("saved");
     let session = scene.login(ANYONE);
     let save = scene.make.save(&session, b"new");
-    let saved = scene.partition.save(scene.time, save.clone()).unwrap();
+    let saved = scene.partition.save(scene.time, &save).unwrap();
     scene.claim(&session);
-    assert_eq!(scene.partition.save(scene.time, save).unwrap(), saved);
+    assert_eq!(scene.partition.save(scene.time, &save).unwrap(), saved);
     let save = scene.make.save(&session, b"newer");
     assert_eq!(
-        kind(scene.partition.save(scene.time, save)),
+        kind(scene.partition.save(scene.time, &save)),
         Some(ErrorKind::Fenced)
     );
 }
@@ -353,7 +367,7 @@ fn a_sweep_gives_the_longest_expired_first() {
 #[test]
 fn a_take_arms_a_bounded_number_anew() {
     let mut scene = Scene::new("bounded");
-    let sessions: Vec<_> = (0..3_000)
+    let sessions: Vec<_> = (0..3 * SORTED_MAX - 1)
         .map(|_| {
             scene.player = scene.make.player();
             scene.login(ANYONE)
@@ -363,12 +377,26 @@ fn a_take_arms_a_bounded_number_anew() {
         assert_eq!(scene.touch(session, Ttl::MAX), Touched::Renewed);
     }
     scene.time += SECOND * 2;
-    let mores: Vec<_> = (0..3).map(|_| scene.take(10)).collect();
-    assert!(mores.iter().all(|(taken, _)| taken.is_empty()));
-    assert_eq!(
-        mores.iter().map(|(_, more)| *more).collect::<Vec<_>>(),
-        [true, true, false]
-    );
+    let takes: Vec<_> = (0..3).map(|_| scene.take_once(10)).collect();
+    assert_eq!(takes, [(0, true), (0, true), (0, false)]);
+}
+
+#[test]
+fn one_hold_of_the_lock_takes_few() {
+    let mut scene = Scene::new("few");
+    for _ in 0..TAKEN_MAX + 2 {
+        scene.player = scene.make.player();
+        scene.login(ANYONE);
+    }
+    scene.pass(SECOND * 2);
+    // It may put too few in order to take one.
+    let mut taken = (0, true);
+    while taken == (0, true) {
+        taken = scene.take_once(1_000);
+    }
+    assert_eq!(taken, (TAKEN_MAX, true));
+    assert_eq!(scene.take_once(1), (1, true), "the limit");
+    assert_eq!(scene.take_once(1_000), (1, false));
 }
 
 #[test]

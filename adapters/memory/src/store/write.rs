@@ -8,8 +8,8 @@ use ringhold_core::session::{
 };
 use ringhold_core::{Error, ErrorKind, Fence, Result, Version};
 
-use super::entry::Entry;
-use super::partition::{SessionPartition, end_login, extend, fenced, writable};
+use super::head::{Flags, Head};
+use super::partition::SessionPartition;
 use super::tombstone::Ending;
 
 impl SessionPartition {
@@ -17,25 +17,27 @@ impl SessionPartition {
     ///
     /// The repetition of the last write is answered before its fence is looked at: that write has
     /// happened, also when the session went to another owner since.
-    pub(crate) fn save(&mut self, time: Duration, request: SaveSession) -> Result<Saved> {
+    pub(crate) fn save(&mut self, time: Duration, request: &SaveSession) -> Result<Saved> {
         const SAVE: &str = "save";
         let now = self.clock.advance(time);
-        let entry = writable(&mut self.sessions, &self.tombstones, SAVE, &request.id)?;
-        if let Some((operation, version)) = entry.saved
-            && operation == request.operation
-        {
-            return Ok(Saved::new(version, 0));
+        let (place, mut head) = self.writable(SAVE, &request.id)?;
+        let saved = self.records.extra(&head).and_then(|extra| extra.saved);
+        if saved == Some(request.operation) {
+            return Ok(Saved::new(head.version, 0));
         }
-        if entry.record.fence != request.fence {
-            return Err(fenced(SAVE, entry));
+        if head.fence != request.fence {
+            return Err(self.fenced(SAVE, &head));
         }
-        check_version(SAVE, entry, request.version)?;
-        let version = request.version.next()?;
-        entry.record.version = version;
-        entry.record.data = request.data;
-        entry.saved = Some((request.operation, version));
-        extend(&mut self.expiry, entry, request.ttl, now);
-        Ok(Saved::new(version, 0))
+        check_version(SAVE, &head, request.version)?;
+        head.version = request.version.next()?;
+        self.records
+            .change_extra(&mut head, |extra| extra.saved = Some(request.operation));
+        self.extend(place, &mut head, request.ttl, now);
+        let moved = self.records.set_data(place, &mut head, &request.data);
+        if moved != place {
+            self.expiry.replaced(place, moved, &head, head.deadline);
+        }
+        Ok(Saved::new(head.version, 0))
     }
 
     /// Extends, or shortens, the lives of sessions of this partition; answers in order.
@@ -45,44 +47,47 @@ impl SessionPartition {
     }
 
     fn touch(&mut self, touch: &Touch, now: Duration) -> Touched {
-        match self.sessions.get_mut(&touch.id) {
-            Some(entry) if !entry.linked => Touched::Ended(EndReason::Displaced),
-            Some(entry) if entry.record.fence != touch.fence => Touched::Fenced {
-                owner: entry.record.owner.clone(),
-            },
-            Some(entry) => {
-                extend(&mut self.expiry, entry, touch.ttl, now);
-                Touched::Renewed
-            }
-            None => match self.tombstones.get(&touch.id) {
+        let Some(place) = self.records.find(&touch.id) else {
+            return match self.tombstones.get(&touch.id) {
                 Some(ending) => Touched::Ended(ending.reason()),
                 None => Touched::NotFound,
-            },
+            };
+        };
+        let mut head = self.records.head(place);
+        if !head.flags.has(Flags::LINKED) {
+            return Touched::Ended(EndReason::Displaced);
         }
+        if head.fence != touch.fence {
+            let owner = self.records.owner(&head).clone();
+            return Touched::Fenced { owner };
+        }
+        self.extend(place, &mut head, touch.ttl, now);
+        self.records.write(place, &head);
+        Touched::Renewed
     }
 
     /// Changes the owner of what stands under the fence that the caller saw. A repetition revives
     /// what has expired since.
-    pub(crate) fn claim(&mut self, time: Duration, request: ClaimSession) -> Result<Claimed> {
+    pub(crate) fn claim(&mut self, time: Duration, request: &ClaimSession) -> Result<Claimed> {
         const CLAIM: &str = "claim";
         let now = self.clock.advance(time);
-        let entry = writable(&mut self.sessions, &self.tombstones, CLAIM, &request.id)?;
-        if entry.record.fence.nonce == request.nonce && entry.record.owner == request.owner {
-            if !entry.is_live(now) {
-                extend(&mut self.expiry, entry, request.ttl, now);
+        let (place, mut head) = self.writable(CLAIM, &request.id)?;
+        let repeated = head.fence.nonce == request.nonce && *self.records.owner(&head) == request.owner;
+        if !repeated {
+            if head.fence != request.seen {
+                return Err(self.fenced(CLAIM, &head));
             }
-            return Ok(Claimed::new(entry.show(now)));
+            if let Some(version) = request.seen_version {
+                check_version(CLAIM, &head, version)?;
+            }
+            self.end_login(&mut head, now);
+            self.hand_to(&mut head, &request.owner, request.nonce);
         }
-        if entry.record.fence != request.seen {
-            return Err(fenced(CLAIM, entry));
+        if !repeated || !head.is_live(now) {
+            self.extend(place, &mut head, request.ttl, now);
+            self.records.write(place, &head);
         }
-        if let Some(version) = request.seen_version {
-            check_version(CLAIM, entry, version)?;
-        }
-        end_login(&mut self.tombstones, entry, now);
-        entry.hand_to(request.owner, request.nonce);
-        extend(&mut self.expiry, entry, request.ttl, now);
-        Ok(Claimed::new(entry.show(now)))
+        Ok(Claimed::new(self.records.show(place, &head, now)))
     }
 
     /// Ends what stands under the caller's fence.
@@ -90,14 +95,14 @@ impl SessionPartition {
         const REMOVE: &str = "remove";
         let now = self.clock.advance(time);
         let ending = Ending::Removed(request.operation);
-        if !self.sessions.contains_key(&request.id) && self.tombstones.get(&request.id) == Some(ending) {
+        if self.records.find(&request.id).is_none() && self.tombstones.get(&request.id) == Some(ending) {
             return Ok(Removed::default());
         }
-        let entry = writable(&mut self.sessions, &self.tombstones, REMOVE, &request.id)?;
-        if entry.record.fence != request.fence {
-            return Err(fenced(REMOVE, entry));
+        let (place, head) = self.writable(REMOVE, &request.id)?;
+        if head.fence != request.fence {
+            return Err(self.fenced(REMOVE, &head));
         }
-        self.end(&request.id, ending, now);
+        self.end(place, ending, now);
         Ok(Removed::default())
     }
 
@@ -113,51 +118,49 @@ impl SessionPartition {
             live_max,
             ..
         } = request;
-        match writable(&mut self.sessions, &self.tombstones, RESTORE, &session.id) {
-            Ok(entry) => {
-                let own = entry.record.fence == session.fence;
-                let repeated = entry.record.fence.nonce == nonce && entry.record.owner == session.owner;
-                if entry.record.player == session.player && (own || repeated) {
-                    if !entry.is_live(now) {
-                        extend(&mut self.expiry, entry, session.ttl, now);
-                    }
-                    return Ok(Restored::new(entry.show(now)));
+        match self.writable(RESTORE, &session.id) {
+            Ok((place, mut head)) => {
+                let own = head.fence == session.fence;
+                let repeated = head.fence.nonce == nonce && *self.records.owner(&head) == session.owner;
+                if !self.records.is_of(place, &session.player) || !(own || repeated) {
+                    return Err(self.fenced(RESTORE, &head));
                 }
-                return Err(fenced(RESTORE, entry));
+                if !head.is_live(now) {
+                    self.extend(place, &mut head, session.ttl, now);
+                    self.records.write(place, &head);
+                }
+                return Ok(Restored::new(self.records.show(place, &head, now)));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let live = self
-            .linked(&session.player)
-            .filter(|entry| entry.is_live(now))
-            .count();
+        self.check_room(RESTORE)?;
+        let linked = self.linked(&session.player, now);
+        let live = linked.live.len();
         if live >= usize::from(live_max.max(1)) {
             let context = format!("player {:?} has {live} other live sessions", session.player);
             return Err(Error::new(ErrorKind::AlreadyExists, RESTORE, context));
         }
-        self.unlink_expired(&session.player, now);
-        let deadline = now.saturating_add(session.ttl.duration());
+        self.unlink_expired(&linked.expired, now);
         let mut record = session;
         record.fence = Fence {
             epoch: record.fence.epoch.saturating_add(1),
             nonce,
         };
-        let entry = Entry::new(record, deadline, None);
-        let restored = Restored::new(entry.show(now));
-        self.insert(entry);
-        Ok(restored)
+        let (place, head) = self.insert(&record, now);
+        self.records.write(place, &head);
+        Ok(Restored::new(self.records.show(place, &head, now)))
     }
 }
 
-fn check_version(operation: &'static str, entry: &Entry, seen: Version) -> Result<()> {
-    let stands = entry.record.version;
+fn check_version(operation: &'static str, head: &Head, seen: Version) -> Result<()> {
+    let stands = head.version;
     if stands == seen {
         return Ok(());
     }
     let context = format!(
         "the data of session {:?} is at version {stands}, not {seen}",
-        entry.record.id
+        head.id
     );
     Err(Error::new(ErrorKind::VersionConflict, operation, context))
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use ringhold_core::session::{ClaimSession, OnExisting, RemoveSession, RestoreSession, TakenSession};
 use ringhold_core::{SessionRecord, Ttl};
 
+use super::super::expiry::tick;
+use super::super::head::Flags;
+use super::super::pages::NOWHERE;
 use super::super::partition::SessionPartition;
 use super::{ANYONE, SECOND, Scene};
 
@@ -17,41 +20,46 @@ const MAX: u16 = 3;
 /// Checks what has to hold between two operations.
 pub(super) fn check(partition: &SessionPartition, time: Duration) {
     let now = partition.clock.read(time);
+    let records = &partition.records;
     assert_eq!(
         partition.expiry.len(),
-        partition.sessions.len(),
+        records.len(),
         "one index entry per session"
     );
-    let mut listed = HashSet::new();
-    for (player, ids) in &partition.players {
-        assert!(!ids.is_empty(), "{player} has an empty list");
-        for id in ids {
-            assert!(listed.insert(*id), "{id} is listed twice");
-            let entry = &partition.sessions[id];
-            assert!(
-                entry.linked && entry.record.player == *player,
-                "{id} is listed for {player}"
-            );
-        }
-    }
-    for (id, entry) in &partition.sessions {
-        assert_eq!(entry.record.id, *id);
-        assert_eq!(
-            entry.linked,
-            listed.contains(id),
-            "{id} is linked exactly while it is listed"
-        );
-        assert!(entry.linked || !entry.is_live(now), "{id} was unlinked and lives");
+    let (mut listed, mut players, mut owners) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut extras = 0;
+    for place in records.places() {
+        let (player, head) = (records.player_id(place), records.head(place));
+        let id = head.id;
+        assert_eq!(records.find(&id), Some(place));
         assert!(
-            entry.linked || entry.login.is_none(),
-            "{id} was unlinked and has a login"
-        );
-        assert!(
-            partition.expiry.holds(*id, entry.armed),
+            partition.expiry.holds(place, &head, records.due(&head)),
             "{id} is not where it is armed"
         );
-        assert!(entry.armed <= entry.due(), "{id} comes up late");
+        let armed = (head.armed_at == NOWHERE) || head.armed <= tick(records.due(&head));
+        assert!(armed, "{id} comes up late");
+        owners.insert(records.owner(&head).clone());
+        extras += usize::from(records.extra(&head).is_some());
+        let linked = head.flags.has(Flags::LINKED);
+        assert!(linked || !head.is_live(now), "{id} was unlinked and lives");
+        let login = head.flags.has(Flags::MADE) || records.login(&head).is_some();
+        assert!(linked || !login, "{id} was unlinked and has a login");
+        if linked && players.insert(player.clone()) {
+            for (place, head) in records.linked(&player) {
+                assert!(listed.insert(place), "{} is listed twice", head.id);
+                assert!(
+                    records.is_of(place, &player),
+                    "{} is listed for {player}",
+                    head.id
+                );
+            }
+        }
     }
+    for place in records.places() {
+        let linked = records.head(place).flags.has(Flags::LINKED);
+        assert_eq!(linked, listed.contains(&place), "linked exactly while listed");
+    }
+    assert_eq!(records.counts(), (owners.len(), extras, players.len()));
     let (tombstones, queued) = partition.tombstones.len();
     assert_eq!(tombstones, queued, "no id is buried twice");
 }
@@ -96,8 +104,11 @@ impl Scene {
             }
             (5..=7, Some(session)) => drop(self.touch(&session, ttl)),
             (8, Some(session)) => {
-                let save = self.make.save(&session, b"data");
-                let _ = self.partition.save(time, save);
+                // Of all lengths: it moves to other places, and out of them.
+                let long = self.make.below(4) == 0;
+                let len = self.make.below(if long { 2_000 } else { 40 });
+                let save = self.make.save(&session, &[7; 2_000][..len]);
+                let _ = self.partition.save(time, &save);
             }
             (9, Some(session)) => {
                 let claim = ClaimSession::new(
@@ -107,7 +118,7 @@ impl Scene {
                     self.make.nonce(),
                     ttl,
                 );
-                known.extend(self.partition.claim(time, claim).map(|claimed| claimed.session));
+                known.extend(self.partition.claim(time, &claim).map(|claimed| claimed.session));
             }
             (10, Some(session)) => {
                 let remove = RemoveSession::new(session.id, session.fence, self.make.operation());
@@ -150,7 +161,7 @@ fn every_key_and_member_is_accounted_for() {
         if step % 16 == 0 {
             check(&scene.partition, scene.time);
         }
-        most = most.max(scene.partition.sessions.len());
+        most = most.max(scene.partition.records.len());
         let live = scene.partition.find(scene.time, &scene.player).len();
         assert!(live <= usize::from(MAX), "{live} live sessions of one player");
         if known.len() > 200 {
@@ -167,7 +178,10 @@ fn every_key_and_member_is_accounted_for() {
             scene.ack(&taken).unwrap();
         }
     }
-    assert!(scene.partition.sessions.is_empty() && scene.partition.players.is_empty());
+    assert_eq!(
+        (scene.partition.records.len(), scene.partition.records.counts()),
+        (0, (0, 0, 0))
+    );
     scene.pass(super::MINUTE);
     check(&scene.partition, scene.time);
     assert_eq!(scene.partition.expiry.len(), 0);

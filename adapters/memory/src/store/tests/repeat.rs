@@ -40,7 +40,7 @@ fn a_login_is_repeated_by_its_own_caller_alone() {
         let session = &created.session;
         let (nonce, owner) = (scene.make.nonce(), scene.owner.clone());
         let claim = ClaimSession::new(session.id, session.fence, owner, nonce, TTL);
-        scene.partition.claim(scene.time, claim).unwrap();
+        scene.partition.claim(scene.time, &claim).unwrap();
         assert_eq!(
             kind(scene.partition.create(scene.time, login)),
             Some(ErrorKind::Fenced)
@@ -79,7 +79,7 @@ fn a_repetition_never_answers_an_expired_session() {
             let nonce = Nonce::from_bytes([3; 16]);
             let seen = Fence { epoch: 1, nonce };
             let claim = ClaimSession::new(id, seen, scene.owner.clone(), Nonce::from_bytes([4; 16]), TTL);
-            scene.partition.claim(scene.time, claim).unwrap().session
+            scene.partition.claim(scene.time, &claim).unwrap().session
         }),
         ("restore", |scene, _| {
             let id = SessionId::new(scene.player.partition(), [5; 16]);
