@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringhold_core::backend::Capabilities;
 use ringhold_core::{Backend, Error, ErrorKind, Result};
 
-use crate::client::{Access, Reply};
+use crate::client::{Access, Command, Reply};
 use crate::schema::{self, Keys};
 use crate::script;
 use crate::supervisor::{Call, Supervisor};
@@ -100,8 +99,8 @@ impl From<RedisBackend> for Backend {
 }
 
 async fn check_server(supervisor: &Supervisor, config: &RedisConfig, keys: &Keys) -> Result<()> {
-    let commands = vec![vec![Bytes::from_static(b"INFO"), Bytes::from_static(b"server")]];
-    let replies = supervisor.ask(keys.home(), commands).await?;
+    let info = Command::of(&["INFO", "server"]);
+    let replies = supervisor.ask(keys.home(), &[info]).await?;
     let Some(Reply::Bytes(info)) = replies.first() else {
         tracing::debug!("the server does not tell its version");
         return Ok(());
@@ -135,12 +134,14 @@ async fn check_server(supervisor: &Supervisor, config: &RedisConfig, keys: &Keys
 }
 
 async fn check_schema(supervisor: &Supervisor, keys: &Keys) -> Result<()> {
+    let mut words = keys.schema(&script::SCHEMA);
+    words.decimal(u64::from(schema::SCHEMA));
     let call = Call {
         operation: OPEN,
         partition: keys.home(),
         script: &script::SCHEMA,
-        keys: vec![keys.schema()],
-        arguments: vec![schema::SCHEMA.to_string().into()],
+        command: words.finish(),
+        about: None,
         replicas: 1,
     };
     let found = supervisor.run(call).await?.reply.into_bytes(OPEN)?;
@@ -159,12 +160,7 @@ async fn check_schema(supervisor: &Supervisor, keys: &Keys) -> Result<()> {
 /// Looks at settings that lose sessions. A server that does not show them is left alone.
 async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
     for (partition, address) in supervisor.masters() {
-        let get = |name: &'static str| {
-            vec!["CONFIG", "GET", name]
-                .into_iter()
-                .map(|word| Bytes::from_static(word.as_bytes()))
-                .collect()
-        };
+        let get = |name| Command::of(&["CONFIG", "GET", name]);
         let names = [
             "maxmemory",
             "maxmemory-policy",
@@ -172,7 +168,7 @@ async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
             "appendonly",
             "cluster-node-timeout",
         ];
-        let Ok(replies) = supervisor.ask(partition, names.map(get).to_vec()).await else {
+        let Ok(replies) = supervisor.ask(partition, &names.map(get)).await else {
             continue;
         };
         let values: Vec<Option<String>> = replies.into_iter().map(value).collect();

@@ -4,6 +4,7 @@
 //! one server and its answers back. That is all that is asked of it, so that one library can stand
 //! in for another, and none of them can jam what it does not own.
 
+mod command;
 #[cfg(feature = "fred")]
 mod fred;
 #[cfg(feature = "redis")]
@@ -16,12 +17,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
+pub(crate) use self::command::{Command, Words};
 pub(crate) use self::reply::{Elements, Reply, ServerError, malformed};
-
-/// One command: its name and its arguments.
-pub(crate) type Command = Vec<Bytes>;
 
 /// A client library that can stand behind the seam, built in or not.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ pub(crate) trait Link: Send + Sync + fmt::Debug {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the connection in order; the commands may run nevertheless.
-    async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError>;
+    async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError>;
 }
 
 /// Makes connections.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use ringhold_core::discovery::{
     Changes, Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
 };
-use ringhold_core::node::Load;
 use ringhold_core::session::Durability;
 use ringhold_core::{
     Discovery, Error, ErrorKind, Incarnation, Membership, NodeIncarnation, Result, Revision, Timing, codec,
@@ -58,14 +57,18 @@ impl Way {
         operation: &'static str,
         script: &'static Script,
         replicas: u8,
-        arguments: Vec<Bytes>,
+        arguments: &[&[u8]],
     ) -> Result<(Bytes, Elements, u8)> {
+        let mut words = self.keys.membership(script);
+        for argument in arguments {
+            words.word(argument);
+        }
         let call = Call {
             operation,
             partition: self.keys.home(),
             script,
-            keys: self.keys.membership(),
-            arguments,
+            command: words.finish(),
+            about: None,
             replicas,
         };
         let answer = self.supervisor.run(call).await?;
@@ -94,35 +97,28 @@ impl RedisDiscovery {
     }
 }
 
-fn decimal(number: u64) -> Bytes {
-    number.to_string().into()
+fn millis(duration: Duration) -> String {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .to_string()
 }
 
-fn millis(duration: Duration) -> Bytes {
-    decimal(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn node_id(node: &NodeIncarnation) -> Bytes {
-    Bytes::copy_from_slice(node.node.as_str().as_bytes())
+fn node_id(node: &NodeIncarnation) -> &[u8] {
+    node.node.as_str().as_bytes()
 }
 
 /// Number and nonce: 24 bytes.
-fn incarnation(incarnation: Incarnation) -> Bytes {
+fn incarnation(incarnation: Incarnation) -> Vec<u8> {
     [
         &incarnation.number.to_le_bytes()[..],
         &incarnation.nonce.to_bytes(),
     ]
     .concat()
-    .into()
-}
-
-fn load(load: Load) -> Bytes {
-    Bytes::copy_from_slice(&load.sessions.to_le_bytes())
 }
 
 /// Number and tag of a resume point.
-fn resume_point(revision: Revision) -> [Bytes; 2] {
-    [decimal(revision.number), format!("{:016x}", revision.tag).into()]
+fn resume_point(revision: Revision) -> [String; 2] {
+    [revision.number.to_string(), format!("{:016x}", revision.tag)]
 }
 
 #[async_trait]
@@ -130,18 +126,20 @@ impl Discovery for RedisDiscovery {
     async fn register(&self, request: RegisterNode) -> Result<Registered> {
         const REGISTER: &str = "register";
         let RegisterNode { record, timing, .. } = &request;
-        let arguments = vec![
-            node_id(&record.node()),
-            codec::encode_node(record)?.into(),
-            millis(timing.heartbeat()),
-            millis(timing.lease()),
-            Bytes::copy_from_slice(&record.incarnation.nonce.to_bytes()),
-            decimal(record.incarnation.number),
+        let [heartbeat, lease] = [timing.heartbeat(), timing.lease()].map(millis);
+        let number = record.incarnation.number.to_string();
+        let arguments = [
+            record.id.as_str().as_bytes(),
+            &codec::encode_node(record)?,
+            heartbeat.as_bytes(),
+            lease.as_bytes(),
+            &record.incarnation.nonce.to_bytes(),
+            number.as_bytes(),
         ];
         let replicas = self.replicas(request.durability);
         let (status, mut elements, replicated) = self
             .way
-            .run(REGISTER, &script::REGISTER, replicas, arguments)
+            .run(REGISTER, &script::REGISTER, replicas, &arguments)
             .await?;
         let (kind, context) = match &status[..] {
             b"done" => {
@@ -186,22 +184,22 @@ impl Discovery for RedisDiscovery {
         let node = &request.node;
         request.check()?;
         let record = match &request.record {
-            None => Bytes::new(),
-            Some(record) => codec::encode_node(record)?.into(),
+            None => Vec::new(),
+            Some(record) => codec::encode_node(record)?,
         };
         let [number, tag] = resume_point(request.after);
-        let arguments = vec![
+        let arguments = [
             node_id(node),
-            incarnation(node.incarnation),
-            number,
-            tag,
-            load(request.load),
-            Bytes::copy_from_slice(&request.operation.to_bytes()),
-            record,
+            &incarnation(node.incarnation),
+            number.as_bytes(),
+            tag.as_bytes(),
+            &request.load.sessions.to_le_bytes(),
+            &request.operation.to_bytes(),
+            &record,
         ];
         let (status, mut elements, replicated) = self
             .way
-            .run(RENEW, &script::RENEW, self.replicas, arguments)
+            .run(RENEW, &script::RENEW, self.replicas, &arguments)
             .await?;
         match &status[..] {
             b"done" => {}
@@ -240,14 +238,14 @@ impl Discovery for RedisDiscovery {
 
     async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
         const LEAVE: &str = "leave";
-        let arguments = vec![
+        let arguments = [
             node_id(&request.node),
-            incarnation(request.node.incarnation),
-            Bytes::copy_from_slice(&request.operation.to_bytes()),
+            &incarnation(request.node.incarnation),
+            &request.operation.to_bytes(),
         ];
         let (_, _, replicated) = self
             .way
-            .run(LEAVE, &script::LEAVE, self.replicas, arguments)
+            .run(LEAVE, &script::LEAVE, self.replicas, &arguments)
             .await?;
         let mut departed = Departed::default();
         departed.replicated = replicated;
@@ -256,13 +254,13 @@ impl Discovery for RedisDiscovery {
 
     async fn evict(&self, request: EvictNode) -> Result<Evicted> {
         const EVICT: &str = "evict";
-        let arguments = vec![
+        let arguments = [
             node_id(&request.target),
-            incarnation(request.target.incarnation),
-            Bytes::copy_from_slice(&request.operation.to_bytes()),
+            &incarnation(request.target.incarnation),
+            &request.operation.to_bytes(),
         ];
         let replicas = self.replicas(request.durability);
-        let (_, mut elements, replicated) = self.way.run(EVICT, &script::EVICT, replicas, arguments).await?;
+        let (_, mut elements, replicated) = self.way.run(EVICT, &script::EVICT, replicas, &arguments).await?;
         let mut evicted = Evicted::new(elements.number()? == 1);
         evicted.replicated = replicated;
         Ok(evicted)
@@ -270,13 +268,13 @@ impl Discovery for RedisDiscovery {
 
     async fn members(&self) -> Result<Membership> {
         const MEMBERS: &str = "members";
-        let (_, mut elements, _) = self.way.run(MEMBERS, &script::MEMBERS, 0, Vec::new()).await?;
+        let (_, mut elements, _) = self.way.run(MEMBERS, &script::MEMBERS, 0, &[]).await?;
         answer::membership(MEMBERS, elements.elements()?)
     }
 
     async fn timing(&self) -> Result<Option<Timing>> {
         const TIMING: &str = "timing";
-        let (_, mut elements, _) = self.way.run(TIMING, &script::TIMING, 0, Vec::new()).await?;
+        let (_, mut elements, _) = self.way.run(TIMING, &script::TIMING, 0, &[]).await?;
         if elements.is_empty() {
             return Ok(None);
         }

@@ -31,8 +31,10 @@
 
 mod tags;
 
-use bytes::Bytes;
 use ringhold_core::{FleetName, Partition};
+
+use crate::client::Words;
+use crate::script::Script;
 
 /// The number of this schema.
 pub(crate) const SCHEMA: u16 = 1;
@@ -78,31 +80,36 @@ impl Keys {
         self.home
     }
 
-    /// The keys of a partition's sessions, as the scripts declare them.
-    pub(crate) fn sessions(&self, partition: Partition) -> Vec<Bytes> {
-        ["s", "p", "d"].map(|name| self.key(partition, name)).to_vec()
+    /// The beginning of a command that runs `script` on a partition's sessions.
+    pub(crate) fn sessions(&self, script: &Script, partition: Partition) -> Words {
+        self.begin(script, partition, &["s", "p", "d"])
     }
 
-    /// The keys of the membership, as the scripts declare them.
-    pub(crate) fn membership(&self) -> Vec<Bytes> {
-        ["n", "l", "e", "v"]
-            .map(|name| self.key(self.home, name))
-            .to_vec()
+    /// The beginning of a command that runs `script` on the membership.
+    pub(crate) fn membership(&self, script: &Script) -> Words {
+        self.begin(script, self.home, &["n", "l", "e", "v"])
     }
 
-    /// The key of the schema's number.
-    pub(crate) fn schema(&self) -> Bytes {
-        self.key(self.home, "schema")
+    /// The beginning of a command that runs `script` on the schema's number.
+    pub(crate) fn schema(&self, script: &Script) -> Words {
+        self.begin(script, self.home, &["schema"])
     }
 
-    fn key(&self, partition: Partition, name: &str) -> Bytes {
-        format!("ringhold:{{{}}}:{}:{name}", tag(partition), self.fleet).into()
+    /// With the keys as the scripts declare them.
+    fn begin(&self, script: &Script, partition: Partition, names: &[&str]) -> Words {
+        let mut words = script.begin(names.len() as u64);
+        let (tag, fleet) = (tag(partition), self.fleet.as_str());
+        for name in names {
+            words.joined(&["ringhold:{", tag, "}:", fleet, ":", name].map(str::as_bytes));
+        }
+        words
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script;
 
     /// The CRC-16 of the Redis Cluster specification: XMODEM, polynomial 0x1021.
     fn crc16(bytes: &[u8]) -> u16 {
@@ -126,16 +133,29 @@ mod tests {
     #[test]
     fn a_fleet_keeps_to_its_own_keys() {
         let keys = |name| Keys::new(FleetName::new(name).unwrap());
-        let partition = Partition::new(0).unwrap();
-        let names = keys("arena").sessions(partition);
-        assert_eq!(names[0], "ringhold:{fkt}:arena:s");
-        assert_eq!(keys("arena").home(), keys("arena").home());
-        assert!(
-            keys("a")
-                .membership()
+        let names = |words: Words| {
+            let command = words.finish();
+            let words = command
                 .iter()
-                .all(|key| !keys("b").membership().contains(key))
+                .map(|word| String::from_utf8_lossy(word).into_owned());
+            words.skip(2).collect::<Vec<_>>()
+        };
+        let of_sessions = keys("arena").sessions(&script::GET, Partition::new(0).unwrap());
+        let expected = [
+            "3",
+            "ringhold:{fkt}:arena:s",
+            "ringhold:{fkt}:arena:p",
+            "ringhold:{fkt}:arena:d",
+        ];
+        assert_eq!(names(of_sessions), expected);
+        assert_eq!(keys("arena").home(), keys("arena").home());
+        let membership = |name| names(keys(name).membership(&script::POLL));
+        assert_eq!((membership("a").len(), &membership("a")[0][..]), (5, "4"));
+        assert!(
+            membership("a")[1..]
+                .iter()
+                .all(|key| !membership("b").contains(key))
         );
-        assert!(keys("arena").schema().ends_with(b":arena:schema"));
+        assert!(names(keys("arena").schema(&script::SCHEMA))[1].ends_with(":arena:schema"));
     }
 }

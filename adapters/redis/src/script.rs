@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use bytes::Bytes;
+use crate::client::{Command, Words};
 
 /// What the server has to know of a script before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct Script {
     /// The name of its file without the ending.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    /// It answers whole sessions, which may be large.
+    pub(crate) answers_records: bool,
     shared: &'static str,
     body: &'static str,
     built: OnceLock<Built>,
@@ -28,19 +30,29 @@ pub(crate) struct Script {
 
 #[derive(Debug)]
 struct Built {
-    source: Bytes,
-    hash: Bytes,
+    source: String,
+    hash: Vec<u8>,
 }
+
+/// What most calls take, so that their command is written in one piece.
+const WORDS: usize = 12;
+const BYTES: usize = 512;
 
 impl Script {
     const fn new(name: &'static str, kind: Kind, shared: &'static str, body: &'static str) -> Self {
         Self {
             name,
             kind,
+            answers_records: false,
             shared,
             body,
             built: OnceLock::new(),
         }
+    }
+
+    const fn with_records(mut self) -> Self {
+        self.answers_records = true;
+        self
     }
 
     fn built(&self) -> &Built {
@@ -53,20 +65,32 @@ impl Script {
             let source = format!("#!lua flags={flags}\n{}{}", self.shared, self.body);
             let hash = sha1_smol::Sha1::from(&source).digest().to_string();
             Built {
-                source: source.into(),
+                source,
                 hash: hash.into(),
             }
         })
     }
 
     /// What the server runs.
-    pub(crate) fn source(&self) -> Bytes {
-        self.built().source.clone()
+    pub(crate) fn source(&self) -> &[u8] {
+        self.built().source.as_bytes()
     }
 
     /// The name under which the server keeps it: SHA-1 of the source, in hexadecimal.
-    pub(crate) fn hash(&self) -> Bytes {
-        self.built().hash.clone()
+    pub(crate) fn hash(&self) -> &[u8] {
+        &self.built().hash
+    }
+
+    /// The beginning of a command that runs it by its name; `keys` keys come next.
+    pub(crate) fn begin(&self, keys: u64) -> Words {
+        let mut words = Words::with_room(WORDS, BYTES);
+        words.word(b"EVALSHA").word(self.hash()).decimal(keys);
+        words
+    }
+
+    /// A command that was begun so, with the whole script instead of its name.
+    pub(crate) fn whole(&self, command: &Command) -> Command {
+        command.with_first(&[b"EVAL", self.source()])
     }
 }
 
@@ -74,9 +98,9 @@ const SESSIONS: &str = include_str!("scripts/sessions.lua");
 const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 
 macro_rules! scripts {
-    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr;)+) => {
+    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident)?;)+) => {
         $($(#[$docs])* pub(crate) static $name: Script =
-            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")));)+
+            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with())?;)+
 
         /// All of them, as a new connection's server is to know them.
         pub(crate) static ALL: &[&Script] = &[$(&$name),+];
@@ -84,16 +108,16 @@ macro_rules! scripts {
 }
 
 scripts! {
-    CREATE = "create", Write, SESSIONS;
-    GET = "get", Read, SESSIONS;
-    FIND = "find", Read, SESSIONS;
+    CREATE = "create", Write, SESSIONS, with_records;
+    GET = "get", Read, SESSIONS, with_records;
+    FIND = "find", Read, SESSIONS, with_records;
     SAVE = "save", Write, SESSIONS;
     TOUCH = "touch", Tidy, SESSIONS;
-    CLAIM = "claim", Write, SESSIONS;
+    CLAIM = "claim", Write, SESSIONS, with_records;
     REMOVE = "remove", Tidy, SESSIONS;
-    RESTORE = "restore", Write, SESSIONS;
-    LIST = "list", Read, SESSIONS;
-    TAKE = "take", Tidy, SESSIONS;
+    RESTORE = "restore", Write, SESSIONS, with_records;
+    LIST = "list", Read, SESSIONS, with_records;
+    TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
     REGISTER = "register", Write, MEMBERSHIP;
     RENEW = "renew", Tidy, MEMBERSHIP;

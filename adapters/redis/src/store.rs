@@ -6,7 +6,6 @@ mod argument;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Durability,
@@ -19,6 +18,7 @@ use ringhold_core::{
 };
 
 use self::answer::{Found, Status};
+use crate::client::Words;
 use crate::schema::Keys;
 use crate::script::{self, Script};
 use crate::supervisor::{Call, Supervisor};
@@ -81,21 +81,23 @@ impl RedisSessions {
         }
     }
 
-    /// Runs a script on one partition. Answers its status and how many replicas acknowledged.
+    /// Runs a script on one partition. Answers its status and how many replicas acknowledged. What the call
+    /// is `about` may be large.
     async fn run(
         &self,
         operation: &'static str,
         partition: Partition,
         script: &'static Script,
         replicas: u8,
-        arguments: Vec<Bytes>,
+        words: Words,
+        about: Option<u64>,
     ) -> Result<(Status, u8)> {
         let call = Call {
             operation,
             partition,
             script,
-            keys: self.keys.sessions(partition),
-            arguments,
+            command: words.finish(),
+            about,
             replicas,
         };
         let answer = self.supervisor.run(call).await?;
@@ -108,16 +110,15 @@ impl RedisSessions {
         touches: &[(usize, Touch)],
     ) -> Result<(Vec<Touched>, u8)> {
         const TOUCH: &str = "touch";
-        let mut arguments = Vec::with_capacity(touches.len() * 3);
+        let mut words = self.keys.sessions(&script::TOUCH, partition);
         for (_, touch) in touches {
-            arguments.extend([
-                argument::id(&touch.id),
-                argument::fence(touch.fence),
-                argument::ttl(touch.ttl),
-            ]);
+            words
+                .word(&touch.id.to_bytes())
+                .word(&argument::fence(touch.fence))
+                .word(&argument::ttl(touch.ttl));
         }
         let (status, replicated) = self
-            .run(TOUCH, partition, &script::TOUCH, self.replicas, arguments)
+            .run(TOUCH, partition, &script::TOUCH, self.replicas, words, None)
             .await?;
         Ok((
             answer::touched(TOUCH, status.done(TOUCH, None)?, touches.len())?,
@@ -132,13 +133,22 @@ impl RedisSessions {
     ) -> Result<(bool, Vec<Found>)> {
         const TAKE: &str = "take_expired";
         let visibility = u64::try_from(request.visibility().as_millis()).unwrap_or(u64::MAX);
-        let arguments = vec![
-            argument::decimal(u64::from(request.limit)),
-            argument::decimal(visibility),
-            argument::nonce(request.token),
-            argument::decimal(ANSWER_BYTES as u64),
-        ];
-        let (status, _) = self.run(TAKE, partition, &script::TAKE, 0, arguments).await?;
+        let mut words = self.keys.sessions(&script::TAKE, partition);
+        words
+            .decimal(u64::from(request.limit))
+            .decimal(visibility)
+            .word(&request.token.to_bytes())
+            .decimal(ANSWER_BYTES as u64);
+        let (status, _) = self
+            .run(
+                TAKE,
+                partition,
+                &script::TAKE,
+                0,
+                words,
+                about(&partition.get().to_be_bytes()),
+            )
+            .await?;
         answer::page(TAKE, partition, status.done(TAKE, None)?)
     }
 
@@ -149,23 +159,35 @@ impl RedisSessions {
         limit: usize,
     ) -> Result<(bool, Vec<Found>)> {
         const LIST: &str = "list";
-        let (owner, node) = match &request.owner {
-            Some(owner) => (argument::incarnation(owner), argument::node(owner)),
-            None => (Bytes::new(), Bytes::new()),
+        let mut words = self.keys.sessions(&script::LIST, partition);
+        match request.after {
+            Some(Cursor(id)) => words.word(&id.to_bytes()),
+            None => words.word(b""),
         };
-        let arguments = vec![
-            request
-                .after
-                .map_or_else(Bytes::new, |Cursor(id)| argument::id(&id)),
-            owner,
-            node,
-            argument::decimal(limit as u64),
-            argument::decimal(ANSWER_BYTES as u64),
-            Bytes::copy_from_slice(&partition.get().to_be_bytes()),
-        ];
-        let (status, _) = self.run(LIST, partition, &script::LIST, 0, arguments).await?;
+        match &request.owner {
+            Some(owner) => {
+                words.word(&argument::incarnation(owner));
+                argument::node(&mut words, owner);
+            }
+            None => {
+                words.word(b"").word(b"");
+            }
+        }
+        words
+            .decimal(limit as u64)
+            .decimal(ANSWER_BYTES as u64)
+            .word(&partition.get().to_be_bytes());
+        let (status, _) = self
+            .run(LIST, partition, &script::LIST, 0, words, about(b"list"))
+            .await?;
         answer::page(LIST, partition, status.done(LIST, None)?)
     }
+}
+
+/// A hash of what names sessions that may be large.
+#[expect(clippy::unnecessary_wraps, reason = "calls that are about nothing have none")]
+fn about(name: &[u8]) -> Option<u64> {
+    Some(xxhash_rust::xxh3::xxh3_64(name))
 }
 
 #[async_trait]
@@ -203,17 +225,19 @@ impl SessionStore for RedisSessions {
             ..
         } = request;
         let record = SessionRecord::new(id, player.clone(), owner, nonce, ttl, data);
-        let (header, body) = argument::session(record, Some(id))?;
-        let arguments = vec![
-            argument::id(&id),
-            argument::player(&player),
-            header,
-            body,
-            Bytes::from_static(mode.as_bytes()),
-            argument::decimal(u64::from(max)),
-        ];
+        let mut words = self.keys.sessions(&script::CREATE, id.partition());
+        words.word(&id.to_bytes()).word(player.as_str().as_bytes());
+        argument::session(&mut words, record, Some(id))?;
+        words.word(mode.as_bytes()).decimal(u64::from(max));
         let (status, replicated) = self
-            .run(CREATE, id.partition(), &script::CREATE, replicas, arguments)
+            .run(
+                CREATE,
+                id.partition(),
+                &script::CREATE,
+                replicas,
+                words,
+                about(player.as_str().as_bytes()),
+            )
             .await?;
         let (elsewhere, mut elements) = match status {
             Status::Elsewhere(elements) => (true, elements),
@@ -244,8 +268,10 @@ impl SessionStore for RedisSessions {
 
     async fn get(&self, id: &SessionId) -> Result<Option<SessionRecord>> {
         const GET: &str = "get";
+        let mut words = self.keys.sessions(&script::GET, id.partition());
+        words.word(&id.to_bytes());
         let (status, _) = self
-            .run(GET, id.partition(), &script::GET, 0, vec![argument::id(id)])
+            .run(GET, id.partition(), &script::GET, 0, words, about(&id.to_bytes()))
             .await?;
         let mut elements = status.done(GET, Some(id))?;
         let now = elements.number()?;
@@ -259,8 +285,18 @@ impl SessionStore for RedisSessions {
     async fn find(&self, player: &PlayerId) -> Result<Vec<SessionRecord>> {
         const FIND: &str = "find";
         let partition = player.partition();
-        let arguments = vec![argument::player(player)];
-        let (status, _) = self.run(FIND, partition, &script::FIND, 0, arguments).await?;
+        let mut words = self.keys.sessions(&script::FIND, partition);
+        words.word(player.as_str().as_bytes());
+        let (status, _) = self
+            .run(
+                FIND,
+                partition,
+                &script::FIND,
+                0,
+                words,
+                about(player.as_str().as_bytes()),
+            )
+            .await?;
         let mut elements = status.done(FIND, None)?;
         let now = elements.number()?;
         let mut sessions = Vec::new();
@@ -274,17 +310,24 @@ impl SessionStore for RedisSessions {
         const SAVE: &str = "save";
         request.check(&self.limits)?;
         let id = request.id;
-        let arguments = vec![
-            argument::id(&id),
-            argument::fence(request.fence),
-            argument::number(request.version.get()),
-            argument::ttl(request.ttl),
-            argument::operation(request.operation),
-            argument::data(&request.data),
-        ];
+        let mut words = self.keys.sessions(&script::SAVE, id.partition());
+        words
+            .word(&id.to_bytes())
+            .word(&argument::fence(request.fence))
+            .word(&argument::number(request.version.get()))
+            .word(&argument::ttl(request.ttl))
+            .word(&request.operation.to_bytes());
+        argument::data(&mut words, &request.data);
         let replicas = self.replicas(request.durability);
         let (status, replicated) = self
-            .run(SAVE, id.partition(), &script::SAVE, replicas, arguments)
+            .run(
+                SAVE,
+                id.partition(),
+                &script::SAVE,
+                replicas,
+                words,
+                about(&id.to_bytes()),
+            )
             .await?;
         let version = status.done(SAVE, Some(&id))?.number()?;
         Ok(Saved::new(ringhold_core::Version::new(version), replicated))
@@ -294,20 +337,28 @@ impl SessionStore for RedisSessions {
         let mut sorted: Vec<(usize, Touch)> = touches.iter().copied().enumerate().collect();
         // Stable: touches of one session stay in order.
         sorted.sort_by_key(|(_, touch)| touch.id.partition());
-        let calls = sorted
+        let chunks: Vec<&[(usize, Touch)]> = sorted
             .chunk_by(|(_, a), (_, b)| a.id.partition() == b.id.partition())
             .flat_map(|together| together.chunks(TOUCHES_PER_CALL))
-            .map(|chunk| async move {
-                (
-                    chunk,
-                    self.touch_partition(chunk[0].1.id.partition(), chunk).await,
-                )
-            });
-        let calls: Vec<_> = calls.collect();
+            .collect();
+        let touch =
+            async |chunk: &[(usize, Touch)]| self.touch_partition(chunk[0].1.id.partition(), chunk).await;
+        // What is one call needs nobody to watch over several.
+        let results = if let [chunk] = chunks[..] {
+            vec![(chunk, touch(chunk).await)]
+        } else {
+            let calls: Vec<_> = chunks
+                .iter()
+                .map(|chunk| async { (*chunk, touch(chunk).await) })
+                .collect();
+            stream::iter(calls)
+                .buffer_unordered(CALLS_AT_ONCE)
+                .collect()
+                .await
+        };
         let mut answers = vec![Touched::NotFound; touches.len()];
         let (mut replicated, mut answered, mut failed) = (u8::MAX, false, None);
-        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-        while let Some((chunk, result)) = calls.next().await {
+        for (chunk, result) in results {
             let of_chunk = match result {
                 Ok((of_chunk, acknowledged)) => {
                     (answered, replicated) = (true, replicated.min(acknowledged));
@@ -337,19 +388,28 @@ impl SessionStore for RedisSessions {
         const CLAIM: &str = "claim";
         let id = request.id;
         let seen_version = request.seen_version;
-        let arguments = vec![
-            argument::id(&id),
-            argument::fence(request.seen),
-            seen_version.map_or_else(Bytes::new, |version| argument::number(version.get())),
-            argument::incarnation(&request.owner),
-            argument::node(&request.owner),
-            argument::nonce(request.nonce),
-            argument::ttl(request.ttl),
-        ];
+        let mut words = self.keys.sessions(&script::CLAIM, id.partition());
+        words.word(&id.to_bytes()).word(&argument::fence(request.seen));
+        match seen_version {
+            Some(version) => words.word(&argument::number(version.get())),
+            None => words.word(b""),
+        };
+        words.word(&argument::incarnation(&request.owner));
+        argument::node(&mut words, &request.owner);
+        words
+            .word(&request.nonce.to_bytes())
+            .word(&argument::ttl(request.ttl));
         // What a failover forgets of a claim, two nodes may both believe in.
         let replicas = self.replicas(request.durability).max(1);
         let (status, replicated) = self
-            .run(CLAIM, id.partition(), &script::CLAIM, replicas, arguments)
+            .run(
+                CLAIM,
+                id.partition(),
+                &script::CLAIM,
+                replicas,
+                words,
+                about(&id.to_bytes()),
+            )
             .await?;
         let mut elements = status.done(CLAIM, Some(&id))?;
         let now = elements.number()?;
@@ -362,14 +422,14 @@ impl SessionStore for RedisSessions {
     async fn remove(&self, request: RemoveSession) -> Result<Removed> {
         const REMOVE: &str = "remove";
         let id = request.id;
-        let arguments = vec![
-            argument::id(&id),
-            argument::fence(request.fence),
-            argument::operation(request.operation),
-        ];
+        let mut words = self.keys.sessions(&script::REMOVE, id.partition());
+        words
+            .word(&id.to_bytes())
+            .word(&argument::fence(request.fence))
+            .word(&request.operation.to_bytes());
         let replicas = self.replicas(request.durability);
         let (status, replicated) = self
-            .run(REMOVE, id.partition(), &script::REMOVE, replicas, arguments)
+            .run(REMOVE, id.partition(), &script::REMOVE, replicas, words, None)
             .await?;
         status.done(REMOVE, Some(&id))?;
         let mut removed = Removed::default();
@@ -385,17 +445,21 @@ impl SessionStore for RedisSessions {
         let (id, player, own) = (record.id, record.player.clone(), record.fence);
         record.fence.epoch += 1;
         record.fence.nonce = request.nonce;
-        let (header, body) = argument::session(record, None)?;
-        let arguments = vec![
-            argument::id(&id),
-            argument::player(&player),
-            header,
-            body,
-            argument::fence(own),
-            argument::decimal(u64::from(request.live_max)),
-        ];
+        let mut words = self.keys.sessions(&script::RESTORE, id.partition());
+        words.word(&id.to_bytes()).word(player.as_str().as_bytes());
+        argument::session(&mut words, record, None)?;
+        words
+            .word(&argument::fence(own))
+            .decimal(u64::from(request.live_max));
         let (status, replicated) = self
-            .run(RESTORE, id.partition(), &script::RESTORE, replicas, arguments)
+            .run(
+                RESTORE,
+                id.partition(),
+                &script::RESTORE,
+                replicas,
+                words,
+                about(&id.to_bytes()),
+            )
             .await?;
         if let Status::Exists(why) = status {
             return Err(answer::exists(RESTORE, &player, &why));
@@ -500,9 +564,10 @@ impl SessionStore for RedisSessions {
     async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
         const ACK: &str = "ack_expired";
         let id = request.id;
-        let arguments = vec![argument::id(&id), argument::nonce(request.token)];
+        let mut words = self.keys.sessions(&script::ACK, id.partition());
+        words.word(&id.to_bytes()).word(&request.token.to_bytes());
         let (status, replicated) = self
-            .run(ACK, id.partition(), &script::ACK, self.replicas, arguments)
+            .run(ACK, id.partition(), &script::ACK, self.replicas, words, None)
             .await?;
         status.done(ACK, Some(&id))?;
         let mut acked = Acked::default();

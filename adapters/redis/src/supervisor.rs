@@ -11,6 +11,9 @@
 //!   its callers wait until it answers or another server has its partitions. Nobody else waits.
 //!   A server that was away for longer is given back once the others have been asked for the topology:
 //!   it may have been deposed, and not know it.
+//! - **Large things** go over a second connection to the same server, made when there is something large, so
+//!   that what is small waits for none of them (`sizes.rs`); writes that wait for replicas have two lanes for
+//!   the same reason.
 //! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
 //!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
 //!   once a second when no failover came of it.
@@ -20,6 +23,7 @@ mod budget;
 mod lane;
 mod node;
 mod owners;
+mod sizes;
 mod topology;
 mod watchdog;
 
@@ -31,7 +35,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
@@ -42,6 +45,7 @@ use self::budget::Budget;
 use self::lane::Write;
 use self::node::Node;
 use self::owners::{Epochs, Owners};
+use self::sizes::{Size, Sizes};
 pub(crate) use self::topology::Address;
 use crate::client::{Command, Connector, LinkError, Reply, ServerError};
 use crate::error::{Verdict, judge};
@@ -57,8 +61,10 @@ pub(crate) struct Call {
     /// Whose slot it is in.
     pub(crate) partition: Partition,
     pub(crate) script: &'static Script,
-    pub(crate) keys: Vec<Bytes>,
-    pub(crate) arguments: Vec<Bytes>,
+    /// What runs it by its name.
+    pub(crate) command: Command,
+    /// A hash of what may be large in it, or in its answer.
+    pub(crate) about: Option<u64>,
     /// How many replicas are to acknowledge it; 0 for none.
     pub(crate) replicas: u8,
 }
@@ -121,6 +127,7 @@ struct Shared {
     /// Rung when the topology is to be asked for.
     stale: Notify,
     budget: Budget,
+    sizes: Sizes,
     /// Where its tasks run, whoever calls.
     runtime: Handle,
 }
@@ -142,6 +149,7 @@ impl Supervisor {
             refreshing: tokio::sync::Mutex::default(),
             stale: Notify::new(),
             budget: Budget::new(),
+            sizes: Sizes::new(),
             runtime: Handle::current(),
         });
         shared.first_topology().await?;
@@ -166,11 +174,14 @@ impl Supervisor {
     }
 
     /// Sends plain commands to the server that has `partition`, once, for what is asked at the start.
-    pub(crate) async fn ask(&self, partition: Partition, commands: Vec<Command>) -> Result<Vec<Reply>> {
+    pub(crate) async fn ask(&self, partition: Partition, commands: &[Command]) -> Result<Vec<Reply>> {
         let shared = &self.shared;
         let node = shared.owner(partition).ok_or_else(|| shared.nobody("open"))?;
         let deadline = Instant::now() + shared.settings.attempt * 2;
-        let work = async { node.connected(&*shared.connector).await?.send(commands).await };
+        let work = async {
+            let link = node.connected(&*shared.connector, Size::Small).await?;
+            link.send(commands).await
+        };
         match timeout_at(deadline, work).await {
             Ok(Ok(replies)) => Ok(replies),
             Ok(Err(error)) => Err(link_error("open", &node.address, error)),
@@ -215,11 +226,13 @@ struct Target {
 
 impl Shared {
     async fn run(self: &Arc<Self>, call: Call) -> Result<Answer> {
-        let deadline = Instant::now() + self.settings.overall;
+        let mut now = Instant::now();
+        let deadline = now + self.settings.overall;
         let operation = call.operation;
+        let mut owner = self.owner(call.partition);
         // The shard that a call began on carries it, wherever it ends.
-        let _permit = match self.owner(call.partition) {
-            Some(node) => Some(Arc::clone(&node.in_flight).try_acquire_owned().map_err(|_| {
+        let _place = match &owner {
+            Some(node) => Some(node.enter().ok_or_else(|| {
                 let context = format!(
                     "{} calls are under way on the shard of {}; raise in_flight_max, or slow down",
                     self.settings.in_flight_max, node.address
@@ -229,6 +242,7 @@ impl Shared {
             None => None,
         };
         self.budget.earn();
+        let size = self.sizes.expect(&call);
         let mut last: Option<Error> = None;
         let mut pause = PAUSE_MIN;
         let mut redirects = 0;
@@ -237,15 +251,36 @@ impl Shared {
         loop {
             let target = match redirected.take() {
                 Some(target) => target,
-                None => match timeout_at(deadline, self.answering(call.partition)).await {
-                    Ok(node) => Target { node, asking: false },
-                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
+                None => match owner.take().filter(|node| *node.answers.borrow()) {
+                    Some(node) => Target { node, asking: false },
+                    None => match timeout_at(deadline, self.answering(call.partition)).await {
+                        Ok(node) => {
+                            now = Instant::now();
+                            Target { node, asking: false }
+                        }
+                        Err(_) => return Err(self.gave_up(&call, unanswered, last)),
+                    },
                 },
             };
-            let verdict = match self.judged(&target, &call, deadline, &mut unanswered).await {
+            let mut room = None;
+            if size == Size::Large {
+                match timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await {
+                    Ok(given) => room = given,
+                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
+                }
+                // It may have gone while others had its room.
+                if !target.asking && !*target.node.answers.borrow() {
+                    continue;
+                }
+                now = Instant::now();
+            }
+            let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);
+            let verdict = match judged.await {
                 Ok(answer) => return Ok(answer),
                 Err(verdict) => verdict,
             };
+            drop(room);
+            now = Instant::now();
             match verdict {
                 Verdict::Moved(address) => {
                     let node = self.node(address);
@@ -268,7 +303,7 @@ impl Shared {
                     redirects = 0;
                 }
                 // One that the overall deadline cut short says less than the one before it.
-                Verdict::Again(error) if last.is_none() || Instant::now() < deadline => last = Some(error),
+                Verdict::Again(error) if last.is_none() || now < deadline => last = Some(error),
                 // And of a script that is not known, `attempt` has sent the source already.
                 Verdict::Again(_) | Verdict::NoScript => {}
                 Verdict::Stale(error) => {
@@ -288,15 +323,18 @@ impl Shared {
             if timeout_at(deadline, wait).await.is_err() {
                 return Err(self.gave_up(&call, unanswered, last));
             }
+            now = Instant::now();
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// One attempt within its deadline, and what to do when it brought no answer.
+    /// One attempt that begins now, within its deadline, and what to do when it brought no answer.
     async fn judged(
         self: &Arc<Self>,
         target: &Target,
         call: &Call,
+        size: Size,
+        now: Instant,
         deadline: Instant,
         unanswered: &mut bool,
     ) -> Result<Answer, Verdict> {
@@ -307,12 +345,12 @@ impl Shared {
         };
         // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.
         let turns = if replicas > 0 { LANE_TURNS } else { 1 };
-        let attempt_deadline = deadline.min(Instant::now() + self.settings.attempt * turns);
+        let attempt_deadline = deadline.min(now + self.settings.attempt * turns);
         let mut sent = false;
-        let attempt = self.attempt(target, call, replicas, &mut sent);
+        let attempt = self.attempt(target, call, size, replicas, &mut sent);
         let outcome = timeout_at(attempt_deadline, attempt).await;
         if matches!(outcome, Ok(Ok(_))) {
-            node.heard();
+            node.heard_since(now);
         } else {
             *unanswered |= sent;
         }
@@ -320,7 +358,10 @@ impl Shared {
             Ok(Ok((Reply::Error(error), _)) | Err(LinkError::Refused(error))) => {
                 judge(operation, &error, &node.address)
             }
-            Ok(Ok((reply, replicated))) => return Ok(Answer { reply, replicated }),
+            Ok(Ok((reply, replicated))) => {
+                self.sizes.note(call, &reply);
+                return Ok(Answer { reply, replicated });
+            }
             Ok(Err(error @ LinkError::Denied(_))) => {
                 Verdict::Final(link_error(operation, &node.address, error))
             }
@@ -342,22 +383,26 @@ impl Shared {
         &self,
         target: &Target,
         call: &Call,
+        size: Size,
         replicas: u8,
         sent: &mut bool,
     ) -> Result<(Reply, u8), LinkError> {
         let Target { node, asking } = target;
-        let mut by_source = false;
+        let mut by_source = None;
         loop {
-            let mut commands = Vec::with_capacity(2);
-            if *asking {
-                commands.push(vec![Bytes::from_static(b"ASKING")]);
-            }
-            commands.push(command(call, by_source));
+            let command = by_source.as_ref().unwrap_or(&call.command);
+            let behind;
+            let commands = if *asking {
+                behind = [Command::of(&["ASKING"]), command.clone()];
+                &behind[..]
+            } else {
+                std::slice::from_ref(command)
+            };
             let (reply, replicated) = if replicas > 0 {
                 *sent = true;
-                self.send_in_lane(node, commands, replicas).await?
+                self.send_in_lane(node, size, commands, replicas).await?
             } else {
-                let link = node.connected(&*self.connector).await?;
+                let link = node.connected(&*self.connector, size).await?;
                 *sent = true;
                 let replies = match link.send(commands).await {
                     Ok(replies) => replies,
@@ -369,7 +414,9 @@ impl Shared {
                 (replies.into_iter().next_back().unwrap_or(Reply::Nil), 0)
             };
             match &reply {
-                Reply::Error(error) if error.code == "NOSCRIPT" && !by_source => by_source = true,
+                Reply::Error(error) if error.code == "NOSCRIPT" && by_source.is_none() => {
+                    by_source = Some(call.script.whole(&call.command));
+                }
                 _ => return Ok((reply, replicated)),
             }
         }
@@ -378,17 +425,18 @@ impl Shared {
     async fn send_in_lane(
         &self,
         node: &Arc<Node>,
-        commands: Vec<Command>,
+        size: Size,
+        commands: &[Command],
         replicas: u8,
     ) -> Result<(Reply, u8), LinkError> {
         let (done, answer) = oneshot::channel();
         let write = Write {
-            commands,
+            commands: commands.to_vec(),
             replicas,
             done,
         };
         let full = || LinkError::Broken("too many writes wait for replicas".into());
-        node.lane(&self.runtime, &self.connector, &self.settings)
+        node.lane(size, &self.runtime, &self.connector, &self.settings)
             .push(write)
             .map_err(|()| full())?;
         answer
@@ -463,19 +511,6 @@ impl Shared {
             None => error,
         }
     }
-}
-
-fn command(call: &Call, by_source: bool) -> Command {
-    let mut command = Vec::with_capacity(3 + call.keys.len() + call.arguments.len());
-    if by_source {
-        command.extend([Bytes::from_static(b"EVAL"), call.script.source()]);
-    } else {
-        command.extend([Bytes::from_static(b"EVALSHA"), call.script.hash()]);
-    }
-    command.push(call.keys.len().to_string().into());
-    command.extend(call.keys.iter().cloned());
-    command.extend(call.arguments.iter().cloned());
-    command
 }
 
 fn link_error(operation: &'static str, address: &Address, error: LinkError) -> Error {

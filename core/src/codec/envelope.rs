@@ -51,6 +51,12 @@ impl Kind {
         Error::new(ErrorKind::Corrupt, self.as_str(), context.into())
     }
 
+    /// The error that a number in bytes of this kind is greater than one can be.
+    #[cold]
+    fn above(self, what: &str, number: u64) -> Error {
+        self.corrupt(format!("{what} {number} is above {NUMBER_MAX}"))
+    }
+
     /// The error that a value of this kind is over a limit.
     pub(super) fn too_large(self, what: &str, is: usize, max: usize) -> Error {
         let context = format!("has {is} {what} and {max} are allowed");
@@ -103,21 +109,36 @@ impl Kind {
     /// Checks the envelope and answers its format, which may be newer than what this build reads, and
     /// the fields behind it.
     pub(super) fn open_any(self, bytes: &[u8]) -> Result<(u16, Fields<'_>)> {
-        if bytes.get(..MAGIC.len()) != Some(&MAGIC) {
-            return Err(self.corrupt(format!("these {} bytes are something else", bytes.len())));
-        }
         let mut fields = self.fields(bytes);
-        let [_, _, _, kind] = fields.bytes()?;
-        if kind != self.byte() {
-            let is = Self::ALL.into_iter().find(|known| known.byte() == kind);
-            return Err(self.corrupt(match is {
-                Some(other) => format!("this is a {}", other.as_str()),
-                None => format!("kind {kind} is not known"),
-            }));
+        let Ok([first, second, third, kind, low, high]) = fields.bytes::<LEN>() else {
+            return Err(self.refused(bytes));
+        };
+        let format = u16::from_le_bytes([low, high]);
+        if [first, second, third] == MAGIC && kind == self.byte() && format >= FORMAT_OLDEST {
+            return Ok((format, fields));
         }
-        match u16::from_le_bytes(fields.bytes()?) {
-            format @ FORMAT_OLDEST.. => Ok((format, fields)),
-            format => Err(self.corrupt(format!("there is no format {format}"))),
+        Err(self.refused(bytes))
+    }
+
+    /// What is wrong with an envelope that is none of this kind.
+    #[cold]
+    fn refused(self, bytes: &[u8]) -> Error {
+        let Some(rest) = bytes.strip_prefix(&MAGIC) else {
+            return self.corrupt(format!("these {} bytes are something else", bytes.len()));
+        };
+        match rest {
+            [kind, ..] if *kind != self.byte() => {
+                let is = Self::ALL.into_iter().find(|known| known.byte() == *kind);
+                self.corrupt(match is {
+                    Some(other) => format!("this is a {}", other.as_str()),
+                    None => format!("kind {kind} is not known"),
+                })
+            }
+            [_, low, high, ..] => {
+                let format = u16::from_le_bytes([*low, *high]);
+                self.corrupt(format!("there is no format {format}"))
+            }
+            _ => self.corrupt("it ends within a field"),
         }
     }
 
@@ -143,6 +164,16 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The next `N` bytes, to be read field by field.
+    #[inline]
+    pub(super) fn part<const N: usize>(&mut self) -> Result<Fields<'a>> {
+        let Some((part, rest)) = self.rest.split_first_chunk::<N>() else {
+            return Err(self.kind.corrupt("it ends within a field"));
+        };
+        self.rest = rest;
+        Ok(self.kind.fields(part))
+    }
+
     /// The next `N` bytes.
     #[inline]
     pub(super) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -165,17 +196,17 @@ impl<'a> Fields<'a> {
         self.bytes().map(Nonce::from_bytes)
     }
 
-    fn number(&mut self, what: &str) -> Result<u64> {
+    #[inline]
+    fn number(&mut self, what: &'static str) -> Result<u64> {
         let number = self.u64()?;
         if number > NUMBER_MAX {
-            return Err(self
-                .kind
-                .corrupt(format!("{what} {number} is above {NUMBER_MAX}")));
+            return Err(self.kind.above(what, number));
         }
         Ok(number)
     }
 
     /// Epoch and nonce.
+    #[inline]
     pub(super) fn fence(&mut self) -> Result<Fence> {
         Ok(Fence {
             epoch: self.number("epoch")?,
@@ -184,6 +215,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Number and nonce.
+    #[inline]
     pub(super) fn incarnation(&mut self) -> Result<Incarnation> {
         Ok(Incarnation {
             number: self.number("incarnation number")?,
@@ -192,6 +224,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A version.
+    #[inline]
     pub(super) fn version(&mut self) -> Result<Version> {
         self.number("version").map(Version::new)
     }

@@ -10,8 +10,8 @@ use super::envelope::{Fields, Kind};
 use super::{FORMAT_NEWEST, data, envelope};
 use crate::session::{CreateOutcome, Displaced};
 use crate::{
-    Fence, Incarnation, Limits, NodeId, NodeIncarnation, Nonce, OperationId, PlayerId, Result, SessionId,
-    SessionRecord, Ttl, Version,
+    Error, Fence, Incarnation, Limits, NodeId, NodeIncarnation, Nonce, OperationId, PlayerId, Result,
+    SessionId, SessionRecord, Ttl, Version,
 };
 
 const UNLINKED: u8 = 1;
@@ -401,30 +401,36 @@ impl SessionHeader {
     }
 
     fn read_fields(format: u16, fields: &mut Fields<'_>) -> Result<Self> {
-        let corrupt = |context: &str| Kind::Session.corrupt(context);
+        // All of it is there or not: so its fields are read at fixed places, without a look at what is left.
+        let mut fields = fields.part::<{ Self::LEN - envelope::LEN }>()?;
         let [flags] = fields.bytes()?;
         let has = |flag| flags & flag != 0;
-        if has(!KNOWN) && format <= FORMAT_NEWEST {
-            return Err(corrupt(&format!("flags {flags:#04x} are not known")));
-        }
         let fence = fields.fence()?;
         let version = fields.version()?;
         let owner = fields.incarnation()?;
         let deadline_ms = fields.u64()?;
-        let ttl = Ttl::from_millis(fields.u64()?).map_err(|error| corrupt(&error.to_string()))?;
+        let ttl_ms = fields.u64()?;
         let take = StoredTake::new(fields.nonce()?, fields.u64()?);
         let save = StoredSave::new(OperationId::from_bytes(fields.bytes()?), fields.version()?);
         let login = fields.bytes::<18>()?;
+        if has(!KNOWN) && format <= FORMAT_NEWEST {
+            return Err(unknown_flags(flags));
+        }
         if !has(TAKEN) && take != StoredTake::new(Nonce::from_bytes([0; 16]), 0) {
-            return Err(corrupt("it is not taken, and has a take"));
+            return Err(Kind::Session.corrupt("it is not taken, and has a take"));
         }
         if !has(SAVED) && save != StoredSave::new(OperationId::from_bytes([0; 16]), Version::new(0)) {
-            return Err(corrupt("it was not saved, and has a save"));
+            return Err(Kind::Session.corrupt("it was not saved, and has a save"));
         }
         if !has(LOGGED_IN) && login != [0; 18] {
-            return Err(corrupt("it has no login, and the id of one"));
+            return Err(Kind::Session.corrupt("it has no login, and the id of one"));
         }
-        let login = has(LOGGED_IN).then(|| read_session_id(login)).transpose()?;
+        let login = if has(LOGGED_IN) {
+            Some(read_session_id(login)?)
+        } else {
+            None
+        };
+        let ttl = Ttl::from_millis(ttl_ms).map_err(no_ttl)?;
         Ok(Self {
             format,
             unknown_flags: flags & !KNOWN,
@@ -439,6 +445,20 @@ impl SessionHeader {
             login,
         })
     }
+}
+
+#[cold]
+fn unknown_flags(flags: u8) -> Error {
+    Kind::Session.corrupt(format!("flags {flags:#04x} are not known"))
+}
+
+#[cold]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where the error is mapped"
+)]
+fn no_ttl(error: Error) -> Error {
+    Kind::Session.corrupt(error.to_string())
 }
 
 /// The end of a body as it is written; `Rest` has the same fields in the same order.

@@ -175,7 +175,7 @@ impl std::fmt::Debug for FredLink {
 
 #[async_trait]
 impl Link for FredLink {
-    async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
+    async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
         let mut exchange = pin!(exchange(&self.client, commands));
         tokio::select! {
             biased;
@@ -191,19 +191,16 @@ impl Link for FredLink {
 
 /// Sends, and reads the answers. Its pipeline goes to its task in one piece, and the task writes one
 /// piece after the other.
-async fn exchange(client: &Client, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
+async fn exchange(client: &Client, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
     let count = commands.len();
-    let mut commands = commands.into_iter().map(custom);
-    if count == 1
-        && let Some(command) = commands.next()
-    {
-        let (name, arguments) = command?;
+    if let [command] = commands {
+        let (name, arguments) = custom(command)?;
         let frame = client.custom_raw(name, arguments).await.map_err(failed)?;
         return Ok(vec![reply(frame)?]);
     }
     let pipeline = client.pipeline();
     for command in commands {
-        let (name, arguments) = command?;
+        let (name, arguments) = custom(command)?;
         // Only queues it.
         pipeline.custom::<(), _>(name, arguments).await.map_err(failed)?;
     }
@@ -220,8 +217,8 @@ async fn exchange(client: &Client, commands: Vec<Command>) -> Result<Vec<Reply>,
     }
 }
 
-fn custom(command: Command) -> Result<(CustomCommand, Vec<Value>), LinkError> {
-    let mut words = command.into_iter();
+fn custom(command: &Command) -> Result<(CustomCommand, Vec<Value>), LinkError> {
+    let mut words = command.shared();
     let name = Str::from_inner(words.next().unwrap_or_default())
         .map_err(|_| LinkError::Protocol("the name of a command is no text".to_owned()))?;
     // The slot is for its own cluster mode.

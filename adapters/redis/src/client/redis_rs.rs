@@ -8,15 +8,20 @@ use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError,
-    Value,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisConnectionInfo,
+    RedisError, Value,
 };
 
 use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
-/// How long the library itself waits, above every deadline of ours: it is only there so that nothing
-/// is kept for ever.
+/// How long the library itself tries to connect, above every deadline of ours. For an answer it waits as
+/// long as its caller does: all of them have a deadline, and a second timer for each call serves nobody.
 const BACKSTOP: Duration = Duration::from_secs(30);
+/// How many requests may wait to be written: what so many callers ask at once shares round trips. The
+/// library's own number is 50, and the others would wait for their turn one by one.
+const QUEUE: usize = 1_024;
+/// With so many bytes of them it begins to write.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// Connects through the `redis` crate.
 #[derive(Debug)]
@@ -65,7 +70,9 @@ impl Connector for RedisConnector {
         let client = redis::Client::open(info).map_err(broken)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(BACKSTOP))
-            .set_response_timeout(Some(BACKSTOP));
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE)
+            .set_write_backpressure_boundary(WRITE_BYTES);
         let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await
@@ -87,27 +94,18 @@ impl std::fmt::Debug for RedisLink {
 
 #[async_trait]
 impl Link for RedisLink {
-    async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
+    async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
         let mut connection = self.connection.clone();
         let count = commands.len();
-        let mut commands = commands.into_iter().map(|command| {
-            let mut cmd = redis::Cmd::new();
-            for argument in &command {
-                cmd.arg(&argument[..]);
-            }
-            cmd
-        });
-        if count == 1
-            && let Some(cmd) = commands.next()
-        {
-            return match connection.send_packed_command(&cmd).await {
+        if let [command] = commands {
+            return match connection.send_packed_command(&cmd(command)).await {
                 Ok(value) => Ok(vec![reply(value)?]),
                 Err(error) => Ok(vec![Reply::Error(server_error(error)?)]),
             };
         }
         let mut pipeline = Pipeline::with_capacity(count);
-        for cmd in commands {
-            pipeline.add_command(cmd);
+        for command in commands {
+            pipeline.add_command(cmd(command));
         }
         let values = connection
             .send_packed_commands(&pipeline, 0, count)
@@ -121,6 +119,14 @@ impl Link for RedisLink {
         }
         values.into_iter().map(reply).collect()
     }
+}
+
+fn cmd(command: &Command) -> Cmd {
+    let mut cmd = Cmd::with_capacity(command.words(), command.bytes());
+    for word in command.iter() {
+        cmd.arg(word);
+    }
+    cmd
 }
 
 fn reply(value: Value) -> Result<Reply, LinkError> {

@@ -47,6 +47,15 @@ pub(crate) fn malformed(operation: &'static str, what: &str) -> Error {
 }
 
 impl Reply {
+    /// How many bytes it brought, but for the protocol's own.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Array(elements) => elements.iter().map(Self::bytes).sum(),
+            Self::Nil | Self::Integer(_) | Self::Status(_) | Self::Error(_) => 0,
+        }
+    }
+
     /// Its elements.
     pub(crate) fn into_array(self, operation: &'static str) -> Result<Vec<Reply>> {
         match self {

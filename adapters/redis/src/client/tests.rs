@@ -75,14 +75,11 @@ async fn has_tasks(before: usize) {
 }
 
 fn command(words: &[&[u8]]) -> Command {
-    words.iter().map(|word| Bytes::copy_from_slice(word)).collect()
+    Command::of(words)
 }
 
 fn text(words: &str) -> Command {
-    words
-        .split(' ')
-        .map(|word| Bytes::copy_from_slice(word.as_bytes()))
-        .collect()
+    Command::of(&words.split(' ').collect::<Vec<_>>())
 }
 
 /// A script that answers `lua`.
@@ -91,7 +88,7 @@ fn script(lua: &str) -> Command {
 }
 
 async fn ask(link: &Arc<dyn Link>, command: Command) -> Reply {
-    let mut replies = within("an answer", link.send(vec![command]))
+    let mut replies = within("an answer", link.send(&[command]))
         .await
         .expect("an answer");
     assert_eq!(replies.len(), 1);
@@ -129,7 +126,7 @@ fn answers_keep_their_form(client: &str) {
             text("GET nothing"),
             script("{}"),
         ];
-        let replies = within("answers", link.send(commands)).await.unwrap();
+        let replies = within("answers", link.send(&commands)).await.unwrap();
         let expected = [
             Reply::Integer(1),
             nested,
@@ -175,7 +172,7 @@ fn errors_keep_their_words(client: &str) {
             let error = Reply::Error(ServerError::parse(line));
             assert_eq!(ask(&link, fails.clone()).await, error, "{line}");
             let commands = vec![text("ECHO a"), fails, text("ECHO b")];
-            let replies = within("answers", link.send(commands)).await.unwrap();
+            let replies = within("answers", link.send(&commands)).await.unwrap();
             assert_eq!(replies, [bytes(b"a"), error, bytes(b"b")], "{line}");
         }
         bed.has_connections(1).await;
@@ -191,7 +188,7 @@ fn a_cluster_that_is_down_is_told(client: &str) {
             let link = bed.link().await;
             let mut commands = before;
             commands.push(script(&format!("redis.error_reply('{LINE}')")));
-            let said = match within("an answer", link.send(commands)).await {
+            let said = match within("an answer", link.send(&commands)).await {
                 Ok(replies) => match replies.into_iter().next_back() {
                     Some(Reply::Error(said)) => said,
                     other => panic!("{other:?}"),
@@ -218,10 +215,10 @@ fn commands_of_one_call_stay_together(client: &str) {
                         text("ECHO between"),
                         text("GET shared"),
                     ];
-                    let replies = link.send(commands).await.unwrap();
+                    let replies = link.send(&commands).await.unwrap();
                     assert_eq!(replies[2], bytes(value.as_bytes()));
-                    let alone = link.send(vec![text(&format!("SET shared alone-{value}"))]);
-                    alone.await.unwrap();
+                    let alone = [text(&format!("SET shared alone-{value}"))];
+                    link.send(&alone).await.unwrap();
                 }
             })
         });
@@ -243,7 +240,7 @@ fn callers_that_give_up_leave_order(client: &str) {
             } else {
                 vec![text("ECHO gone"), text("ECHO gone")]
             };
-            poll_once(link.send(gone)).await;
+            poll_once(link.send(&gone)).await;
             let word = format!("here-{round}");
             assert_eq!(
                 ask(&link, text(&format!("ECHO {word}"))).await,
@@ -259,7 +256,7 @@ fn a_killed_connection_is_broken(client: &str) {
         let link = bed.link().await;
         let waiting = tokio::spawn({
             let link = Arc::clone(&link);
-            async move { link.send(vec![text("BLPOP nothing 0")]).await }
+            async move { link.send(&[text("BLPOP nothing 0")]).await }
         });
         wait_for("the command to run", LONG, async || {
             let clients = bed.server.command(&["INFO", "clients"]);
@@ -282,7 +279,7 @@ fn a_killed_connection_is_broken(client: &str) {
         let broken = within("what was under way", waiting).await.unwrap();
         assert!(matches!(broken, Err(LinkError::Broken(_))), "{broken:?}");
         for commands in [vec![text("PING")], vec![text("PING"), text("PING")]] {
-            let broken = within("what comes after", link.send(commands)).await;
+            let broken = within("what comes after", link.send(&commands)).await;
             assert!(matches!(broken, Err(LinkError::Broken(_))), "{broken:?}");
         }
         bed.has_connections(0).await;
@@ -302,7 +299,7 @@ fn nothing_is_left_of_a_link(client: &str) {
         // Of one that hangs, neither; and nothing comes back when it answers again.
         let link = bed.link().await;
         bed.server.stop().unwrap();
-        assert!(poll_once(link.send(vec![text("PING")])).await.is_none());
+        assert!(poll_once(link.send(&[text("PING")])).await.is_none());
         let mut connecting = Box::pin(bed.connecting());
         let patience = tokio::time::timeout(Duration::from_millis(100), &mut connecting).await;
         drop((link, patience, connecting));

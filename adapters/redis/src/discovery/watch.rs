@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use ringhold_core::discovery::{Changes, Watch};
 use ringhold_core::{Membership, Result, Revision, Timing, Update};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Way, answer, decimal, resume_point};
+use super::{Way, answer, resume_point};
 use crate::client::malformed;
 use crate::{random, script};
 
@@ -53,9 +52,9 @@ impl RedisWatch {
     /// Fetches what is new.
     async fn look(&mut self) -> Result<()> {
         let [number, tag] = self.at.map_or_else(Default::default, resume_point);
-        let loads = self.loads.map_or_else(Bytes::new, decimal);
-        let arguments = vec![number, tag, loads];
-        let (status, mut elements, _) = self.way.run(WATCH, &script::POLL, 0, arguments).await?;
+        let loads = self.loads.map_or_else(String::new, |version| version.to_string());
+        let arguments = [&number, &tag, &loads].map(String::as_bytes);
+        let (status, mut elements, _) = self.way.run(WATCH, &script::POLL, 0, &arguments).await?;
         let heartbeat = Duration::from_millis(elements.number()?);
         let version = elements.number()?;
         let reset = match &status[..] {

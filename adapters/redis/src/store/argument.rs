@@ -1,75 +1,53 @@
 //! The arguments of scripts, in the forms in which they stand in the store.
 
-use bytes::Bytes;
 use ringhold_core::codec::{self, StoredLogin, StoredSession};
-use ringhold_core::{
-    Fence, NodeIncarnation, Nonce, OperationId, PlayerId, Result, SessionId, SessionRecord, Ttl,
-};
+use ringhold_core::{Fence, NodeIncarnation, Nonce, Result, SessionId, SessionRecord, Ttl};
 
-pub(super) fn id(id: &SessionId) -> Bytes {
-    Bytes::copy_from_slice(&id.to_bytes())
+use crate::client::Words;
+
+/// Epoch and nonce.
+pub(super) fn fence(fence: Fence) -> [u8; 24] {
+    numbered(fence.epoch, fence.nonce)
 }
 
-pub(super) fn player(player: &PlayerId) -> Bytes {
-    Bytes::copy_from_slice(player.as_str().as_bytes())
+/// Number and nonce of an incarnation.
+pub(super) fn incarnation(owner: &NodeIncarnation) -> [u8; 24] {
+    numbered(owner.incarnation.number, owner.incarnation.nonce)
 }
 
-pub(super) fn nonce(nonce: Nonce) -> Bytes {
-    Bytes::copy_from_slice(&nonce.to_bytes())
-}
-
-pub(super) fn operation(operation: OperationId) -> Bytes {
-    Bytes::copy_from_slice(&operation.to_bytes())
+fn numbered(number: u64, nonce: Nonce) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes[8..].copy_from_slice(&nonce.to_bytes());
+    bytes
 }
 
 /// A number as records have it.
-pub(super) fn number(number: u64) -> Bytes {
-    Bytes::copy_from_slice(&number.to_le_bytes())
+pub(super) fn number(number: u64) -> [u8; 8] {
+    number.to_le_bytes()
 }
 
-/// A number as scripts count with it.
-pub(super) fn decimal(number: u64) -> Bytes {
-    number.to_string().into()
-}
-
-pub(super) fn ttl(ttl: Ttl) -> Bytes {
+pub(super) fn ttl(ttl: Ttl) -> [u8; 8] {
     number(ttl.as_millis())
 }
 
-/// Epoch and nonce: 24 bytes.
-pub(super) fn fence(fence: Fence) -> Bytes {
-    [&fence.epoch.to_le_bytes()[..], &fence.nonce.to_bytes()]
-        .concat()
-        .into()
-}
-
-/// Number and nonce of an incarnation: 24 bytes.
-pub(super) fn incarnation(owner: &NodeIncarnation) -> Bytes {
-    let incarnation = owner.incarnation;
-    [
-        &incarnation.number.to_le_bytes()[..],
-        &incarnation.nonce.to_bytes(),
-    ]
-    .concat()
-    .into()
-}
-
 /// A node id behind its length in a byte; ids have at most 64.
-pub(super) fn node(owner: &NodeIncarnation) -> Bytes {
-    short_text(owner.node.as_str())
+pub(super) fn node(words: &mut Words, owner: &NodeIncarnation) {
+    let name = owner.node.as_str();
+    words.joined(&[&[short(name)], name.as_bytes()]);
 }
 
 /// Data as a byte string of postcard: its length as varint, and its bytes.
-pub(super) fn data(data: &Bytes) -> Bytes {
-    let mut out = Vec::with_capacity(data.len() + 4);
-    let mut rest = data.len();
+pub(super) fn data(words: &mut Words, data: &[u8]) {
+    let mut prefix = [0; 10];
+    let (mut rest, mut len) = (data.len(), 0);
     while rest >= 0x80 {
-        out.push(0x80 | low_bits(rest));
+        prefix[len] = 0x80 | low_bits(rest);
         rest >>= 7;
+        len += 1;
     }
-    out.push(low_bits(rest));
-    out.extend_from_slice(data);
-    out.into()
+    prefix[len] = low_bits(rest);
+    words.joined(&[&prefix[..=len], data]);
 }
 
 fn low_bits(number: usize) -> u8 {
@@ -78,19 +56,20 @@ fn low_bits(number: usize) -> u8 {
 
 /// Header and stored body of a session that is to be written, without a deadline: the script knows the
 /// time.
-pub(super) fn session(record: SessionRecord, login: Option<SessionId>) -> Result<(Bytes, Bytes)> {
+pub(super) fn session(words: &mut Words, record: SessionRecord, login: Option<SessionId>) -> Result<()> {
     let mut stored = StoredSession::new(record, 0);
     stored.login = login.map(|id| StoredLogin::new(id, Vec::new()));
     let body = codec::encode_session_body(&stored)?;
-    let player = short_text(stored.player.as_str());
-    let header = Bytes::copy_from_slice(&stored.header().encode());
-    Ok((header, [&player[..], &body].concat().into()))
+    let player = stored.player.as_str();
+    words
+        .word(&stored.header().encode())
+        .joined(&[&[short(player)], player.as_bytes(), &body]);
+    Ok(())
 }
 
-/// A text of at most 255 bytes behind its length in a byte.
-fn short_text(text: &str) -> Bytes {
-    let len = u8::try_from(text.len()).unwrap_or_else(|_| unreachable!("players and nodes have short ids"));
-    [&[len], text.as_bytes()].concat().into()
+/// The length of a text of at most 255 bytes.
+fn short(text: &str) -> u8 {
+    u8::try_from(text.len()).unwrap_or_else(|_| unreachable!("players and nodes have short ids"))
 }
 
 #[cfg(test)]
@@ -105,9 +84,11 @@ mod tests {
             (128, &[0x80, 1]),
             (65_536, &[0x80, 0x80, 4]),
         ] {
-            let written = data(&Bytes::from(vec![7; len]));
-            assert!(written.starts_with(prefix), "{len}");
-            assert_eq!(written.len(), len + prefix.len());
+            let mut words = Words::with_room(1, 0);
+            data(&mut words, &vec![7; len]);
+            let written = words.finish();
+            assert!(written[0].starts_with(prefix), "{len}");
+            assert_eq!(written.bytes(), len + prefix.len());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How much may be retried: a trickle, and a share of what is asked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,19 +18,26 @@ const PER_CALL: f64 = 0.2;
 #[derive(Debug)]
 pub(super) struct Budget {
     state: Mutex<(f64, Instant)>,
+    /// There is no room for more, so that nobody who earns has to look.
+    full: AtomicBool,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new((BURST, Instant::now())),
+            full: AtomicBool::new(true),
         }
     }
 
     /// Counts a first attempt.
     pub(super) fn earn(&self) {
+        if self.full.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 = (state.0 + PER_CALL).min(BURST);
+        self.full.store(state.0 >= BURST, Ordering::Relaxed);
     }
 
     /// Takes a token, waiting for it where there is none. O(waiters) in wake-ups, none of them early.
@@ -40,6 +48,7 @@ impl Budget {
             let grown = now.saturating_duration_since(state.1).as_secs_f64() * PER_SECOND;
             // A debt is a place in the queue.
             *state = ((state.0 + grown).min(BURST) - 1.0, now);
+            self.full.store(false, Ordering::Relaxed);
             (-state.0 / PER_SECOND).max(0.0)
         };
         if wait > 0.0 {

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -32,7 +31,7 @@ pub(super) struct Write {
 
 impl Write {
     fn bytes(&self) -> usize {
-        self.commands.iter().flatten().map(Bytes::len).sum()
+        self.commands.iter().map(Command::bytes).sum()
     }
 }
 
@@ -68,7 +67,7 @@ impl Lane {
                 }
                 // Whoever gave up is not written for: it may have been told another answer meanwhile.
                 batch.retain(|write| !write.done.is_closed());
-                let work = run(&connector, &address, &mut link, &batch, deadline * 2 / 5);
+                let work = run(&connector, &address, &mut link, &mut batch, deadline * 2 / 5);
                 let outcome = timeout(deadline, work).await;
                 let mut refusal = None;
                 let failure = match outcome {
@@ -117,7 +116,7 @@ async fn run(
     connector: &Arc<dyn Connector>,
     address: &Address,
     link: &mut Option<Arc<dyn Link>>,
-    batch: &[Write],
+    batch: &mut [Write],
     patience: Duration,
 ) -> Result<Vec<(Reply, u8)>, LinkError> {
     let link = match link {
@@ -127,23 +126,27 @@ async fn run(
     let Some(replicas) = batch.iter().map(|write| write.replicas).max() else {
         return Ok(Vec::new());
     };
-    let mut commands: Vec<Command> = batch.iter().flat_map(|write| write.commands.clone()).collect();
-    commands.push(vec![
-        Bytes::from_static(b"WAIT"),
-        replicas.to_string().into(),
-        patience.as_millis().to_string().into(),
-    ]);
-    let mut replies = link.send(commands).await?;
+    let counts: Vec<usize> = batch.iter().map(|write| write.commands.len()).collect();
+    let mut commands: Vec<Command> = batch
+        .iter_mut()
+        .flat_map(|write| write.commands.drain(..))
+        .collect();
+    commands.push(Command::of(&[
+        "WAIT",
+        &replicas.to_string(),
+        &patience.as_millis().to_string(),
+    ]));
+    let mut replies = link.send(&commands).await?;
     let acknowledged = match replies.pop() {
         Some(Reply::Integer(count)) => u8::try_from(count.max(0)).unwrap_or(u8::MAX),
         // A server that refuses WAIT, as a replica does, has refused the scripts too; they say why.
         _ => 0,
     };
     let mut replies = replies.into_iter();
-    Ok(batch
-        .iter()
-        .map(|write| {
-            let last = replies.by_ref().take(write.commands.len()).last();
+    Ok(counts
+        .into_iter()
+        .map(|count| {
+            let last = replies.by_ref().take(count).last();
             (last.unwrap_or(Reply::Nil), acknowledged)
         })
         .collect())

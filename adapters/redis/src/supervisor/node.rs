@@ -1,16 +1,16 @@
 //! One server as the supervisor sees it: a link, whether it answers, and its lane.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::lane::Lane;
+use super::sizes::{PIECES_MAX, Size};
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply};
 use crate::script;
@@ -21,15 +21,19 @@ pub(super) struct Node {
     pub(super) address: Address,
     /// Whether it answers. Callers of one that does not wait here.
     pub(super) answers: watch::Sender<bool>,
-    /// Calls that are under way on its partitions.
-    pub(super) in_flight: Arc<Semaphore>,
+    /// Calls that are under way on its partitions, and how many may be.
+    in_flight: AtomicUsize,
+    in_flight_max: usize,
     /// A watchdog looks at it.
     pub(super) watched: AtomicBool,
     /// Replicas that the topology shows online.
     pub(super) replicas: AtomicU8,
-    lane: OnceLock<Lane>,
-    link: Mutex<Option<Arc<dyn Link>>>,
-    connecting: tokio::sync::Mutex<()>,
+    /// Room for what is large.
+    large: Semaphore,
+    lanes: [OnceLock<Lane>; 2],
+    /// By what goes over them: what is small, and what is large.
+    links: [Mutex<Option<Arc<dyn Link>>>; 2],
+    connecting: [tokio::sync::Mutex<()>; 2],
     /// When it last answered, in milliseconds since `origin`.
     heard_ms: AtomicU64,
     origin: Instant,
@@ -40,62 +44,93 @@ impl Node {
         Self {
             address,
             answers: watch::Sender::new(true),
-            in_flight: Arc::new(Semaphore::new(in_flight_max)),
+            in_flight: AtomicUsize::new(0),
+            in_flight_max,
             watched: AtomicBool::new(false),
             replicas: AtomicU8::new(0),
-            lane: OnceLock::new(),
-            link: Mutex::new(None),
-            connecting: tokio::sync::Mutex::new(()),
+            large: Semaphore::new(PIECES_MAX as usize),
+            lanes: Default::default(),
+            links: Default::default(),
+            connecting: Default::default(),
             heard_ms: AtomicU64::new(0),
             origin: Instant::now(),
         }
     }
 
-    /// The link that stands.
+    /// A place among the calls that are under way; `None` when all are taken.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.in_flight_max {
+            return Some(Place(Arc::clone(self)));
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Waits for room for a large call of so many pieces, in order. It is the last of what a call waits for.
+    pub(super) async fn room(&self, pieces: u32) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.large.acquire_many(pieces).await.ok()
+    }
+
+    /// The link for what is small, where one stands.
     pub(super) fn link(&self) -> Option<Arc<dyn Link>> {
-        self.slot().clone()
+        self.slot(Size::Small).clone()
     }
 
-    /// Takes the place of the link that stands, if any.
+    /// Takes the place of the links that stand, if any.
     pub(super) fn set_link(&self, link: Option<Arc<dyn Link>>) {
-        *self.slot() = link;
+        *self.slot(Size::Small) = link;
+        // The next one that needs it connects anew.
+        *self.slot(Size::Large) = None;
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<dyn Link>>> {
+    fn slot(&self, size: Size) -> std::sync::MutexGuard<'_, Option<Arc<dyn Link>>> {
         // Nothing panics under this lock.
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+        let slot = self.links[size as usize].lock();
+        slot.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The link that stands, or a new one; one caller connects and the others wait for it.
-    pub(super) async fn connected(&self, connector: &dyn Connector) -> Result<Arc<dyn Link>, LinkError> {
-        if let Some(link) = self.link() {
-            return Ok(link);
+    /// The link for what is so large, or a new one; one caller connects and the others wait for it.
+    pub(super) async fn connected(
+        &self,
+        connector: &dyn Connector,
+        size: Size,
+    ) -> Result<Arc<dyn Link>, LinkError> {
+        if let Some(link) = &*self.slot(size) {
+            return Ok(Arc::clone(link));
         }
-        let _one = self.connecting.lock().await;
-        if let Some(link) = self.link() {
-            return Ok(link);
+        let _one = self.connecting[size as usize].lock().await;
+        if let Some(link) = &*self.slot(size) {
+            return Ok(Arc::clone(link));
         }
-        let link = connect(connector, &self.address).await?;
-        self.set_link(Some(Arc::clone(&link)));
+        let link = match size {
+            Size::Small => connect(connector, &self.address).await?,
+            // The server has been told the scripts on the other one, or will say that it was not.
+            Size::Large => connector.connect(&self.address.host, self.address.port).await?,
+        };
+        *self.slot(size) = Some(Arc::clone(&link));
         Ok(link)
     }
 
     /// Drops `link` unless another one has taken its place.
     pub(super) fn forget(&self, link: &Arc<dyn Link>) {
-        let mut slot = self.slot();
-        if slot.as_ref().is_some_and(|stands| Arc::ptr_eq(stands, link)) {
-            *slot = None;
+        for size in [Size::Small, Size::Large] {
+            let mut slot = self.slot(size);
+            if slot.as_ref().is_some_and(|stands| Arc::ptr_eq(stands, link)) {
+                *slot = None;
+            }
         }
     }
 
-    /// The lane, whose task runs where the supervisor's do and not where its first caller does.
+    /// The lane for what is so large, whose task runs where the supervisor's do and not where its first caller does.
     pub(super) fn lane(
         &self,
+        size: Size,
         runtime: &Handle,
         connector: &Arc<dyn Connector>,
         settings: &Settings,
     ) -> &Lane {
-        self.lane.get_or_init(|| {
+        self.lanes[size as usize].get_or_init(|| {
             let (connector, address) = (Arc::clone(connector), self.address.clone());
             let (attempt, room) = (settings.attempt, settings.in_flight_max);
             Lane::start(runtime, connector, address, attempt, room)
@@ -103,8 +138,14 @@ impl Node {
     }
 
     pub(super) fn heard(&self) {
-        let millis = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard_ms.store(millis, Ordering::Relaxed);
+        self.heard_since(Instant::now());
+    }
+
+    /// It has answered what was asked at `asked`, so that was not before.
+    pub(super) fn heard_since(&self, asked: Instant) {
+        let millis = asked.saturating_duration_since(self.origin).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        self.heard_ms.fetch_max(millis, Ordering::Relaxed);
     }
 
     /// For how long it has not answered anything.
@@ -133,19 +174,29 @@ impl Node {
     }
 }
 
+/// One of the calls that are under way on a server's partitions.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Node>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Whether a link answers a plain `PING`. Any answer of the server will do, also a refusal.
 pub(super) async fn ping(link: &Arc<dyn Link>) -> Result<(), LinkError> {
-    link.send(vec![vec![Bytes::from_static(b"PING")]]).await.map(drop)
+    link.send(&[Command::of(&["PING"])]).await.map(drop)
 }
 
 /// Whether the server at the end of a link serves at all: it may be loading its data, or belong to a
 /// cluster that is down. A server that does not say so is taken to serve.
 async fn serves(link: &Arc<dyn Link>, cluster: bool) -> Result<(), LinkError> {
-    let mut commands: Vec<Command> = vec![vec![Bytes::from_static(b"PING")]];
+    let mut commands = vec![Command::of(&["PING"])];
     if cluster {
-        commands.push(vec![Bytes::from_static(b"CLUSTER"), Bytes::from_static(b"INFO")]);
+        commands.push(Command::of(&["CLUSTER", "INFO"]));
     }
-    for reply in link.send(commands).await? {
+    for reply in link.send(&commands).await? {
         let why = match reply {
             Reply::Error(error) if matches!(&error.code[..], "LOADING" | "MASTERDOWN") => error.code,
             Reply::Bytes(info) if info.starts_with(b"cluster_state:fail") => "the cluster is down".to_owned(),
@@ -161,15 +212,9 @@ async fn connect(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn
     let link = connector.connect(&address.host, address.port).await?;
     let commands: Vec<Command> = script::ALL
         .iter()
-        .map(|script| {
-            vec![
-                Bytes::from_static(b"SCRIPT"),
-                Bytes::from_static(b"LOAD"),
-                script.source(),
-            ]
-        })
+        .map(|script| Command::of(&[&b"SCRIPT"[..], b"LOAD", script.source()]))
         .collect();
-    for (reply, script) in link.send(commands).await?.into_iter().zip(script::ALL) {
+    for (reply, script) in link.send(&commands).await?.into_iter().zip(script::ALL) {
         // A server that is loading, or an old one, refuses here; the call itself will say why.
         if let Reply::Error(error) = reply {
             tracing::debug!(%address, script = script.name, code = error.code, "the server did not take a script");

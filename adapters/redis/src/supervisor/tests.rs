@@ -2,6 +2,7 @@
 
 mod fake;
 mod outage;
+mod sizes;
 mod start;
 
 use std::sync::Arc;
@@ -43,12 +44,14 @@ async fn open(fake: &Arc<Fake>, change: impl FnOnce(&mut Settings)) -> Result<Ar
 }
 
 fn call(partition: u16) -> Call {
+    let mut words = script::SAVE.begin(1);
+    words.word(b"key");
     Call {
         operation: "test",
         partition: Partition::new(partition).expect("a partition"),
         script: &script::SAVE,
-        keys: vec!["key".into()],
-        arguments: vec![],
+        command: words.finish(),
+        about: None,
         replicas: 0,
     }
 }

@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::node::{self, Node};
+use super::sizes::Size;
 use super::topology::{Address, ClusterView};
 use super::{Shared, link_error, refused};
-use crate::client::{Link, LinkError, Reply};
+use crate::client::{Command, Link, LinkError, Reply};
 use crate::random;
 
 /// How often the topology is asked for when nothing suggests it.
@@ -208,13 +208,13 @@ pub(super) async fn ask_topology(
 ) -> Result<ClusterView> {
     const TOPOLOGY: &str = "topology";
     let command = if shared.settings.cluster {
-        vec![Bytes::from_static(b"CLUSTER"), Bytes::from_static(b"NODES")]
+        Command::of(&["CLUSTER", "NODES"])
     } else {
-        vec![Bytes::from_static(b"INFO"), Bytes::from_static(b"replication")]
+        Command::of(&["INFO", "replication"])
     };
     let ask = async {
-        let link = node.connected(&*shared.connector).await?;
-        let replies = link.send(vec![command]).await;
+        let link = node.connected(&*shared.connector, Size::Small).await?;
+        let replies = link.send(&[command]).await;
         if replies.is_err() {
             node.forget(&link);
         }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fred")]
 mod clients;
+mod connections;
 mod durability;
 mod fleets;
 mod keys;

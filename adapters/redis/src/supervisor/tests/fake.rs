@@ -33,6 +33,10 @@ struct Server {
     /// They acknowledge nothing: `WAIT` takes all the time that it is given.
     replicas_stick: bool,
     scripts: usize,
+    /// By the connection that they came over, in the order in which those were made.
+    scripts_by_link: Vec<usize>,
+    /// How long answers to scripts are; 0 for one that says who answered.
+    answer_bytes: usize,
     sources: usize,
     topologies: usize,
     waits: usize,
@@ -68,6 +72,8 @@ impl Fake {
                 replicas: 1,
                 replicas_stick: false,
                 scripts: 0,
+                scripts_by_link: Vec::new(),
+                answer_bytes: 0,
                 sources: 0,
                 topologies: 0,
                 waits: 0,
@@ -133,6 +139,14 @@ impl Fake {
 
     pub(super) fn scripts_run(&self, index: usize) -> usize {
         self.server(index).scripts
+    }
+
+    pub(super) fn scripts_by_link(&self, index: usize) -> Vec<usize> {
+        self.server(index).scripts_by_link.clone()
+    }
+
+    pub(super) fn answer_bytes(&self, index: usize, bytes: usize) {
+        self.server(index).answer_bytes = bytes;
     }
 
     pub(super) fn sources_run(&self, index: usize) -> usize {
@@ -218,11 +232,12 @@ async fn connect(fake: &Arc<Fake>, port: u16) -> Result<Arc<dyn Link>, LinkError
         // sleep: this is what a slow way is; the clock is paused.
         tokio::time::sleep(takes).await;
     }
-    fake.connections[index].fetch_add(1, Ordering::Relaxed);
+    let number = fake.connections[index].fetch_add(1, Ordering::Relaxed);
     let generation = fake.server(index).generation;
     Ok(Arc::new(FakeLink {
         fake: Arc::clone(fake),
         index,
+        number,
         generation,
     }))
 }
@@ -230,6 +245,7 @@ async fn connect(fake: &Arc<Fake>, port: u16) -> Result<Arc<dyn Link>, LinkError
 struct FakeLink {
     fake: Arc<Fake>,
     index: usize,
+    number: usize,
     generation: usize,
 }
 
@@ -243,7 +259,7 @@ impl fmt::Debug for FakeLink {
 
 #[async_trait]
 impl Link for FakeLink {
-    async fn send(&self, commands: Vec<Command>) -> Result<Vec<Reply>, LinkError> {
+    async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
         // A round trip takes no time, and lets others run.
         tokio::task::yield_now().await;
         let behaviour = self.fake.server(self.index).behaviour.clone();
@@ -256,7 +272,7 @@ impl Link for FakeLink {
         if self.fake.server(self.index).generation != self.generation {
             return Err(LinkError::Broken("the link was cut".into()));
         }
-        if let Some(wait) = commands.iter().find(|command| command[0] == "WAIT")
+        if let Some(wait) = commands.iter().find(|command| &command[0] == b"WAIT")
             && self.fake.server(self.index).replicas_stick
         {
             let millis = String::from_utf8_lossy(&wait[2]).parse().expect("a number");
@@ -276,7 +292,7 @@ impl FakeLink {
     fn answer(&self, command: &Command, asking: &mut bool, scripted: bool) -> Reply {
         let ok = || Reply::Status("OK".to_owned());
         match &command[0][..] {
-            b"CLUSTER" if command[1] == "NODES" => {
+            b"CLUSTER" if &command[1] == b"NODES" => {
                 self.fake.server(self.index).topologies += 1;
                 return Reply::Bytes(self.fake.topology(self.index).into());
             }
@@ -301,14 +317,20 @@ impl FakeLink {
             }
             b"EVALSHA" | b"EVAL" => {
                 server.scripts += 1;
+                let links = server.scripts_by_link.len().max(self.number + 1);
+                server.scripts_by_link.resize(links, 0);
+                server.scripts_by_link[self.number] += 1;
                 if let Behaviour::Refuse(line) = &server.behaviour {
                     return Reply::Error(ServerError::parse(line));
                 }
-                if command[0] == "EVAL" {
+                if &command[0] == b"EVAL" {
                     server.sources += 1;
                     server.knows_scripts = true;
                 } else if !server.knows_scripts {
                     return Reply::Error(ServerError::parse("NOSCRIPT unknown"));
+                }
+                if server.answer_bytes > 0 {
+                    return Reply::Bytes(vec![7; server.answer_bytes].into());
                 }
                 Reply::Status(format!("{}{}", self.index, if *asking { " asking" } else { "" }))
             }
