@@ -116,8 +116,8 @@ impl MemorySessions {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The longest time for which a lock was held since this was last asked: see the feature `holds`.
-    #[cfg(feature = "holds")]
+    /// The longest time of a CPU for which a lock was held since this was last asked: see the feature `holds`.
+    #[cfg(all(feature = "holds", target_os = "linux"))]
     pub fn longest_hold(&self) -> Duration {
         self.holds.longest()
     }
