@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{FORMAT_NEWEST, FORMAT_OLDEST};
 use crate::id::NUMBER_MAX;
-use crate::{Error, ErrorKind, Fence, Incarnation, Nonce, Result, Version};
+use crate::{Error, ErrorKind, Fence, Incarnation, Nonce, Result};
 
 /// `0xF5` stands nowhere in UTF-8, so no text is taken for a record.
 pub(super) const MAGIC: [u8; 3] = [0xF5, b'R', b'H'];
@@ -164,14 +164,14 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The next `N` bytes, to be read field by field.
+    /// The next `N` bytes where they are.
     #[inline]
-    pub(super) fn part<const N: usize>(&mut self) -> Result<Fields<'a>> {
+    pub(super) fn part<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
         let Some((part, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(self.kind.corrupt("it ends within a field"));
         };
         self.rest = rest;
-        Ok(self.kind.fields(part))
+        Ok(part)
     }
 
     /// The next `N` bytes.
@@ -221,12 +221,6 @@ impl<'a> Fields<'a> {
             number: self.number("incarnation number")?,
             nonce: self.nonce()?,
         })
-    }
-
-    /// A version.
-    #[inline]
-    pub(super) fn version(&mut self) -> Result<Version> {
-        self.number("version").map(Version::new)
     }
 
     /// A byte that is a length, and as many bytes in UTF-8.
