@@ -70,15 +70,16 @@ pub(crate) async fn run<W: Way>(
                 ticks
             });
             for operation in operations.iter().cycle() {
-                if start.elapsed() >= period {
-                    break;
-                }
                 if let Some(ticks) = &mut ticks {
                     ticks.tick().await;
                 }
                 let began = Instant::now();
                 task.run(*operation).await;
                 took.push(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                // Each does one at least, however late it came to run.
+                if start.elapsed() >= period {
+                    break;
+                }
             }
             (took, task)
         });

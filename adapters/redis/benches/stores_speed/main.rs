@@ -42,7 +42,7 @@ fn main() {
     let effort = if has("--test") {
         Effort {
             rounds: 1,
-            period: Duration::from_millis(100),
+            period: Duration::from_millis(250),
         }
     } else {
         Effort {
