@@ -105,7 +105,7 @@ impl Places {
 pub(crate) struct Pages {
     list: Vec<Box<[u8]>>,
     /// What is known of each.
-    pages: Vec<Page>,
+    known: Vec<Page>,
     /// Numbers of pages that were given back.
     free: Vec<u32>,
     sizes: Vec<Places>,
@@ -134,7 +134,7 @@ impl Pages {
         if places.spare == page {
             places.spare = NOWHERE;
         }
-        let known = &mut self.pages[page as usize];
+        let known = &mut self.known[page as usize];
         let again = known.free != NOWHERE;
         let in_page = if again { known.free } else { known.made };
         known.made += u32::from(!again);
@@ -144,7 +144,7 @@ impl Pages {
         if again {
             let next = self.at(place).first_chunk();
             let next = next.map_or(NOWHERE, |next| u32::from_le_bytes(*next));
-            self.pages[page as usize].free = next;
+            self.known[page as usize].free = next;
         } else {
             self.grow(size, page, in_page);
         }
@@ -159,7 +159,7 @@ impl Pages {
         let (size, index) = (place.size(), place.index());
         let page = number(index >> size.page_bits());
         let in_page = number(index & ((1 << size.page_bits()) - 1));
-        let known = &mut self.pages[page as usize];
+        let known = &mut self.known[page as usize];
         let was_full = known.used >> size.page_bits() != 0;
         known.used -= 1;
         let is_empty = known.used == 0;
@@ -199,11 +199,11 @@ impl Pages {
         let bytes = vec![0; size.bytes() << bits].into_boxed_slice();
         let page = if let Some(page) = self.free.pop() {
             self.list[page as usize] = bytes;
-            self.pages[page as usize] = Page::NEW;
+            self.known[page as usize] = Page::NEW;
             page
         } else {
             self.list.push(bytes);
-            self.pages.push(Page::NEW);
+            self.known.push(Page::NEW);
             number(self.list.len() - 1)
         };
         self.open(size, page);
@@ -231,21 +231,21 @@ impl Pages {
     /// Says that a page has room.
     fn open(&mut self, size: Size, page: u32) {
         let next = std::mem::replace(&mut self.sizes[size.0].open, page);
-        if let Some(next) = self.pages.get_mut(next as usize) {
+        if let Some(next) = self.known.get_mut(next as usize) {
             next.before = page;
         }
-        let known = &mut self.pages[page as usize];
+        let known = &mut self.known[page as usize];
         (known.before, known.next) = (NOWHERE, next);
     }
 
     /// Says that a page that had room has none.
     fn close(&mut self, size: Size, page: u32) {
-        let Page { before, next, .. } = self.pages[page as usize];
-        match self.pages.get_mut(before as usize) {
+        let Page { before, next, .. } = self.known[page as usize];
+        match self.known.get_mut(before as usize) {
             Some(before) => before.next = next,
             None => self.sizes[size.0].open = next,
         }
-        if let Some(next) = self.pages.get_mut(next as usize) {
+        if let Some(next) = self.known.get_mut(next as usize) {
             next.before = before;
         }
     }
