@@ -13,6 +13,7 @@ pub use candidates::Candidates;
 pub use consistent_hash::ConsistentHash;
 pub use least_connections::LeastConnections;
 pub use round_robin::RoundRobin;
+pub(crate) use round_robin::{Groups, Turns};
 
 use crate::view::{PlaceRequest, View};
 
@@ -20,8 +21,8 @@ use crate::view::{PlaceRequest, View};
 ///
 /// # Contract
 /// - Synchronous, total and without a panic, for every view and request, an empty one too.
-/// - It keeps no state per node: what it counts, it counts on the view's counters, which belong to
-///   incarnations and survive view changes. Randomness comes in the request.
+/// - It keeps no state of its own: what it counts, the view keeps, on counters that belong to
+///   incarnations or for all views that follow each other. Randomness comes in the request.
 /// - It ranks only nodes for which [`View::takes`] holds, each once, the best first, and stops when
 ///   the candidates are full.
 /// - No allocation for 8 candidates or fewer.

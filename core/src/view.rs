@@ -1,13 +1,17 @@
 //! What one node publishes to its own threads: membership, ring, local evidence and counters.
 
+#[cfg(all(test, ringhold_loom))]
+mod loom_models;
 #[cfg(all(test, not(ringhold_loom)))]
 mod tests;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::id::{LabelKey, LabelValue, Zone};
 use crate::node::Load;
+use crate::policy::{Groups, Turns};
 use crate::ring::RingChange;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeState, Revision, Ring};
@@ -18,7 +22,7 @@ use crate::{Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeSt
 pub struct NodeCounters {
     sessions: AtomicU32,
     reserved: AtomicU32,
-    /// The virtual finish time of its last turn, for fair turns.
+    /// The virtual finish time of its last turn, for fair turns that are found by looking at all nodes.
     pub(crate) finish: AtomicU64,
 }
 
@@ -69,6 +73,16 @@ impl ViewNode {
     pub fn takes_new(&self) -> bool {
         !self.suspect && self.record.state == NodeState::Ready && self.record.weight.get() > 0
     }
+
+    /// Whether it has the zone and labels that are asked for.
+    #[inline]
+    fn suits(&self, request: &PlaceRequest<'_>) -> bool {
+        request.zone.is_none_or(|zone| *zone == self.record.zone)
+            && request
+                .labels
+                .iter()
+                .all(|(key, value)| self.record.labels.get(key.as_str()) == Some(value))
+    }
 }
 
 /// What is asked of a place for a new stay.
@@ -111,6 +125,14 @@ impl<'a> PlaceRequest<'a> {
     }
 }
 
+/// What a node has room for.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// The total below which it takes what is new; where there is no limit, more than any total.
+    below: u64,
+    weight: u16,
+}
+
 /// What one node sees of the fleet: one immutable value, changed as a whole.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -118,22 +140,25 @@ pub struct View {
     ring: Arc<Ring>,
     // In the order of the ring's nodes: by id.
     nodes: Arc<[ViewNode]>,
-    // For each node the total below which it takes what is new, `None` for no limit: all that most
-    // requests ask of a node, and small enough to stay in the cache.
-    rooms: Arc<[Option<u32>]>,
-    // Virtual time of fair turns, shared by all views that follow each other.
-    pub(crate) turns: Arc<AtomicU64>,
+    // All that most requests ask of a node, and small enough to stay in the cache.
+    rooms: Arc<[Room]>,
+    // For fair turns: who takes part, and whose turn it is, which all views share that follow each other.
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl View {
     /// A view of nobody.
     pub fn empty() -> Self {
+        let ring = Arc::new(Ring::empty());
+        let groups = Arc::new(Groups::new(&ring, &[]));
         Self {
             revision: Revision::default(),
-            ring: Arc::new(Ring::empty()),
+            ring,
             nodes: Arc::from([]),
             rooms: Arc::from([]),
-            turns: Arc::default(),
+            turns: Arc::new(Turns::new(&groups)),
+            groups,
         }
     }
 
@@ -171,16 +196,18 @@ impl View {
             })
             .collect();
         let ring = self.ring_of(&nodes);
-        let room = |node: &ViewNode| {
-            if node.takes_new() {
-                node.record.capacity
+        let room = |node: &ViewNode| Room {
+            below: if node.takes_new() {
+                node.record.capacity.map_or(u64::MAX, u64::from)
             } else {
-                Some(0)
-            }
+                0
+            },
+            weight: node.record.weight.get(),
         };
         let rooms = nodes.iter().map(room);
         Self {
             revision: membership.revision,
+            groups: self.groups_of(&ring, &nodes),
             ring,
             rooms: rooms.collect(),
             nodes,
@@ -208,6 +235,16 @@ impl View {
             Arc::clone(&self.ring)
         } else {
             Arc::new(self.ring.apply(changes))
+        }
+    }
+
+    /// Who takes turns among `nodes`: as before while the ring stands and the same ones take new stays.
+    fn groups_of(&self, ring: &Arc<Ring>, nodes: &[ViewNode]) -> Arc<Groups> {
+        let takes_new = |nodes: &[ViewNode]| nodes.iter().map(ViewNode::takes_new).collect::<Vec<_>>();
+        if Arc::ptr_eq(ring, &self.ring) && takes_new(nodes) == takes_new(&self.nodes) {
+            Arc::clone(&self.groups)
+        } else {
+            Arc::new(Groups::new(ring, nodes))
         }
     }
 
@@ -249,12 +286,32 @@ impl View {
         let (Some(room), Some(node)) = (self.rooms.get(position), self.nodes.get(position)) else {
             return false;
         };
-        room.is_none_or(|room| room > 0 && node.counters.total() < room)
-            && request.zone.is_none_or(|zone| *zone == node.record.zone)
-            && request
-                .labels
-                .iter()
-                .all(|(key, value)| node.record.labels.get(key.as_str()) == Some(value))
+        // Most often the counters need not be looked at.
+        let has_room = match room.below {
+            0 => false,
+            u64::MAX => true,
+            below => u64::from(node.counters.total()) < below,
+        };
+        has_room && node.suits(request)
+    }
+
+    /// The nodes at these positions that take a stay like this, each with what it carries and its weight.
+    /// The counters of each are read once.
+    #[inline]
+    pub(crate) fn carried(
+        &self,
+        positions: Range<usize>,
+        request: &PlaceRequest<'_>,
+    ) -> impl Iterator<Item = (usize, u32, u16)> {
+        let is_for_all = request.zone.is_none() && request.labels.is_empty();
+        let nodes = self.nodes[positions.clone()].iter();
+        let rooms = &self.rooms[positions.clone()];
+        let all = positions.zip(rooms).zip(nodes);
+        all.filter_map(move |((position, room), node)| {
+            let carried = node.counters.total();
+            let takes = u64::from(carried) < room.below && (is_for_all || node.suits(request));
+            takes.then_some((position, carried, room.weight))
+        })
     }
 
     /// Reserves a place on the node at `position`.

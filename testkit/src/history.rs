@@ -5,7 +5,7 @@
 //! | [`Load`], [`Running`] | clients that compete for players, and write down what they ask and are told |
 //! | [`History`], [`Operation`], [`Call`], [`Answer`] | what is written down; a file of JSON lines |
 //! | [`check`], [`Verdict`] | whether some order of the operations explains all answers |
-//! | [`Options`], [`report`] | the programs behind `cargo xtask histories` |
+//! | [`Options`], [`report`], [`check_again`] | the programs behind `cargo xtask histories` |
 //!
 //! A history is *linearizable* when each operation can be given a moment between its call and its answer
 //! so that the answers are those of one store that does one thing after another. The players are judged

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringhold_core::SessionStore;
 use ringhold_etcd::{EtcdBackend, EtcdConfig};
 use ringhold_testkit::Make;
-use ringhold_testkit::history::{Faults, History, Load, Options, report};
+use ringhold_testkit::history::{Faults, Load, Options, report};
 use ringhold_testkit::launch::{Error, EtcdCluster, EtcdOptions};
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -49,21 +49,17 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let (history, faults) = match run(&options).await {
-        Ok(done) => done,
+    match run(&options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error} (seed {})", options.seed);
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    if report(&history, &faults, &options) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 
-async fn run(options: &Options) -> Result<(History, Faults), Failure> {
+async fn run(options: &Options) -> Result<bool, Failure> {
     let cluster = Arc::new(blocking(|| EtcdCluster::start(&EtcdOptions::new())).await?);
     let mut load = Load::new("etcd", options.seed);
     load.origin.repeats = true;
@@ -75,20 +71,27 @@ async fn run(options: &Options) -> Result<(History, Faults), Failure> {
         stores.push(EtcdBackend::open(EtcdConfig::from_url(&url)?).await?.sessions());
     }
     let running = load.start(&stores);
-    let faults = make(&cluster, options, Instant::now() + options.time).await?;
-    Ok((running.stop().await, faults))
+    let mut faults = Faults::new();
+    let made = make(&cluster, options, Instant::now() + options.time, &mut faults).await;
+    // What clients were told until a fault could not be made is worth a look all the same.
+    let good = report(&running.stop().await, &faults, options);
+    made.map(|()| good)
 }
 
 /// Makes faults until it is time to stop, but each at least once, and each before any comes again.
-async fn make(cluster: &Arc<EtcdCluster>, options: &Options, end: Instant) -> Result<Faults, Failure> {
+async fn make(
+    cluster: &Arc<EtcdCluster>,
+    options: &Options,
+    end: Instant,
+    made: &mut Faults,
+) -> Result<(), Failure> {
     let choice = Make::with_seed("the faults", options.seed);
-    let mut made = Faults::new();
     loop {
         let mut round = ALL.to_vec();
         while !round.is_empty() {
             let (fault, name) = round.swap_remove(choice.below(round.len()));
             if Instant::now() >= end && made.len() == ALL.len() {
-                return Ok(made);
+                return Ok(());
             }
             // sleep: clients work undisturbed for a moment.
             sleep(CALM).await;

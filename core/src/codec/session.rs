@@ -406,6 +406,7 @@ pub fn decode_session_parts(header: &[u8], body: &[u8]) -> Result<StoredSession>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Incarnation;
 
     /// So that encoding makes room once, and not much more than it needs.
     #[test]

@@ -200,6 +200,8 @@ fn turns_respect_weights_at_every_moment() {
         [256, 255, 254, 1, 2, 3],
         [7, 11, 13, 17, 19, 23],
         [256, 1, 1, 1, 1, 1],
+        [2, 5, 2, 1, 1, 2],
+        [1, 3, 1, 3, 1, 3],
     ] {
         let view = view(fleet(&weights));
         let all: u64 = weights.iter().copied().map(u64::from).sum();
@@ -280,6 +282,56 @@ fn who_was_passed_over_saves_nothing_up() {
     }
     let taken = turns(&view, 300);
     assert!((97..=101).contains(&count(&taken, 0)), "{}", count(&taken, 0));
+}
+
+#[test]
+fn the_turns_of_full_nodes_go_by() {
+    // Of the four of weight 1 three are full, and of the two of weight 2 none: 1 and 2 parts of 5.
+    let mut records = fleet(&[1, 1, 1, 1, 2, 2]);
+    for record in &mut records[..3] {
+        record.capacity = Some(1);
+    }
+    let view = view(records);
+    let full: Vec<_> = (0..3).map(|position| view.reserve(position)).collect();
+    let taken = turns(&view, 500);
+    for (position, expected) in [0, 0, 0, 100, 200, 200].into_iter().enumerate() {
+        let had = count(&taken, position);
+        assert!(had.abs_diff(expected) <= 1, "{position} had {had}");
+    }
+    drop(full);
+    let taken = turns(&view, 800);
+    assert!((0..4).all(|position| count(&taken, position).abs_diff(100) <= 1));
+}
+
+#[test]
+fn a_free_node_among_many_full_ones_is_found() {
+    let records = (0..300).map(|number| {
+        let mut record = record(&format!("n{number:03}"), if number == 250 { 1 } else { 256 });
+        record.capacity = (number != 250).then_some(1);
+        record
+    });
+    let view = view(records.collect());
+    let full: Vec<_> = (0..300)
+        .filter(|position| *position != 250)
+        .map(|position| view.reserve(position))
+        .collect();
+    assert_eq!(turns(&view, 5), [250; 5]);
+    assert_eq!(rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0), 8), [250]);
+    drop(full);
+    assert!(!turns(&view, 299).contains(&250));
+}
+
+#[test]
+fn a_group_goes_on_where_it_was_when_others_come_and_go() {
+    let of = |ids: &[&str]| ids.iter().map(|id| record(id, 1)).collect();
+    let old = view(of(&["b", "d", "f", "h"]));
+    assert_eq!(turns(&old, 2), [0, 1]);
+    // It was the turn of `f`, which leaves; `a` and `e` come.
+    let new = follow(&old, of(&["a", "b", "d", "e", "h"]));
+    assert_eq!(turns(&new, 6), [4, 0, 1, 2, 3, 4]);
+    // A thread that still has the old view goes on from there, too.
+    assert_eq!(turns(&old, 1), [0]);
+    assert_eq!(turns(&new, 1), [2]);
 }
 
 #[test]

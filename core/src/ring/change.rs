@@ -22,7 +22,7 @@ impl Ring {
     /// [`new`](Self::new) ring of the resulting members; where nothing changes it is a clone.
     ///
     /// The rings share what they have in common. With n members, p virtual nodes in all, and c of
-    /// them that come or go, this is O(n + p / 128 + c): members and pages are counted references, and
+    /// them that come or go, this is O(n + p / 256 + c): members and pages are counted references, and
     /// only pages with changes are copied. A ring is laid out anew, in O(p + c log c), where p has left what
     /// it was laid out for, a quarter more or a third less, or where c is more than a fourth of p.
     ///

@@ -1,23 +1,24 @@
 //! The points of a ring, in lines that rings share.
 //!
-//! The hash space is cut into equal slices, [`DENSITY`] points in each on average. A slice is a
-//! *line* of the cache: the words of its points in order, and then the word of what follows. So
-//! whatever is asked, the answer stands on the one line that the hash names; only where a slice has more
-//! than seven points, the others are elsewhere in its *page*. A page has some lines and is shared by
-//! all rings that have them in common: a changed point copies its page, and the page before where it
-//! was the first of its slice.
+//! The hash space is cut into equal slices, [`DENSITY`] points in each on average. A slice has a
+//! *line* of the cache: short words of its points in order, and then that of what follows. So whatever
+//! is asked, the answer stands on the one line that the hash names. Only where a slice has more than 15
+//! points, or a short word does not tell whether its point is before the key, exact words are asked,
+//! which are elsewhere in the *page* of the line. A page is shared by all rings that have it in
+//! common: a changed point copies its page, and the page before where it was the first of its page.
 //!
-//! The slice of a place is the upper half of `place * lines`. Of the lower half the low bits tell
-//! nothing, since the products of neighbouring places are further apart, and their room holds the
-//! number of the point's node: that is its *word*. Words of one line sort like places. Points at one
-//! place are kept in the order of their nodes' ids, which the numbers do not tell.
+//! The slice of a place is the upper half of `place * lines`; the lower half is where it is in there. Of
+//! that the low bits tell nothing, since the products of neighbouring places are further apart, and
+//! their room holds the number of the point's node (see [`super::word`]). Points at one place are kept
+//! in the order of their nodes' ids, which the numbers do not tell.
 
 use std::sync::Arc;
 
 use super::page::{LINES, Page};
+use super::word::Words;
 
 /// Points for each line when a table is laid out.
-const DENSITY: usize = 4;
+const DENSITY: usize = 8;
 
 /// The points of a ring. A clone shares all pages.
 #[derive(Clone)]
@@ -25,8 +26,7 @@ pub(super) struct Table {
     pages: Box<[Arc<Page>]>,
     /// Whole pages full.
     lines: u64,
-    /// The low bits of a word that are the node's number.
-    mask: u64,
+    words: Words,
     len: usize,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Cursor {
 
 impl Table {
     /// A table of `len` points (place, node), in order. Node numbers are below the number of nodes
-    /// that have points, of which each has many.
+    /// that have points, of which each has 150 or more, or below 31.
     pub(super) fn new(len: usize, points: impl Iterator<Item = (u64, u32)>) -> Self {
         // The ring documents this limit.
         assert!(
@@ -51,27 +51,30 @@ impl Table {
         let mut table = Self {
             pages: Box::default(),
             lines,
-            mask: lines.checked_ilog2().map_or(0, |bits| (1 << bits) - 1),
+            words: Words::new(nodes_max(pages)),
             len,
         };
         let mut points = points.peekable();
         let first = points.peek().map_or(0, |(_, node)| *node);
-        let mut words = Vec::new();
-        let page = |page: usize| {
-            let mut filled = Page::new();
+        let mut draft = |page: usize| {
+            let (mut words, mut starts) = (Vec::with_capacity(DENSITY * LINES), [0; LINES + 1]);
             for line in 0..LINES {
-                words.clear();
                 while let Some((place, node)) =
                     points.next_if(|(place, _)| table.slice_of(*place).0 == page * LINES + line)
                 {
-                    words.push(table.slice_of(place).1 | u64::from(node));
+                    words.push(table.words.exact(table.slice_of(place).1, node));
                 }
-                let next = points.peek().map_or(first, |(_, node)| *node);
-                filled.set(line, &words, table.end(next), table.end(0));
+                starts[line + 1] = u32::try_from(words.len()).unwrap_or(u32::MAX);
             }
-            Arc::new(filled)
+            words.shrink_to_fit();
+            let next = points.peek().map_or(first, |(_, node)| *node);
+            (words, starts, next)
         };
-        let pages = (0..pages).map(page).collect();
+        // All points first, so that lines lie close to each other: the processor knows the addresses
+        // of a limited part of the memory.
+        let drafts: Vec<_> = (0..pages).map(&mut draft).collect();
+        let page = |(points, starts, next)| Arc::new(Page::new(table.words, points, starts, next));
+        let pages = drafts.into_iter().map(page).collect();
         table.pages = pages;
         table
     }
@@ -81,7 +84,7 @@ impl Table {
         self.len
     }
 
-    /// Whether this table may hold so many points: with 2.7 to 5 for each line.
+    /// Whether this table may hold so many points: with 5.3 to 10 for each line.
     pub(super) fn suits(&self, len: usize) -> bool {
         let (pages, fitting) = (self.pages.len(), pages(len));
         pages * 5 >= fitting * 4 && pages * 2 <= fitting * 3
@@ -90,18 +93,19 @@ impl Table {
     /// The node of the first point at or after a place.
     #[inline]
     pub(super) fn owner(&self, place: u64) -> Option<u32> {
-        let (line, word) = self.slice_of(place);
+        let (line, key) = self.slice_of(place);
         let page = self.pages.get(line / LINES)?;
-        Some(self.node(page.first_from(line, word)))
+        Some(page.owner(self.words, line % LINES, key))
     }
 
     /// The first point at or after a place.
+    #[inline]
     pub(super) fn cursor(&self, place: u64) -> Cursor {
-        let (line, word) = self.slice_of(place);
+        let (line, key) = self.slice_of(place);
         let page = self.pages.get(line / LINES);
         Cursor {
             line,
-            at: page.map_or(0, |page| page.below(line % LINES, word)),
+            at: page.map_or(0, |page| page.below(self.words, line % LINES, key)),
         }
     }
 
@@ -109,12 +113,13 @@ impl Table {
     ///
     /// # Panics
     /// On a table without points.
+    #[inline]
     pub(super) fn next(&self, cursor: &mut Cursor) -> u32 {
         loop {
             let page = &self.pages[cursor.line / LINES];
-            if let Some(word) = page.point(cursor.line % LINES, cursor.at, self.end(0)) {
+            if let Some(node) = page.point(self.words, cursor.line % LINES, cursor.at) {
                 cursor.at += 1;
-                return self.node(word);
+                return node;
             }
             cursor.at = 0;
             cursor.line += 1;
@@ -127,9 +132,8 @@ impl Table {
     /// The points as (place, node), in order.
     pub(super) fn points(&self) -> impl Iterator<Item = (u64, u32)> {
         (0..self.pages.len() * LINES).flat_map(move |line| {
-            self.pages[line / LINES]
-                .points(line % LINES, self.end(0))
-                .map(move |word| (self.place(line, word), self.node(word)))
+            let points = self.pages[line / LINES].points(line % LINES).iter();
+            points.map(move |word| (self.place(line, *word), self.words.node(*word)))
         })
     }
 
@@ -151,57 +155,54 @@ impl Table {
     }
 
     /// Adds a point. `rank` sorts the nodes of points at one place.
+    ///
+    /// # Panics
+    /// On a table that was laid out without points.
     pub(super) fn insert(&mut self, place: u64, node: u32, rank: impl Fn(u32) -> u32) {
-        let (line, word) = self.slice_of(place);
-        let mut points = self.points_of(line);
-        let after = |other: &u64| {
-            let behind = word | self.mask;
-            *other <= behind && (*other < word || rank(self.node(*other)) < rank(node))
-        };
-        let at = points.partition_point(after);
-        points.insert(at, word | u64::from(node));
+        let (line, key) = self.slice_of(place);
+        let page = line / LINES;
+        let behind = self.words.last_at(key);
+        let is_before =
+            |other: &u64| *other <= behind && (*other < key || rank(self.words.node(*other)) < rank(node));
+        let at = self.pages[page].points(line % LINES).partition_point(is_before);
+        let point = self.words.exact(key, node);
+        let is_first = Arc::make_mut(&mut self.pages[page]).insert(self.words, line % LINES, at, point);
         self.len += 1;
-        self.replace(line, &points, at == 0);
+        if is_first {
+            self.tell_before(page);
+        }
     }
 
     /// Takes a point out; nothing happens where there is none such.
     pub(super) fn remove(&mut self, place: u64, node: u32) {
-        let (line, word) = self.slice_of(place);
-        let mut points = self.points_of(line);
-        if let Some(at) = points.iter().position(|point| *point == word | u64::from(node)) {
-            points.remove(at);
-            self.len -= 1;
-            self.replace(line, &points, at == 0);
-        }
-    }
-
-    fn points_of(&self, line: usize) -> Vec<u64> {
-        let page = self.pages.get(line / LINES);
-        page.map_or_else(Vec::new, |page| page.points(line % LINES, self.end(0)).collect())
-    }
-
-    /// Sets the points of a line. Where its first one changed, the lines before say so, back to one
-    /// that has points itself.
-    fn replace(&mut self, line: usize, points: &[u64], is_first_new: bool) {
-        let end = self.end(0);
-        let page = Arc::make_mut(&mut self.pages[line / LINES]);
-        let next = page.next(line % LINES);
-        page.set(line % LINES, points, next, end);
-        if !is_first_new {
+        let (line, key) = self.slice_of(place);
+        let page = line / LINES;
+        let point = self.words.exact(key, node);
+        let points = self.pages.get(page).map(|page| page.points(line % LINES));
+        let Some(at) = points.and_then(|points| points.iter().position(|other| *other == point)) else {
             return;
+        };
+        let was_first = Arc::make_mut(&mut self.pages[page]).remove(self.words, line % LINES, at);
+        self.len -= 1;
+        if was_first {
+            self.tell_before(page);
         }
-        let first = self.end(self.node(points.first().copied().unwrap_or(next)));
-        let lines = self.pages.len() * LINES;
-        for before in (0..line).rev().chain((line..lines).rev()) {
-            let page = Arc::make_mut(&mut self.pages[before / LINES]);
-            page.set_next(before % LINES, first, end);
-            if page.point(before % LINES, 0, end).is_some() {
+    }
+
+    /// Tells the pages before one what follows them now, back to one that has points itself.
+    fn tell_before(&mut self, page: usize) {
+        let first = self.pages[page].first(self.words);
+        let pages = self.pages.len();
+        for before in (0..page).rev().chain((page..pages).rev()) {
+            let before = Arc::make_mut(&mut self.pages[before]);
+            before.set_next(self.words, first);
+            if !before.is_empty() {
                 return;
             }
         }
     }
 
-    /// A place's line, and its word without a node.
+    /// A place's line, and where in there a key would be.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
@@ -209,37 +210,29 @@ impl Table {
     )]
     fn slice_of(&self, place: u64) -> (usize, u64) {
         let product = u128::from(place) * u128::from(self.lines);
-        ((product >> 64) as usize, product as u64 & !self.mask)
+        ((product >> 64) as usize, self.words.key(product as u64))
     }
 
-    /// The place of a word: the only one whose product is less than `lines` ahead of it.
+    /// The place of a point: the only one whose product is less than `lines` ahead of its word.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "it was 64 bits wide before the multiplication"
     )]
     fn place(&self, line: usize, word: u64) -> u64 {
-        let product = (line as u128) << 64 | u128::from(word & !self.mask);
+        let product = (line as u128) << 64 | u128::from(self.words.key(word));
         product.div_ceil(u128::from(self.lines)) as u64
-    }
-
-    /// The word of what follows a line: behind every place of it.
-    fn end(&self, node: u32) -> u64 {
-        !self.mask | u64::from(node)
-    }
-
-    #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a line for each of less than 2^32 numbers is the mask"
-    )]
-    fn node(&self, word: u64) -> u32 {
-        (word & self.mask) as u32
     }
 }
 
 /// How many pages a table of so many points is laid out with.
 fn pages(len: usize) -> usize {
     len.div_ceil(DENSITY * LINES)
+}
+
+/// How many nodes so many pages ever have: each has 150 points, of which a page has 320 on average
+/// before the table is laid out anew. It is no more than the lines, as words need it to be.
+fn nodes_max(pages: usize) -> u32 {
+    u32::try_from(pages * 9 / 4).unwrap_or(u32::MAX).max(31)
 }
 
 #[cfg(test)]
@@ -318,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_crowded_line_is_searched_to_its_end() {
-        for count in [7, 8, 9, 70] {
+        for count in [7, 14, 15, 16, 70] {
             let points: Vec<(u64, u32)> = (0..count)
                 .map(|place| (2 * place, u32::try_from(place % 30).unwrap()))
                 .collect();
@@ -407,8 +400,10 @@ mod tests {
             let points = (0..len as u64).map(|number| (number * (u64::MAX / len as u64), 0));
             let table = Table::new(len, points);
             assert!(table.suits(len) && table.suits(len + len / 10), "{len}");
-            assert!(!table.suits(0) && !table.suits(len * 2 + 128), "{len}");
+            assert!(!table.suits(0) && !table.suits(len * 2 + 256), "{len}");
         }
+        // Four points for each line, and 32 lines to a page.
+        assert_eq!([0, 1, 128, 129, 12_800].map(pages), [0, 1, 1, 2, 100]);
         assert!(!Table::new(0, std::iter::empty()).suits(150));
         assert_eq!(Table::new(0, std::iter::empty()).owner(5), None);
     }

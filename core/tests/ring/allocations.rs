@@ -113,9 +113,10 @@ fn a_change_copies_a_part_of_the_ring() {
         RingChange::Remove(node(500)),
     ] {
         let counted = measure(|| drop(black_box(ring.apply([change.clone()]))));
-        // 150 pages of 2 KB and some, the members, and the references of all pages; the whole is 2.7 MB.
+        // 150 pages of 2 KB with as much of points, at most, the members, and the references of all
+        // pages; the whole is 2.5 MB.
         assert!(
-            counted.bytes_max < 600_000,
+            counted.bytes_max < 700_000,
             "{change:?} allocates {} bytes",
             counted.bytes_max
         );

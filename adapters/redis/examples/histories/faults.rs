@@ -40,15 +40,14 @@ const STEP: Duration = Duration::from_millis(20);
 /// How many slots are moved at a time.
 const SLOTS: usize = 6;
 
-/// Makes faults until it is time to stop, but each at least once. Counts them.
-pub(crate) async fn make(bed: &Bed, end: Instant) -> Result<Faults, Failure> {
-    let mut made = Faults::new();
+/// Makes faults until it is time to stop, but each at least once. Counts them in `made`.
+pub(crate) async fn make(bed: &Bed, end: Instant, made: &mut Faults) -> Result<(), Failure> {
     loop {
         let mut round = ALL.to_vec();
         while !round.is_empty() {
             let (fault, name) = round.swap_remove(bed.make.below(round.len()));
             if Instant::now() >= end && made.len() == ALL.len() {
-                return Ok(made);
+                return Ok(());
             }
             // sleep: clients work undisturbed for a moment.
             sleep(CALM).await;
@@ -85,7 +84,7 @@ async fn one(bed: &Bed, fault: Fault) -> Result<(), Failure> {
             let replica = bed.replica_of(master).await?;
             bed.with(move |cluster| cluster.fail_over(replica)).await
         }
-        Fault::Slots => slots(bed, master).await,
+        Fault::Slots => slots(bed).await,
         Fault::Connections => bed.with(kill_connections).await,
         Fault::Replica => {
             let replica = bed.replica_of(master).await?;
@@ -101,17 +100,34 @@ fn kill_connections(cluster: &RedisCluster) -> Result<(), ringhold_testkit::laun
     (0..cluster.len()).try_for_each(|index| cluster.kill_connections(index))
 }
 
-/// Moves slots in which there are players to `to`, key by key; all connections are killed amid one move.
-async fn slots(bed: &Bed, to: usize) -> Result<(), Failure> {
-    let mut moved = 0;
-    let partitions = bed.partitions();
-    let first = bed.make.below(partitions.len());
-    for partition in partitions.iter().cycle().skip(first).take(partitions.len()) {
-        let slot = slot_of(*partition);
-        let from = bed.with(move |cluster| cluster.master_of_slot(slot)).await?;
-        if from == to {
-            continue;
-        }
+/// Moves slots in which there are players, key by key, to the master that has the fewest of them; all
+/// connections are killed amid one move.
+async fn slots(bed: &Bed) -> Result<(), Failure> {
+    let mut left: Vec<u16> = bed.partitions().iter().copied().map(slot_of).collect();
+    left.sort_unstable();
+    left.dedup();
+    let slots = left.clone();
+    let owners = bed.with(move |cluster| {
+        let owners: Result<Vec<usize>, _> = slots
+            .into_iter()
+            .map(|slot| cluster.master_of_slot(slot))
+            .collect();
+        Ok((owners?, cluster.masters()?))
+    });
+    let (owners, masters) = owners.await?;
+    let has = |master: &usize| owners.iter().filter(|owner| *owner == master).count();
+    let to = masters
+        .iter()
+        .copied()
+        .min_by_key(has)
+        .ok_or("there is no master")?;
+    let mut left: Vec<(u16, usize)> = left
+        .into_iter()
+        .zip(owners)
+        .filter(|(_, from)| *from != to)
+        .collect();
+    for moved in 0..SLOTS.min(left.len()) {
+        let (slot, from) = left.swap_remove(bed.make.below(left.len()));
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_importing())
             .await?;
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_migrating())
@@ -129,13 +145,6 @@ async fn slots(bed: &Bed, to: usize) -> Result<(), Failure> {
         }
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.finish())
             .await?;
-        moved += 1;
-        if moved == SLOTS {
-            return Ok(());
-        }
-    }
-    if moved == 0 {
-        return Err("no slot with players was elsewhere".into());
     }
     Ok(())
 }
