@@ -45,6 +45,9 @@
 //! The rest is cache misses: beside the index and the session, whose lines every store meets, the lines of one of 1,024
 //! partitions.
 //!
+//! While all expire, no lock was held for longer than 0.5 ms of CPU (`--features holds`, two rounds beside compilers). A
+//! reader's p99.9 was 2.4 µs meanwhile and 1.4 µs without expiry; with dashmap 29 and 1.2, with papaya 7.2 and 1.3 µs.
+//!
 //! # A login
 //!
 //! ```

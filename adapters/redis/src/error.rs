@@ -157,6 +157,9 @@ const ROWS: &[Row] = &[
 /// How much of a server's own words is repeated.
 const WORDS_MAX: usize = 200;
 
+/// How a server that takes no more connections begins, behind `ERR`.
+const FULL: &str = "max number of clients";
+
 /// Judges what `asked` answered.
 pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Address) -> Verdict {
     match error.code.as_str() {
@@ -178,6 +181,11 @@ pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Addres
             };
         }
         "NOSCRIPT" => return Verdict::NoScript,
+        // The first command of a new connection is told so.
+        "ERR" if error.detail.starts_with(FULL) => {
+            let words = "all places of the server are taken; raise maxclients";
+            return Verdict::Again(told(operation, ErrorKind::Unavailable, words, error, asked));
+        }
         _ => {}
     }
     let Some(row) = ROWS.iter().find(|row| row.code == error.code) else {
@@ -251,6 +259,17 @@ mod tests {
             );
             assert!(error.context().starts_with(row.words), "{error}");
         }
+    }
+
+    #[test]
+    fn a_server_whose_places_are_taken_is_asked_again() {
+        let Verdict::Again(error) = verdict("ERR max number of clients reached") else {
+            panic!("places become free");
+        };
+        assert!(
+            error.is_retryable() && error.context().contains("maxclients"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!   it may have been deposed, and not know it.
 //! - **Large things** go over a second connection to the same server, made when there is something large, so
 //!   that what is small waits for none of them (`sizes.rs`); writes that wait for replicas have two lanes for
-//!   the same reason.
+//!   the same reason. A server that has no place for it serves over the first.
 //! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
 //!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
 //!   once a second when no failover came of it.

@@ -25,7 +25,6 @@ impl SessionPartition {
         if let Some(created) = self.repeated(&request, &linked, now)? {
             return Ok(created);
         }
-        self.check_room(CREATE)?;
         let live = &linked.live;
         let ending = match request.on_existing {
             OnExisting::Takeover { from } => return self.take_over_or_insert(&linked, from, request, now),
@@ -36,6 +35,10 @@ impl SessionPartition {
             OnExisting::Allow { max } => (live.len() + 1).saturating_sub(usize::from(max.max(1))),
             _ => return Err(unknown_rule()),
         };
+        // What ends makes room.
+        if ending == 0 {
+            self.check_room(CREATE)?;
+        }
         let displaced = self.displace(live.get(..ending).unwrap_or(live), now);
         self.unlink_expired(&linked.expired, now);
         Ok(self.insert_new(request, displaced, now))
@@ -136,6 +139,9 @@ impl SessionPartition {
             }
             _ => return Err(unknown_rule()),
         };
+        if target.is_none() {
+            self.check_room(CREATE)?;
+        }
         self.unlink_expired(&linked.expired, now);
         let Some(place) = target else {
             return Ok(self.insert_new(request, Vec::new(), now));

@@ -1,8 +1,9 @@
 //! Room for packed sessions: places of one size in pages, many to an allocation.
 //!
 //! A place is named by a number that stays while the session has its length, so indexes point straight at
-//! it. Places that were given back are used again, the last first; when the last of one size has gone, so have its
-//! pages.
+//! it. Places that were given back are used again, the last first. A page in which nothing stands is given back,
+//! but for one of each size, and the first of a size is no longer than it has to be: so memory follows what is in
+//! use now, whatever lengths sessions have or had before.
 
 /// Sizes go up by so many bytes.
 const STEP: usize = 16;
@@ -54,34 +55,57 @@ impl Size {
     }
 }
 
+/// What is known of a page. Those of one size that have room are in a list.
+#[derive(Debug)]
+struct Page {
+    /// The place of it that was given back last; its first bytes name the one before.
+    free: u32,
+    /// How many of its places were ever in use, and how many are.
+    made: u32,
+    used: u32,
+    /// The pages before and behind it in the list.
+    before: u32,
+    next: u32,
+}
+
+impl Page {
+    const NEW: Self = Self {
+        free: NOWHERE,
+        made: 0,
+        used: 0,
+        before: NOWHERE,
+        next: NOWHERE,
+    };
+}
+
 /// All places of one size.
 #[derive(Debug)]
 struct Places {
-    /// Its pages, by their numbers.
-    pages: Vec<u32>,
-    /// The place that was given back last; its first bytes name the one before.
-    free: u32,
-    /// How many of its last page were ever in use, and how many of all are.
-    made: u32,
+    /// The first page with room.
+    open: u32,
+    /// A page in which nothing stands: who comes and goes at its border does not make it anew each time.
+    spare: u32,
+    /// How many places are in use.
     used: usize,
 }
 
 impl Places {
     const NONE: Self = Self {
-        pages: Vec::new(),
-        free: NOWHERE,
-        made: 0,
+        open: NOWHERE,
+        spare: NOWHERE,
         used: 0,
     };
 }
 
-/// Places of all sizes.
+/// Places of all sizes. All operations are O(1), but for the allocator's part.
 ///
 /// The pages of all sizes are in one list, so that reading a session looks at nothing else on the way.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Pages {
     list: Vec<Box<[u8]>>,
+    /// What is known of each.
+    known: Vec<Page>,
     /// Numbers of pages that were given back.
     free: Vec<u32>,
     sizes: Vec<Places>,
@@ -91,8 +115,9 @@ impl Pages {
     /// The longest session that has a place.
     pub(crate) const BYTES_MAX: usize = 63 * STEP;
 
-    /// So many places there always are, if there is memory: as many pages, with a place each at the least.
-    pub(crate) const PLACES_MAX: usize = 1 << (INDEX_BITS - PAGE_BITS_MAX);
+    /// So many places there always are, if there is memory: as many pages, with a place in use each at the
+    /// least, and beside them a spare one of each size.
+    pub(crate) const PLACES_MAX: usize = (1 << (INDEX_BITS - PAGE_BITS_MAX)) - (Self::BYTES_MAX / STEP + 1);
 
     /// A place for `bytes`, at most [`BYTES_MAX`](Self::BYTES_MAX). What stands in it is whatever stood there.
     pub(crate) fn make(&mut self, bytes: usize) -> Place {
@@ -100,54 +125,128 @@ impl Pages {
         while self.sizes.len() <= size.0 {
             self.sizes.push(Places::NONE);
         }
+        let page = match self.sizes[size.0].open {
+            NOWHERE => self.add_page(size),
+            open => open,
+        };
         let places = &mut self.sizes[size.0];
         places.used += 1;
-        if places.free != NOWHERE {
-            let place = Place(places.free);
-            let next = self
-                .at(place)
-                .first_chunk()
-                .map_or(NOWHERE, |next| u32::from_le_bytes(*next));
-            self.sizes[size.0].free = next;
-            return place;
+        if places.spare == page {
+            places.spare = NOWHERE;
         }
-        if places.pages.is_empty() || places.made >> size.page_bits() != 0 {
-            let page = vec![0; size.bytes() << size.page_bits()].into_boxed_slice();
-            let number = if let Some(number) = self.free.pop() {
-                self.list[number as usize] = page;
-                number
-            } else {
-                self.list.push(page);
-                number(self.list.len() - 1)
-            };
-            places.pages.push(number);
-            places.made = 0;
+        let known = &mut self.known[page as usize];
+        let again = known.free != NOWHERE;
+        let in_page = if again { known.free } else { known.made };
+        known.made += u32::from(!again);
+        known.used += 1;
+        let full = known.used >> size.page_bits() != 0;
+        let place = Place(number(size.0) << INDEX_BITS | page << size.page_bits() | in_page);
+        if again {
+            let next = self.at(place).first_chunk();
+            let next = next.map_or(NOWHERE, |next| u32::from_le_bytes(*next));
+            self.known[page as usize].free = next;
+        } else {
+            self.grow(size, page, in_page);
         }
-        let page = places.pages.last().copied().unwrap_or(NOWHERE);
-        let index = page << size.page_bits() | places.made;
-        places.made += 1;
-        Place(number(size.0) << INDEX_BITS | index)
+        if full {
+            self.close(size, page);
+        }
+        place
     }
 
     /// Gives a place back.
     pub(crate) fn free(&mut self, place: Place) {
-        let size = place.size();
-        let next = self.sizes[size.0].free;
+        let (size, index) = (place.size(), place.index());
+        let page = number(index >> size.page_bits());
+        let in_page = number(index & ((1 << size.page_bits()) - 1));
+        let known = &mut self.known[page as usize];
+        let was_full = known.used >> size.page_bits() != 0;
+        known.used -= 1;
+        let is_empty = known.used == 0;
+        let before = std::mem::replace(&mut known.free, in_page);
         if let Some(first) = self.at_mut(place).first_chunk_mut() {
-            *first = next.to_le_bytes();
+            *first = before.to_le_bytes();
+        }
+        if was_full {
+            self.open(size, page);
         }
         let places = &mut self.sizes[size.0];
-        places.free = place.0;
         places.used -= 1;
         if places.used == 0 {
-            let gone = std::mem::replace(places, Places::NONE);
-            for page in &gone.pages {
-                self.list[*page as usize] = Box::default();
+            let spare = std::mem::replace(&mut places.spare, NOWHERE);
+            if spare != NOWHERE {
+                self.drop_page(size, spare);
             }
-            self.free.extend(gone.pages);
+            self.drop_page(size, page);
             if self.free.len() == self.list.len() {
                 *self = Self::default();
             }
+        } else if is_empty && places.spare == NOWHERE {
+            places.spare = page;
+        } else if is_empty {
+            self.drop_page(size, page);
+        }
+    }
+
+    /// Another page, with room. The first of its size begins with one place: there are many partitions, and few
+    /// sessions of one length in each while a fleet is small.
+    fn add_page(&mut self, size: Size) -> u32 {
+        let bits = if self.sizes[size.0].used == 0 {
+            0
+        } else {
+            size.page_bits()
+        };
+        let bytes = vec![0; size.bytes() << bits].into_boxed_slice();
+        let page = if let Some(page) = self.free.pop() {
+            self.list[page as usize] = bytes;
+            self.known[page as usize] = Page::NEW;
+            page
+        } else {
+            self.list.push(bytes);
+            self.known.push(Page::NEW);
+            number(self.list.len() - 1)
+        };
+        self.open(size, page);
+        page
+    }
+
+    /// Makes a page twice as long, unless this place of it is there already.
+    fn grow(&mut self, size: Size, page: u32, in_page: u32) {
+        let page = &mut self.list[page as usize];
+        if size.bytes() * (in_page as usize + 1) > page.len() {
+            let mut longer = Vec::with_capacity(page.len() * 2);
+            longer.extend_from_slice(page);
+            longer.resize(page.len() * 2, 0);
+            *page = longer.into_boxed_slice();
+        }
+    }
+
+    /// Gives the memory of a page with room back.
+    fn drop_page(&mut self, size: Size, page: u32) {
+        self.close(size, page);
+        self.list[page as usize] = Box::default();
+        self.free.push(page);
+    }
+
+    /// Says that a page has room.
+    fn open(&mut self, size: Size, page: u32) {
+        let next = std::mem::replace(&mut self.sizes[size.0].open, page);
+        if let Some(next) = self.known.get_mut(next as usize) {
+            next.before = page;
+        }
+        let known = &mut self.known[page as usize];
+        (known.before, known.next) = (NOWHERE, next);
+    }
+
+    /// Says that a page that had room has none.
+    fn close(&mut self, size: Size, page: u32) {
+        let Page { before, next, .. } = self.known[page as usize];
+        match self.known.get_mut(before as usize) {
+            Some(before) => before.next = next,
+            None => self.sizes[size.0].open = next,
+        }
+        if let Some(next) = self.known.get_mut(next as usize) {
+            next.before = before;
         }
     }
 
@@ -179,53 +278,4 @@ fn number(number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_apart_and_used_again() {
-        let mut pages = Pages::default();
-        for bytes in [1, 88, 96, 97, 300, 512, 513, Pages::BYTES_MAX] {
-            let places: Vec<Place> = (0..200).map(|_| pages.make(bytes)).collect();
-            for (number, place) in (0..).zip(&places) {
-                assert!(pages.at(*place).len() >= bytes && Pages::fits(*place, bytes));
-                pages.at_mut(*place).fill(number);
-            }
-            for (number, place) in (0..).zip(&places) {
-                assert!(pages.at(*place).iter().all(|byte| *byte == number), "{bytes}");
-            }
-            for place in &places[40..60] {
-                pages.free(*place);
-            }
-            let again: Vec<Place> = (0..20).map(|_| pages.make(bytes)).collect();
-            let mut expected = places[40..60].to_vec();
-            expected.reverse();
-            assert_eq!(again, expected);
-            for place in &places {
-                pages.free(*place);
-            }
-            assert!(
-                pages.list.is_empty() && pages.sizes.is_empty(),
-                "all memory went back"
-            );
-        }
-    }
-
-    #[test]
-    fn sizes_share_the_pages_that_were_given_back() {
-        let mut pages = Pages::default();
-        let kept = pages.make(300);
-        let short: Vec<Place> = (0..200).map(|_| pages.make(100)).collect();
-        let in_use = pages.list.len();
-        for place in &short {
-            pages.free(*place);
-        }
-        let long: Vec<Place> = (0..16).map(|_| pages.make(900)).collect();
-        assert_eq!(pages.list.len(), in_use);
-        pages.at_mut(kept).fill(1);
-        for place in &long {
-            pages.at_mut(*place).fill(2);
-        }
-        assert!(pages.at(kept).iter().all(|byte| *byte == 1));
-    }
-}
+mod tests;

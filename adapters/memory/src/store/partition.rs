@@ -36,6 +36,8 @@ pub(crate) struct SessionPartition {
     pub(super) records: Records,
     pub(super) expiry: ExpiryIndex,
     pub(super) tombstones: Tombstones,
+    /// The most sessions that it holds.
+    pub(super) sessions_max: usize,
 }
 
 impl SessionPartition {
@@ -46,6 +48,7 @@ impl SessionPartition {
             records: Records::default(),
             expiry: ExpiryIndex::default(),
             tombstones: Tombstones::default(),
+            sessions_max: Records::COUNT_MAX,
         }
     }
 
@@ -120,7 +123,7 @@ impl SessionPartition {
     /// # Errors
     /// `Overloaded` where there is none.
     pub(super) fn check_room(&self, operation: &'static str) -> Result<()> {
-        if self.records.len() < Records::COUNT_MAX {
+        if self.records.len() < self.sessions_max {
             return Ok(());
         }
         let context = format!(

@@ -15,6 +15,9 @@ use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply};
 use crate::script;
 
+/// How long after a second connection was refused the next one is asked for.
+const SHARED: Duration = Duration::from_secs(1);
+
 /// One server.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -33,6 +36,8 @@ pub(super) struct Node {
     lanes: [OnceLock<Lane>; 2],
     /// By what goes over them: what is small, and what is large.
     links: [Mutex<Option<Arc<dyn Link>>>; 2],
+    /// Until when what is large shares the other link, in milliseconds since `origin`.
+    shared_until_ms: AtomicU64,
     connecting: [tokio::sync::Mutex<()>; 2],
     /// When it last answered, in milliseconds since `origin`.
     heard_ms: AtomicU64,
@@ -51,6 +56,7 @@ impl Node {
             large: Semaphore::new(PIECES_MAX as usize),
             lanes: Default::default(),
             links: Default::default(),
+            shared_until_ms: AtomicU64::new(0),
             connecting: Default::default(),
             heard_ms: AtomicU64::new(0),
             origin: Instant::now(),
@@ -91,25 +97,49 @@ impl Node {
     }
 
     /// The link for what is so large, or a new one; one caller connects and the others wait for it.
+    ///
+    /// A server that has no place for a second connection serves over the first one.
     pub(super) async fn connected(
         &self,
         connector: &dyn Connector,
         size: Size,
     ) -> Result<Arc<dyn Link>, LinkError> {
-        if let Some(link) = &*self.slot(size) {
-            return Ok(Arc::clone(link));
+        if let Some(link) = self.standing(size) {
+            return Ok(link);
         }
         let _one = self.connecting[size as usize].lock().await;
-        if let Some(link) = &*self.slot(size) {
-            return Ok(Arc::clone(link));
+        if let Some(link) = self.standing(size) {
+            return Ok(link);
         }
-        let link = match size {
-            Size::Small => connect(connector, &self.address).await?,
-            // The server has been told the scripts on the other one, or will say that it was not.
-            Size::Large => connector.connect(&self.address.host, self.address.port).await?,
+        let made = match size {
+            Size::Small => connect(connector, &self.address).await,
+            Size::Large => connect_apart(connector, &self.address).await,
         };
-        *self.slot(size) = Some(Arc::clone(&link));
-        Ok(link)
+        match made {
+            Ok(link) => {
+                *self.slot(size) = Some(Arc::clone(&link));
+                Ok(link)
+            }
+            Err(error @ LinkError::Denied(_)) => Err(error),
+            Err(error) => {
+                let shared = if size == Size::Large { self.link() } else { None };
+                let Some(link) = shared else { return Err(error) };
+                tracing::debug!(address = %self.address, %error, "no second connection");
+                let until = millis(self.origin.elapsed() + SHARED);
+                self.shared_until_ms.store(until, Ordering::Relaxed);
+                Ok(link)
+            }
+        }
+    }
+
+    /// The link that is to be used for what is so large, where one stands.
+    fn standing(&self, size: Size) -> Option<Arc<dyn Link>> {
+        let link = self.slot(size).clone();
+        if link.is_some() || size == Size::Small {
+            return link;
+        }
+        let shares = millis(self.origin.elapsed()) < self.shared_until_ms.load(Ordering::Relaxed);
+        if shares { self.link() } else { None }
     }
 
     /// Drops `link` unless another one has taken its place.
@@ -143,9 +173,8 @@ impl Node {
 
     /// It has answered what was asked at `asked`, so that was not before.
     pub(super) fn heard_since(&self, asked: Instant) {
-        let millis = asked.saturating_duration_since(self.origin).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        self.heard_ms.fetch_max(millis, Ordering::Relaxed);
+        let since = asked.saturating_duration_since(self.origin);
+        self.heard_ms.fetch_max(millis(since), Ordering::Relaxed);
     }
 
     /// For how long it has not answered anything.
@@ -221,4 +250,18 @@ async fn connect(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn
         }
     }
     Ok(link)
+}
+
+/// The second connection. The server has been told the scripts on the other one, or will say that it was not.
+/// One that has no place for it says so to the first command.
+async fn connect_apart(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn Link>, LinkError> {
+    let link = connector.connect(&address.host, address.port).await?;
+    match link.send(&[Command::of(&["PING"])]).await?.pop() {
+        Some(Reply::Error(error)) => Err(LinkError::Refused(error)),
+        _ => Ok(link),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -188,8 +188,31 @@ fn a_large_value_does_not_block_small_ones(client: &str) {
     });
 }
 
+fn a_server_without_a_place_for_a_second_connection_serves_over_the_first(client: &str) {
+    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    run("no second connection", async {
+        let make = Make::new("no second connection");
+        let backend = open(&(server.url("full") + PATIENT + client)).await.unwrap();
+        let owner = make.owner();
+        let login = |len| {
+            let login = make.login(&make.player(), &owner, ttl(600));
+            login.with_data(vec![7; len])
+        };
+        let small = backend.sessions.create(login(10)).await.unwrap().session;
+        // One place, which the first connection has.
+        server.ask(&[b"CONFIG", b"SET", b"maxclients", b"1"]);
+        for _ in 0..3 {
+            let large = backend.sessions.create(login(60_000)).await.unwrap().session;
+            let read = backend.sessions.get(&large.id).await.unwrap().expect("it lives");
+            assert_eq!(read.data.len(), 60_000);
+            backend.sessions.get(&small.id).await.unwrap().expect("it lives");
+        }
+    });
+}
+
 on_each_client!(
     no_connection_waits_for_a_full_packet
     calls_in_flight_share_round_trips
     a_large_value_does_not_block_small_ones
+    a_server_without_a_place_for_a_second_connection_serves_over_the_first
 );

@@ -145,3 +145,29 @@ async fn a_slice_does_not_keep_its_buffer() {
     assert!(!kept(&restored.data), "restore");
     assert_eq!([&session.data, &saved.data, &restored.data], [&[7_u8; 10][..]; 3]);
 }
+
+#[test]
+fn a_full_partition_refuses_what_needs_room_and_nothing_else() {
+    let mut scene = Scene::new("full");
+    scene.login(ANYONE);
+    scene.login(ALLOW_3);
+    scene.partition.sessions_max = 2;
+    let mut create = |rule| {
+        let request = scene.request(rule);
+        let answer = scene.partition.create(scene.time, request);
+        answer
+            .map(|created| created.outcome)
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(create(ALLOW_3), Err(ErrorKind::Overloaded));
+    assert_eq!(create(OnExisting::Reject), Err(ErrorKind::AlreadyExists));
+    assert_eq!(create(ANYONE), Ok(CreateOutcome::TakenOver));
+    assert_eq!(create(OnExisting::Allow { max: 2 }), Ok(CreateOutcome::New));
+    assert_eq!(create(OnExisting::Replace), Ok(CreateOutcome::New));
+    assert_eq!(scene.partition.records.len(), 1);
+    scene.login(ALLOW_3);
+    scene.player = scene.make.player();
+    let request = scene.request(ANYONE);
+    let refused = scene.partition.create(scene.time, request).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Overloaded);
+}

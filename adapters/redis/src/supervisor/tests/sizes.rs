@@ -90,6 +90,32 @@ async fn either_connection_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_no_second_connection_the_first_one_serves() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    fake.set(0, Behaviour::Unconnected("max number of clients reached"));
+    let start = Instant::now();
+    let calls = (0..20).map(|_| supervisor.run(large(call(LOW))));
+    assert_eq!(
+        join_all(calls).await.into_iter().map(by).collect::<String>(),
+        "0".repeat(20)
+    );
+    assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+    assert!(
+        start.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(fake.scripts_by_link(0), [22], "and the server is not given up");
+    // Places become free, and it has one of its own again.
+    fake.set(0, Behaviour::Answer);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    supervisor.run(large(call(LOW))).await.unwrap();
+    assert_eq!(fake.scripts_by_link(0), [22, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn durable_writes_are_apart_as_well() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;
@@ -110,6 +136,7 @@ async fn only_so_much_is_under_way_at_a_time() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;
     supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
     fake.set(0, Behaviour::Late(Duration::from_millis(400)));
     let start = Instant::now();
     let took = |call| {
@@ -120,8 +147,8 @@ async fn only_so_much_is_under_way_at_a_time() {
         }
     };
     // Three of a mebibyte fit into four with all that belongs to them.
-    let large = join_all((0..12).map(|_| took(with_bytes(call(LOW), 1 << 20))));
-    let (large, small) = tokio::join!(large, took(call(LOW)));
+    let many = join_all((0..12).map(|_| took(with_bytes(call(LOW), 1 << 20))));
+    let (large, small) = tokio::join!(many, took(call(LOW)));
     let turns: Vec<_> = large.chunks(3).map(|turn| turn[0] / 400).collect();
     assert_eq!(
         turns,
@@ -129,7 +156,7 @@ async fn only_so_much_is_under_way_at_a_time() {
         "{large:?}: waiting for a turn is not being late"
     );
     assert!((400..450).contains(&small), "{small} ms");
-    assert_eq!(fake.scripts_run(0), 14, "nothing was sent twice");
+    assert_eq!(fake.scripts_run(0), 15, "nothing was sent twice");
 }
 
 #[tokio::test(start_paused = true)]
