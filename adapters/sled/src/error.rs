@@ -39,9 +39,18 @@ fn judge(error: &sled::Error) -> (ErrorKind, &'static str) {
     }
 }
 
+/// Whether a folder could not be opened because somebody has it open.
+pub(crate) fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if is_lock(error))
+}
+
+fn is_lock(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().starts_with(LOCKED)
+}
+
 fn judge_io(error: &io::Error) -> (ErrorKind, &'static str) {
     match error.kind() {
-        io::ErrorKind::Other if error.to_string().starts_with(LOCKED) => (
+        _ if is_lock(error) => (
             ErrorKind::Unavailable,
             "it is open already, in another process, or in this one by another name (a link, or it was moved); end or \
              close that, or use a backend that processes share",

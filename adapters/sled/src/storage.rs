@@ -12,7 +12,7 @@ use ringhold_core::{Error, ErrorKind, Result};
 use ringhold_kv::embedded::{Opening, Snapshot, Storage, Writes};
 use sled::{Batch, Config, Db, IVec};
 
-use crate::error::{from_sled, opening as opening_error};
+use crate::error::{from_sled, is_locked, opening as opening_error};
 use crate::floor::Floor;
 
 /// How much is kept in memory: 64 MiB.
@@ -26,6 +26,9 @@ const LOG: &str = "db";
 
 /// How long the floor may lag behind.
 const FLOOR_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a folder that somebody has open is waited for.
+const FREE_WITHIN: Duration = Duration::from_secs(1);
 
 /// An open folder.
 pub(crate) struct SledStorage {
@@ -93,6 +96,26 @@ fn make(path: &Path) -> io::Result<()> {
     file.open(path.join(LOG)).map(drop)
 }
 
+/// Opens a folder as soon as it is free. The threads that sled writes with may have it for a moment after it was
+/// dropped, and nothing tells when they let go of it.
+fn open_free(config: &Config) -> Result<Db, sled::Error> {
+    let start = Instant::now();
+    loop {
+        match config.open() {
+            Err(error) if is_locked(&error) && start.elapsed() < FREE_WITHIN => pause(),
+            other => return other,
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a store is opened on a thread that may wait, and other processes tell nobody what they let go of"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
 /// Opens a folder, and reads everything in it. One that is not there is made, unless it was open before.
 pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
     let has_log = path.join(LOG).exists();
@@ -111,7 +134,7 @@ pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
-    let db = config.open().map_err(|error| opening_error(path, error))?;
+    let db = open_free(&config).map_err(|error| opening_error(path, error))?;
     // What cannot be read is told now.
     for pair in db.iter() {
         pair.map_err(|error| opening_error(path, error))?;

@@ -402,8 +402,8 @@ mod tests {
             assert!(table.suits(len) && table.suits(len + len / 10), "{len}");
             assert!(!table.suits(0) && !table.suits(len * 2 + 256), "{len}");
         }
-        // Four points for each line, and 32 lines to a page.
-        assert_eq!([0, 1, 128, 129, 12_800].map(pages), [0, 1, 1, 2, 100]);
+        // Eight points for each line, and 32 lines to a page.
+        assert_eq!([0, 1, 256, 257, 25_600].map(pages), [0, 1, 1, 2, 100]);
         assert!(!Table::new(0, std::iter::empty()).suits(150));
         assert_eq!(Table::new(0, std::iter::empty()).owner(5), None);
     }

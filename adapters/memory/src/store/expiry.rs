@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ringhold_core::SessionId;
+
 use super::head::Head;
 use super::pages::{NOWHERE, Place};
 use super::records::Records;
@@ -16,17 +18,17 @@ const IN_ORDER: u32 = NOWHERE;
 ///
 /// Every session has exactly one entry, in the tick at which it is *armed*, which is never later than that in
 /// which it is due. What is due in n ticks is armed up to n / 8 of them early, so that ticks in use are few and their
-/// lists are not short; each time that it comes up it gets eight times nearer. A touch moves the due time later, so it leaves the entry alone and is free; the entry is
-/// moved when its tick comes, at most once per time to live. Only a due time that moves to an earlier
+/// lists are not short; each time that it comes up it gets eight times nearer. A touch moves the due time later, so
+/// it leaves the entry alone and is free; the entry is moved when its tick comes, at most once per time to live. Only a due time that moves to an earlier
 /// tick is written through. Entries of a tick have no order until it comes; then they go, some at a time, to a set in
-/// the order of due times. An ended session takes its entry with it, so the index never holds more entries than
+/// the order of due times, and of ids where these are the same, as in the other adapters. An ended session takes its entry with it, so the index never holds more entries than
 /// there are sessions, however often these are touched.
 ///
 /// With t ticks in use: O(log t) for each operation, and O(log d) among the d whose tick has come.
 #[derive(Debug, Default)]
 pub(crate) struct ExpiryIndex {
     ticks: BTreeMap<u32, Vec<Place>>,
-    in_order: BTreeSet<(u64, Place)>,
+    in_order: BTreeSet<(u64, SessionId, Place)>,
 }
 
 /// The tick of a time in nanoseconds.
@@ -56,7 +58,7 @@ impl ExpiryIndex {
     /// Takes out a session that is due at `due`.
     pub(crate) fn remove(&mut self, records: &mut Records, place: Place, head: &Head, due: u64) {
         if head.armed_at == IN_ORDER {
-            self.in_order.remove(&(due, place));
+            self.in_order.remove(&(due, head.id, place));
             return;
         }
         let Some(entries) = self.ticks.get_mut(&head.armed) else {
@@ -88,8 +90,8 @@ impl ExpiryIndex {
     /// Says that a session that is due at `due` is in another place now.
     pub(crate) fn replaced(&mut self, old: Place, new: Place, head: &Head, due: u64) {
         if head.armed_at == IN_ORDER {
-            self.in_order.remove(&(due, old));
-            self.in_order.insert((due, new));
+            self.in_order.remove(&(due, head.id, old));
+            self.in_order.insert((due, head.id, new));
         } else if let Some(entry) = self
             .ticks
             .get_mut(&head.armed)
@@ -120,7 +122,7 @@ impl ExpiryIndex {
             if tick(due) > tick(now) {
                 self.insert(place, &mut head, due, now);
             } else {
-                self.in_order.insert((due, place));
+                self.in_order.insert((due, head.id, place));
                 head.armed_at = IN_ORDER;
             }
             records.write(place, &head);
@@ -130,18 +132,18 @@ impl ExpiryIndex {
 
     /// Takes out the session that is due first, if it is by `now`; it has to be entered again or end.
     pub(crate) fn next(&mut self, now: u64) -> Option<Place> {
-        let (due, _) = *self.in_order.first()?;
+        let (due, ..) = *self.in_order.first()?;
         let next = if due <= now {
             self.in_order.pop_first()
         } else {
             None
         };
-        next.map(|(_, place)| place)
+        next.map(|(.., place)| place)
     }
 
     /// Whether a session that was put in order is due by `now`.
     pub(crate) fn has_next(&self, now: u64) -> bool {
-        self.in_order.first().is_some_and(|(due, _)| *due <= now)
+        self.in_order.first().is_some_and(|(due, ..)| *due <= now)
     }
 
     /// How many entries there are.
@@ -154,7 +156,7 @@ impl ExpiryIndex {
     #[cfg(test)]
     pub(crate) fn holds(&self, place: Place, head: &Head, due: u64) -> bool {
         if head.armed_at == IN_ORDER {
-            return self.in_order.contains(&(due, place));
+            return self.in_order.contains(&(due, head.id, place));
         }
         let entries = self.ticks.get(&head.armed);
         entries.and_then(|entries| entries.get(head.armed_at as usize)) == Some(&place)
