@@ -8,20 +8,22 @@ pub(crate) use self::measured::Holds;
 /// Measures nothing.
 #[cfg(not(all(feature = "holds", target_os = "linux")))]
 #[derive(Debug, Default)]
-pub(crate) struct Holds;
+pub(crate) struct Holds(());
 
 #[cfg(not(all(feature = "holds", target_os = "linux")))]
 impl Holds {
     /// The beginning of a hold.
     #[inline]
-    pub(crate) fn begin(&self) -> Hold {
-        Hold
+    pub(crate) fn begin(&self) -> Hold<'_> {
+        Hold { _of: &self.0 }
     }
 }
 
 /// Lasts as long as the lock is held.
 #[cfg(not(all(feature = "holds", target_os = "linux")))]
-pub(crate) struct Hold;
+pub(crate) struct Hold<'a> {
+    _of: &'a (),
+}
 
 #[cfg(all(feature = "holds", target_os = "linux"))]
 mod measured {

@@ -40,15 +40,14 @@ const STEP: Duration = Duration::from_millis(20);
 /// How many slots are moved at a time.
 const SLOTS: usize = 6;
 
-/// Makes faults until it is time to stop, but each at least once. Counts them.
-pub(crate) async fn make(bed: &Bed, end: Instant) -> Result<Faults, Failure> {
-    let mut made = Faults::new();
+/// Makes faults until it is time to stop, but each at least once. Counts them in `made`.
+pub(crate) async fn make(bed: &Bed, end: Instant, made: &mut Faults) -> Result<(), Failure> {
     loop {
         let mut round = ALL.to_vec();
         while !round.is_empty() {
             let (fault, name) = round.swap_remove(bed.make.below(round.len()));
             if Instant::now() >= end && made.len() == ALL.len() {
-                return Ok(made);
+                return Ok(());
             }
             // sleep: clients work undisturbed for a moment.
             sleep(CALM).await;
@@ -101,20 +100,38 @@ fn kill_connections(cluster: &RedisCluster) -> Result<(), ringhold_testkit::laun
     (0..cluster.len()).try_for_each(|index| cluster.kill_connections(index))
 }
 
-/// Moves slots in which there are players, key by key; all connections are killed amid one move.
+/// Moves slots in which there are players, key by key, to the master that has the fewest of them; all
+/// connections are killed amid one move.
 async fn slots(bed: &Bed) -> Result<(), Failure> {
-    let slots: Vec<u16> = bed.partitions().iter().copied().map(slot_of).collect();
-    let (to, mut elsewhere) = bed
-        .with(move |cluster| {
-            let owners = slots.iter().map(|slot| cluster.master_of_slot(*slot));
-            let owners: Vec<usize> = owners.collect::<Result<_, _>>()?;
-            Ok(to_the_poorest(&slots, &owners, &cluster.masters()?))
-        })
-        .await?
+    let mut left: Vec<u16> = bed.partitions().iter().copied().map(slot_of).collect();
+    left.sort_unstable();
+    left.dedup();
+    let slots = left.clone();
+    let owners = bed.with(move |cluster| {
+        let owners: Result<Vec<usize>, _> = slots
+            .into_iter()
+            .map(|slot| cluster.master_of_slot(slot))
+            .collect();
+        Ok((owners?, cluster.masters()?))
+    });
+    let (owners, masters) = owners.await?;
+    let has = |master: &usize| owners.iter().filter(|owner| *owner == master).count();
+    let to = masters
+        .iter()
+        .copied()
+        .min_by_key(has)
         .ok_or("there is no master")?;
-    let mut moved = 0;
-    while moved < SLOTS && !elsewhere.is_empty() {
-        let (slot, from) = elsewhere.swap_remove(bed.make.below(elsewhere.len()));
+    let mut left: Vec<(u16, usize)> = left
+        .into_iter()
+        .zip(owners)
+        .filter(|(_, from)| *from != to)
+        .collect();
+    if left.len() < SLOTS {
+        let elsewhere = left.len();
+        return Err(format!("only {elsewhere} slots with players were elsewhere").into());
+    }
+    for moved in 0..SLOTS {
+        let (slot, from) = left.swap_remove(bed.make.below(left.len()));
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_importing())
             .await?;
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.set_migrating())
@@ -132,25 +149,8 @@ async fn slots(bed: &Bed) -> Result<(), Failure> {
         }
         bed.with(move |cluster| cluster.begin_move(slot, from, to)?.finish())
             .await?;
-        moved += 1;
-    }
-    if moved < SLOTS {
-        return Err(format!("only {moved} slots with players were elsewhere").into());
     }
     Ok(())
-}
-
-/// The master with the fewest of these slots, and those that others have. A master drawn at random would have
-/// all of them after a few turns, and nothing would be left to move.
-fn to_the_poorest(slots: &[u16], owners: &[usize], masters: &[usize]) -> Option<(usize, Vec<(u16, usize)>)> {
-    let count = |master: usize| owners.iter().filter(|owner| **owner == master).count();
-    let to = *masters.iter().min_by_key(|master| count(**master))?;
-    let mut elsewhere: Vec<(u16, usize)> = slots.iter().copied().zip(owners.iter().copied()).collect();
-    elsewhere.retain(|(_, owner)| *owner != to);
-    // Two partitions may have been drawn alike.
-    elsewhere.sort_unstable();
-    elsewhere.dedup();
-    Some((to, elsewhere))
 }
 
 /// Where a partition is: ARCHITECTURE.md, `adapters/redis`.
