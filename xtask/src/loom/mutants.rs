@@ -12,9 +12,9 @@ use crate::run::{Call, Problem, Result, Steps};
 use crate::workspace::Workspace;
 
 /// The mistakes, from the root.
-const LIST: &str = "core/src/published/mutants.toml";
-/// The module of the models in core.
-const MODELS: &str = "published::loom_models";
+const LIST: &str = "core/loom-mutants.toml";
+/// The name of modules of models in core.
+const MODELS: &str = "loom_models";
 /// What core's tests under loom are built from.
 const COPIED: &[&str] = &["core/src", "core/Cargo.toml", "Cargo.lock"];
 
@@ -35,7 +35,7 @@ struct Mutant {
     find: String,
     /// What stands there instead.
     replace: String,
-    /// Which model has to fail.
+    /// Which model has to fail, with its module.
     model: String,
 }
 
@@ -69,7 +69,7 @@ impl Mutant {
         let (file, text) = (copy.join(&self.file), original(root, self)?);
         let write = |text: &str| fs::write(&file, text).map_err(|error| failed(&self.file, &error));
         write(&self.applied(&text)?)?;
-        let passed = model(copy, &format!("{MODELS}::{}", self.model), true);
+        let passed = model(copy, &self.model, true);
         write(&text)?;
         if passed? {
             let context = format!("the model {} did not notice; make it stricter", self.model);
