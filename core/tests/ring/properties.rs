@@ -280,3 +280,10 @@ fn a_diff_with_a_ring_without_owners_moves_all() {
     assert_eq!(Ring::diff(&one, &none).moves()[0].to, None);
     assert!(Ring::diff(&none, &ring(&Members::from([("z".into(), 0)]))).is_empty());
 }
+
+#[test]
+fn a_ring_is_empty_where_it_has_no_members_at_all() {
+    assert!(Ring::empty().is_empty());
+    assert!(!ring(&Members::from([("a".into(), 0)])).is_empty());
+    assert!(!ring(&Members::from([("a".into(), 1)])).is_empty());
+}
