@@ -276,7 +276,7 @@ fn a_diff_with_a_ring_without_owners_moves_all() {
         (diff.moves().len(), &diff.moves()[0].from, &diff.moves()[0].to),
         (1, &None, &Some(node("a")))
     );
-    assert!(close(diff.moved(), 1.0));
+    assert!(close(diff.moved(), 1.0) && !diff.is_empty());
     assert_eq!(Ring::diff(&one, &none).moves()[0].to, None);
     assert!(Ring::diff(&none, &ring(&Members::from([("z".into(), 0)]))).is_empty());
 }
@@ -286,4 +286,12 @@ fn a_ring_is_empty_where_it_has_no_members_at_all() {
     assert!(Ring::empty().is_empty());
     assert!(!ring(&Members::from([("a".into(), 0)])).is_empty());
     assert!(!ring(&Members::from([("a".into(), 1)])).is_empty());
+}
+
+#[test]
+fn a_diff_counts_every_place_once() {
+    let hundred: Members = (0..100).map(|number| (format!("node-{number}"), 1)).collect();
+    // A place less for each of its pieces, and it would be less than 1 by what a fraction can show.
+    let moved = Ring::diff(&Ring::empty(), &ring(&hundred)).moved();
+    assert_eq!(moved.to_bits(), 1.0_f64.to_bits(), "{moved}");
 }
