@@ -5,7 +5,7 @@
 //! | [`Load`], [`Running`] | clients that compete for players, and write down what they ask and are told |
 //! | [`History`], [`Operation`], [`Call`], [`Answer`] | what is written down; a file of JSON lines |
 //! | [`check`], [`Verdict`] | whether some order of the operations explains all answers |
-//! | [`Options`], [`report`], [`check_again`] | the programs behind `cargo xtask histories` |
+//! | [`Options`], [`program()`], [`report`] | the programs behind `cargo xtask histories` |
 //!
 //! A history is *linearizable* when each operation can be given a moment between its call and its answer
 //! so that the answers are those of one store that does one thing after another. The players are judged
@@ -34,4 +34,4 @@ pub use check::{Complaint, ComplaintKind, STEPS_MAX, Verdict, check, check_withi
 pub use file::{History, Origin};
 pub use load::{Load, Running};
 pub use operation::{Answer, Call, End, Ended, Hold, Number, Operation, Refusal, Rule, Seen};
-pub use program::{Faults, Options, check_again, report};
+pub use program::{Faults, Options, program, report};

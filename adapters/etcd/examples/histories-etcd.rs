@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringhold_core::SessionStore;
 use ringhold_etcd::{EtcdBackend, EtcdConfig};
 use ringhold_testkit::Make;
-use ringhold_testkit::history::{Faults, Load, Options, report};
+use ringhold_testkit::history::{Faults, Load, Options, program, report};
 use ringhold_testkit::launch::{Error, EtcdCluster, EtcdOptions};
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -42,21 +42,7 @@ const ALL: [(Fault, &str); 5] = [
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error} (seed {})", options.seed);
-            ExitCode::FAILURE
-        }
-    }
+    program(run).await
 }
 
 async fn run(options: &Options) -> Result<bool, Failure> {

@@ -1,8 +1,10 @@
 //! The programs behind `cargo xtask histories`: what they are asked, and what they print.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::check::check;
@@ -134,7 +136,7 @@ pub fn report(history: &History, faults: &Faults, options: &Options) -> bool {
 
 /// Checks a history that was written before, and prints the verdict. `false` where it does not hold or shows
 /// nothing, or the file is none.
-pub fn check_again(file: &Path) -> bool {
+pub(super) fn check_again(file: &Path) -> bool {
     match History::read(file) {
         Ok(history) => {
             let verdict = check(&history);
@@ -195,4 +197,28 @@ fn longest(history: &History) -> Duration {
         .iter()
         .map(|one| one.answered.saturating_sub(one.asked));
     Duration::from_nanos(times.max().unwrap_or_default())
+}
+
+/// What a program of histories does: reads its arguments, checks the file that they name or runs, and answers
+/// with 0, 1 where something was wrong, or 2 where the arguments were.
+pub async fn program<E: Display>(run: impl AsyncFnOnce(&Options) -> Result<bool, E>) -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    let good = match &options.check {
+        Some(file) => Ok(check_again(file)),
+        None => run(&options).await,
+    };
+    match good {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error} (seed {})", options.seed);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -11,7 +11,7 @@ mod faults;
 
 use std::process::ExitCode;
 
-use ringhold_testkit::history::{Faults, Load, Options, report};
+use ringhold_testkit::history::{Faults, Load, Options, program, report};
 use tokio::time::{Duration, Instant};
 
 use crate::bed::{Bed, Failure};
@@ -21,21 +21,7 @@ const WAYS: usize = 4;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let options = match Options::read(std::env::args().skip(1)) {
-        Ok(options) => options,
-        Err(usage) => {
-            eprintln!("{usage}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error} (seed {})", options.seed);
-            ExitCode::FAILURE
-        }
-    }
+    program(run).await
 }
 
 async fn run(options: &Options) -> Result<bool, Failure> {
