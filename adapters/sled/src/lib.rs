@@ -24,6 +24,7 @@
 //! |---|---|
 //! | `backend.rs` | [`SledBackend`] |
 //! | `storage.rs` | keys in a sled tree: reads that see whole batches, and one batch per commit |
+//! | `sum.rs` | what all keys and values add up to, since sled leaves out what it cannot read |
 //! | `floor.rs` | how much a folder must hold at least, since sled takes damage for a crash |
 //! | `error.rs` | from sled's errors to a kind |
 //!
@@ -44,10 +45,12 @@
 //! - On Unix, only its user may enter a new folder (mode 0700), and read the files that are made in it (0600). The
 //!   mode of a folder that is there stays; what sled itself makes in it (`conf`, and `snap.*`, which say where in the log
 //!   what is, and blobs in their own folder of mode 0700) has the umask's mode.
-//! - Damage in the middle of sled's log looks to it like the torn end that a crash leaves, and it would open with
-//!   what stands before. So this adapter reads everything at opening, and keeps a floor of commits beside the
-//!   log: what holds less is `Corrupt`. What was written after the floor was last set, at most a second, can
-//!   still go in silence where somebody damages the end of the log of a process that was killed.
+//! - Damage in sled's log looks to it like the torn end that a crash leaves, and it would open with what stands
+//!   before; or, farther from the end, it leaves out the rest of a segment and goes on behind it. So this adapter reads
+//!   everything at opening, keeps a floor of commits beside the log, and stores with each commit what all keys
+//!   and values add up to: what holds less, or adds up to something else, is `Corrupt`. What was written after the
+//!   floor was last set, at most a second, can still go in silence where somebody damages the end of the log of a
+//!   process that was killed.
 //! - sled panics over some damage. The panic is caught and is `Corrupt`; its message is still printed by the
 //!   process's panic hook. With `panic = "abort"` nothing can be caught.
 //! - Its dependencies `fxhash` and `instant` have no maintainer any more (RUSTSEC-2025-0057, RUSTSEC-2024-0384).
@@ -56,6 +59,7 @@ mod backend;
 mod error;
 mod floor;
 mod storage;
+mod sum;
 
 pub use backend::{SCHEME, SledBackend};
 pub use ringhold_kv::embedded::{EmbeddedConfig, EmbeddedDurability};

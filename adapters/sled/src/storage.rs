@@ -14,11 +14,13 @@ use sled::{Batch, Config, Db, IVec};
 
 use crate::error::{from_sled, is_locked, opening as opening_error};
 use crate::floor::Floor;
+use crate::sum::Sum;
 
 /// How much is kept in memory: 64 MiB.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// The key of the number of the last commit. Keys of fleets have a `/`.
+/// The key of the last commit: its number (8 bytes), and what all other keys and values add up to behind it (16;
+/// not there in folders of before). Keys of fleets have a `/`.
 const COMMITS: &[u8] = b"commits";
 
 /// The name of sled's log.
@@ -41,10 +43,11 @@ pub(crate) struct SledStorage {
     count: Mutex<Count>,
 }
 
-/// How many commits there are.
+/// How many commits there are, and what they come to.
 #[derive(Debug)]
 struct Count {
     commits: u64,
+    sum: Sum,
     /// Up to which the floor says so, and since when.
     floor: u64,
     set: Instant,
@@ -53,9 +56,10 @@ struct Count {
 }
 
 impl Count {
-    fn new(commits: u64) -> Self {
+    fn new(commits: u64, sum: Sum) -> Self {
         Self {
             commits,
+            sum,
             floor: 0,
             set: Instant::now(),
             is_unsure: false,
@@ -69,8 +73,9 @@ impl Count {
         self.commits + u64::from(writes_any)
     }
 
-    fn finish(&mut self, commits: u64) {
+    fn finish(&mut self, commits: u64, sum: Sum) {
         self.commits = commits;
+        self.sum = sum;
         self.is_unsure = false;
     }
 
@@ -135,17 +140,7 @@ pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
     let db = open_free(&config).map_err(|error| opening_error(path, error))?;
-    // What cannot be read is told now.
-    for pair in db.iter() {
-        pair.map_err(|error| opening_error(path, error))?;
-    }
-    let commits = db.get(COMMITS).map_err(|error| opening_error(path, error))?;
-    let commits = commits.map_or(Ok([0; 8]), |bytes| <[u8; 8]>::try_from(&bytes[..]));
-    let commits = commits.map_err(|_| {
-        let context = format!("{}: its count of commits is none", path.display());
-        Error::new(ErrorKind::Corrupt, "sled", context)
-    })?;
-    let commits = u64::from_le_bytes(commits);
+    let (commits, sum) = read_all(&db, path)?;
     let floor = Floor::of(path);
     floor.check(commits)?;
     let log = File::open(path.join(LOG)).map_err(|error| opening_error(path, error.into()))?;
@@ -154,8 +149,47 @@ pub(crate) fn open(path: &Path, opening: Opening) -> Result<Box<dyn Storage>> {
         log,
         whole: RwLock::new(()),
         floor,
-        count: Mutex::new(Count::new(commits)),
+        count: Mutex::new(Count::new(commits, sum)),
     }))
+}
+
+/// Reads everything, so that what cannot be read is told now: the number of the last commit, and the sum.
+fn read_all(db: &Db, path: &Path) -> Result<(u64, Sum)> {
+    let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, "sled", format!("{}: {what}", path.display()));
+    let (mut last, mut sum) = (None, Sum::default());
+    for pair in db.iter() {
+        let (key, value) = pair.map_err(|error| opening_error(path, error))?;
+        if key == COMMITS {
+            last = Some(value);
+        } else {
+            sum = sum.plus(&key, &value);
+        }
+    }
+    let Some(last) = last else {
+        // Nothing was ever committed here; all that is written comes with a number.
+        return if sum == Sum::default() {
+            Ok((0, sum))
+        } else {
+            Err(corrupt("its count of commits is gone: it is damaged"))
+        };
+    };
+    let (commits, told) = parse(&last).ok_or_else(|| corrupt("its count of commits is none"))?;
+    if told.is_some_and(|told| told != sum) {
+        return Err(corrupt(
+            "what is there is not what was written: a part of it is missing, or old; bring a copy back",
+        ));
+    }
+    Ok((commits, sum))
+}
+
+/// What [`COMMITS`] holds.
+fn parse(last: &[u8]) -> Option<(u64, Option<Sum>)> {
+    let (commits, sum) = last.split_first_chunk()?;
+    let sum = match sum {
+        [] => None,
+        sum => Some(Sum::from_bytes(sum.try_into().ok()?)),
+    };
+    Some((u64::from_le_bytes(*commits), sum))
 }
 
 impl SledStorage {
@@ -206,16 +240,24 @@ impl Storage for SledStorage {
 
     fn commit(&self, writes: &Writes, durable: bool) -> Result<()> {
         let mut batch = Batch::default();
+        let mut count = self.count();
+        let commits = count.begin(!writes.is_empty());
+        let mut sum = count.sum;
         for (key, value) in writes {
+            if let Some(old) = self.db.get(key).map_err(from_sled)? {
+                sum = sum.minus(key, &old);
+            }
             match value {
-                Some(value) => batch.insert(key.as_slice(), &value[..]),
+                Some(value) => {
+                    sum = sum.plus(key, value);
+                    batch.insert(key.as_slice(), &value[..]);
+                }
                 None => batch.remove(key.as_slice()),
             }
         }
-        let mut count = self.count();
-        let commits = count.begin(!writes.is_empty());
         if !writes.is_empty() {
-            batch.insert(COMMITS, &commits.to_le_bytes());
+            let last = [&commits.to_le_bytes()[..], &sum.to_bytes()].concat();
+            batch.insert(COMMITS, last);
         }
         {
             let _whole = self.whole.write().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +266,7 @@ impl Storage for SledStorage {
         if durable {
             self.flush()?;
         }
-        count.finish(commits);
+        count.finish(commits, sum);
         if durable && count.is_ahead() && count.set.elapsed() >= FLOOR_PERIOD {
             self.set_floor(&mut count);
         }
@@ -283,14 +325,75 @@ mod tests {
         }
     }
 
+    /// sled leaves out what stands behind a damage in the middle of its log, and goes on with what came later.
+    #[test]
+    fn what_is_not_there_any_more_is_told() {
+        let put = |key: &[u8], value: &'static [u8]| {
+            Writes::from([(key.to_vec(), Some(Bytes::from_static(value)))])
+        };
+        let changes = [
+            ("a key is gone", "a/1", None),
+            ("a key is back", "a/3", Some("z")),
+            ("a value is old", "a/2", Some("x")),
+            ("the count is gone", "commits", None),
+            ("the count is cut", "commits", Some("12345678+")),
+        ];
+        for (what, key, value) in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x");
+            {
+                let storage = open(&path, Opening::OrMake).unwrap();
+                for writes in [
+                    put(b"a/1", b"v"),
+                    put(b"a/2", b"x"),
+                    put(b"a/2", b"y"),
+                    put(b"a/3", b"z"),
+                ] {
+                    storage.commit(&writes, true).unwrap();
+                }
+                storage
+                    .commit(&Writes::from([(b"a/3".to_vec(), None)]), true)
+                    .unwrap();
+            }
+            drop(open(&path, Opening::Again).expect("it is sound"));
+            {
+                let db = open_free(&Config::new().path(&path)).unwrap();
+                match value {
+                    Some(value) => db.insert(key, value).unwrap(),
+                    None => db.remove(key).unwrap(),
+                };
+                db.flush().unwrap();
+            }
+            let told = open(&path, Opening::Again).map(drop).expect_err(what);
+            assert_eq!(told.kind(), ErrorKind::Corrupt, "{what}: {told}");
+        }
+    }
+
+    /// Folders of before the sum have a count alone; the first commit gives them one.
+    #[test]
+    fn a_count_without_a_sum_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        {
+            let db = Config::new().path(&path).open().unwrap();
+            db.insert(b"a/1", b"v").unwrap();
+            db.insert(COMMITS, &7_u64.to_le_bytes()).unwrap();
+            db.flush().unwrap();
+        }
+        write(&*open(&path, Opening::Again).unwrap());
+        let db = open_free(&Config::new().path(&path)).unwrap();
+        let sum = Sum::default().plus(b"a/1", b"v").plus(b"k", b"v");
+        assert_eq!(parse(&db.get(COMMITS).unwrap().unwrap()), Some((8, Some(sum))));
+    }
+
     /// A batch that was not applied counts for nothing, and what is not known sets no floor.
     #[test]
     fn a_commit_that_does_not_end_sets_no_floor() {
-        let mut count = Count::new(1);
+        let mut count = Count::new(1, Sum::default());
         assert!(count.is_ahead());
         assert_eq!(count.begin(true), 2);
         assert_eq!((count.commits, count.is_ahead()), (1, false));
-        count.finish(2);
+        count.finish(2, Sum::default());
         assert_eq!((count.commits, count.is_ahead()), (2, true));
     }
 
