@@ -173,3 +173,23 @@ fn the_oldest_entry_makes_room_each_time() {
     let kept: Vec<bool> = values.iter().map(kept).collect();
     assert_eq!(kept, [[false; 3].as_slice(), &[true; THREAD_CELLS]].concat());
 }
+
+#[test]
+fn a_reader_counts_no_reference_while_it_has_the_newest() {
+    let value = Arc::new(0);
+    let cell = Published::new(Arc::clone(&value));
+    cell.load();
+    // Held here, by the cell, and by this thread's cache.
+    assert_eq!(cell.with(|_| Arc::strong_count(&value)), 3);
+}
+
+#[test]
+fn a_reader_that_finds_the_slot_busy_keeps_what_it_has() {
+    let cell = Published::new(Arc::new(1));
+    cell.load();
+    cell.publish(Arc::new(2));
+    let busy = lock(&cell.cell.slot);
+    assert_eq!((*cell.load(), cell.with(|value| *value)), (1, 1));
+    drop(busy);
+    assert_eq!(*cell.load(), 2);
+}

@@ -147,6 +147,14 @@ impl Line {
         }
     }
 
+    /// The connection where it is open; nothing is begun where it is not.
+    pub(super) fn standing(&self) -> Option<Channel> {
+        match &self.state().phase {
+            Phase::Open(channel, _) if !channel.is_closed() => Some(channel.clone()),
+            _ => None,
+        }
+    }
+
     fn ask(self: &Arc<Self>) -> Result<Asked<'_>> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.used.store(now, Ordering::Relaxed);

@@ -125,7 +125,13 @@ impl Peer {
             return Ok((channel, self.more_calls.place()));
         }
         let place = self.calls.place();
-        Ok((self.calls.channel().await?, place))
+        let failed = match self.calls.channel().await {
+            Ok(channel) => return Ok((channel, place)),
+            Err(failed) => failed,
+        };
+        // It may be this connection that broke, and not the node.
+        let other = self.more_calls.standing().ok_or(failed)?;
+        Ok((other, self.more_calls.place()))
     }
 
     /// A place for one more stream, where there is one.
@@ -147,27 +153,32 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use ringhold_core::{NodeId, Nonce};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::Security;
 
-    #[tokio::test]
-    async fn many_calls_are_spread_over_two_connections() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    fn peer(listener: &TcpListener) -> Peer {
         let address = listener.local_addr().unwrap();
         let incarnation = Incarnation {
             number: 1,
             nonce: Nonce::from_bytes([1; 16]),
         };
         let record = NodeRecord::new(NodeId::new("eu-1").unwrap(), incarnation);
-        let peer = Peer::new(
+        Peer::new(
             Arc::new(Secured::load(&Security::Plain, None).unwrap()),
             &GrpcLimits::default(),
             &record,
             &Address::new(address.to_string()).unwrap(),
             ("127.0.0.1", address.port()),
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn many_calls_are_spread_over_two_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = peer(&listener);
         let under_way = || (peer.calls.under_way(), peer.more_calls.under_way());
         let mut held = Vec::new();
         for _ in 0..MANY {
@@ -187,5 +198,24 @@ mod tests {
         drop(held);
         let _held = peer.channel().await.unwrap();
         assert_eq!(under_way(), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn where_one_connection_broke_the_other_takes_the_calls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = peer(&listener);
+        peer.calls.channel().await.unwrap();
+        let (broken, _) = listener.accept().await.unwrap();
+        peer.more_calls.channel().await.unwrap();
+        let (_stands, _) = listener.accept().await.unwrap();
+        drop((broken, listener));
+        let breaks = async {
+            while peer.calls.channel().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        ringhold_testkit::within("the first breaks", breaks).await;
+        let (_channel, _place) = peer.channel().await.unwrap();
+        assert_eq!((peer.calls.under_way(), peer.more_calls.under_way()), (0, 1));
     }
 }
