@@ -240,6 +240,32 @@ fn turns_go_on_in_the_next_view() {
 }
 
 #[test]
+fn who_asks_for_a_zone_or_a_label_takes_nobodys_turn() {
+    let (zone, label) = (
+        Zone::new("east").unwrap(),
+        (LabelKey::new("map").unwrap(), LabelValue::new("ice").unwrap()),
+    );
+    let mut records = fleet(&[1, 1, 1]);
+    records[0].zone = zone.clone();
+    records[0]
+        .labels
+        .insert(label.0.clone(), label.1.clone())
+        .unwrap();
+    let labels = [label];
+    let request = PlaceRequest::new(b"", 0);
+    for picky in [request.in_zone(&zone), request.with_labels(&labels)] {
+        let view = view(records.clone());
+        let taken: Vec<_> = (0..6)
+            .map(|_| {
+                assert_eq!(rank(&RoundRobin, &view, &picky, 1), [0]);
+                turns(&view, 1)[0]
+            })
+            .collect();
+        assert_eq!(taken, [0, 1, 2, 0, 1, 2]);
+    }
+}
+
+#[test]
 fn a_newcomer_gets_its_share_and_nothing_for_the_past() {
     let old = view(fleet(&[1, 1]));
     turns(&old, 10_001);
