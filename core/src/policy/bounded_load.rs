@@ -22,8 +22,8 @@ const SOON: usize = 64;
 /// sessions, as it last told, and the places reserved here.
 ///
 /// As long as nobody is at the bound this is [`ConsistentHash`](super::ConsistentHash), key by key. Beyond it
-/// a node's keys go to its successors and come back to it when it has room again. A small epsilon balances better
-/// and moves more keys away from their owners: with 0.25, the default, no node is a quarter above its share. It is the
+/// a node's keys go to its successors, and come to it again when it has room. A small epsilon balances better
+/// and moves more keys away from their owners: with 0.25, the default, no node is more than a quarter above its share. It is the
 /// `hash-balance-factor` of `HAProxy` and the `hash_balance_factor` of Envoy, where 125 percent is an
 /// epsilon of 0.25 here.
 ///
@@ -33,9 +33,9 @@ const SOON: usize = 64;
 /// Loads come with heartbeats. Servers that place at the same time each keep the bound by what they
 /// know, so together they can pass it by what they place within a heartbeat.
 ///
-/// O(n) in the number of nodes n, with some instructions for each, and in the points of the ring that are looked at:
-/// one or two for each ranked node, and more where most nodes are at their bounds, at most all. Nothing is
-/// allocated for 8 candidates or fewer, however many nodes are at their bounds or take nothing.
+/// O(n) in the number of nodes n, with 16 instructions for each (`benches/counts`), and in the points of the ring that
+/// are looked at: one or two for each ranked node, and more where most nodes are at their bounds, at most all.
+/// Nothing is allocated for 8 candidates or fewer, however many nodes are at their bounds or take nothing.
 ///
 /// # Algorithm
 /// Mirrokni, Thorup and Zadimoghaddam, *Consistent Hashing with Bounded Loads* (SODA 2018), with weights, and
