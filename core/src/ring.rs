@@ -187,6 +187,7 @@ impl Ring {
 
     /// The nodes of all points from the owner of `key` on, once around the ring, as positions in
     /// [`nodes`](Self::nodes): most of them many times, and none is remembered.
+    #[inline]
     pub(crate) fn points(&self, key: &[u8]) -> impl Iterator<Item = usize> {
         let table = &self.inner.table;
         let mut cursor = table.cursor(key_hash(key));
