@@ -52,7 +52,7 @@ pub use ringhold_core::id::{
 };
 pub use ringhold_core::membership::{LeftReason, Membership, Revision, Update};
 pub use ringhold_core::node::{NodeRecord, NodeState};
-pub use ringhold_core::policy::{BalancingPolicy, ConsistentHash, LeastConnections, RoundRobin};
+pub use ringhold_core::policy::{BalancingPolicy, BoundedLoad, ConsistentHash, LeastConnections, RoundRobin};
 pub use ringhold_core::ring::Ring;
 pub use ringhold_core::session::{Saved, SessionRecord, SessionStore};
 pub use ringhold_core::transport::{

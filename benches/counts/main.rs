@@ -12,8 +12,10 @@ use std::process::{Command, ExitCode, Stdio};
 use ringhold::{Fleet, Observer};
 use ringhold_core::codec::{SessionHeader, decode_session};
 use ringhold_core::discovery::RegisterNode;
-use ringhold_core::policy::{BalancingPolicy, Candidates, ConsistentHash, LeastConnections, RoundRobin};
-use ringhold_core::view::PlaceRequest;
+use ringhold_core::policy::{
+    BalancingPolicy, BoundedLoad, Candidates, ConsistentHash, LeastConnections, RoundRobin,
+};
+use ringhold_core::view::{PlaceRequest, View};
 use ringhold_core::{Incarnation, NodeId, NodeRecord, Nonce, Timing};
 
 const NODES: usize = 1_000;
@@ -35,6 +37,12 @@ const WORKS: &[(&str, Work)] = &[
     ("policy/round-robin", |calls| policy(calls, &RoundRobin)),
     ("policy/least-connections", |calls| {
         policy(calls, &LeastConnections);
+    }),
+    ("policy/bounded-load", |calls| {
+        policy(calls, &BoundedLoad::default());
+    }),
+    ("policy/bounded-load-at-bounds", |calls| {
+        policy_at_bounds(calls, &BoundedLoad::default());
     }),
 ];
 
@@ -88,10 +96,22 @@ fn session_decode(calls: usize) {
 }
 
 fn policy(calls: usize, policy: &dyn BalancingPolicy) {
+    rank(calls, &observer().view(), policy);
+}
+
+/// Every second node carries much more than its share.
+fn policy_at_bounds(calls: usize, policy: &dyn BalancingPolicy) {
     let view = observer().view();
+    for node in view.nodes().iter().step_by(2) {
+        node.counters.set_sessions(10);
+    }
+    rank(calls, &view, policy);
+}
+
+fn rank(calls: usize, view: &View, policy: &dyn BalancingPolicy) {
     let mut out = Candidates::with_limit(1);
     instructions_from_here(calls / 10, |key| {
-        policy.rank(&view, &PlaceRequest::new(key, 7), &mut out);
+        policy.rank(view, &PlaceRequest::new(key, 7), &mut out);
         used(out.first());
     });
 }

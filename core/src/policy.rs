@@ -1,5 +1,6 @@
 //! Policies: which node a new stay goes to.
 
+mod bounded_load;
 mod candidates;
 mod consistent_hash;
 mod least_connections;
@@ -9,6 +10,7 @@ mod tests;
 
 use std::fmt;
 
+pub use bounded_load::BoundedLoad;
 pub use candidates::Candidates;
 pub use consistent_hash::ConsistentHash;
 pub use least_connections::LeastConnections;

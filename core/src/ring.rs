@@ -185,6 +185,15 @@ impl Ring {
         Successors::new(&self.inner, key_hash(key))
     }
 
+    /// The nodes of all points from the owner of `key` on, once around the ring, as positions in
+    /// [`nodes`](Self::nodes): most of them many times, and none is remembered.
+    #[inline]
+    pub(crate) fn points(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+        let table = &self.inner.table;
+        let mut cursor = table.cursor(key_hash(key));
+        (0..table.len()).map(move |_| self.inner.position(table.next(&mut cursor)))
+    }
+
     /// All members with their weights, sorted by id, also those of weight 0.
     pub fn nodes(&self) -> &[(NodeId, Weight)] {
         &self.inner.members
@@ -297,6 +306,24 @@ mod tests {
             assert!(ring.shares().all(|(_, share)| share == 0.0));
             assert_eq!(ring.virtual_nodes(), 0);
         }
+    }
+
+    #[test]
+    fn all_points_are_met_once_around() {
+        let ring = ring(&[("a", 1), ("b", 3), ("c", 0), ("d", 1)]);
+        for key in [b"ada".as_slice(), b"grace", b""] {
+            let points: Vec<usize> = ring.points(key).collect();
+            let met = |node: usize| points.iter().filter(|point| **point == node).count();
+            assert_eq!([0, 1, 2, 3].map(met), [150, 450, 0, 150]);
+            let mut order: Vec<usize> = Vec::new();
+            for point in points {
+                if !order.contains(&point) {
+                    order.push(point);
+                }
+            }
+            assert_eq!(order, ring.successors(key).collect::<Vec<_>>());
+        }
+        assert_eq!(Ring::empty().points(b"ada").count(), 0);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use ringhold_core::id::{LabelKey, LabelValue, Zone};
 use ringhold_core::membership::Member;
 use ringhold_core::node::Load;
-use ringhold_core::policy::{BalancingPolicy, Candidates, ConsistentHash, LeastConnections, RoundRobin};
+use ringhold_core::policy::{
+    BalancingPolicy, BoundedLoad, Candidates, ConsistentHash, LeastConnections, RoundRobin,
+};
 use ringhold_core::view::{PlaceRequest, Reservation, View};
 use ringhold_core::{Incarnation, Membership, NodeId, NodeRecord, NodeState, Nonce, Revision, Weight};
 
@@ -93,6 +95,11 @@ fn asked(view: &View, input: &mut Input<'_>, reserved: &mut Vec<Reservation>) {
     assert!(out.iter().eq(expected), "the order around the ring");
     total(&out, &takers);
 
+    let epsilons = [256, 1, 1024, 65_535 * 1024];
+    let epsilon = epsilons[usize::try_from(request.random % 4).unwrap_or_default()];
+    bounded(view, &request, &takers, epsilon, &mut out);
+    total(&out, &takers);
+
     LeastConnections::new().rank(view, &request, &mut out);
     total(&out, &takers);
     assert!(
@@ -109,6 +116,27 @@ fn asked(view: &View, input: &mut Input<'_>, reserved: &mut Vec<Reservation>) {
     if let (Some(first), true) = (out.first(), input.flag()) {
         reserved.push(view.reserve(first));
     }
+}
+
+/// Those below their bounds around the ring, and then those at them, with an epsilon of so many 1024th.
+fn bounded(view: &View, request: &PlaceRequest<'_>, takers: &[usize], epsilon: u32, out: &mut Candidates) {
+    let policy = BoundedLoad::new(f64::from(epsilon) / 1024.0).unwrap();
+    policy.rank(view, request, out);
+    let carried = |position: usize| u128::from(view.nodes()[position].counters.total());
+    let weight = |position: usize| u128::from(view.nodes()[position].record.weight.get());
+    let all = takers.iter().map(|taker| carried(*taker)).sum::<u128>() + 1;
+    let weights: u128 = takers.iter().map(|taker| weight(*taker)).sum();
+    let is_below = |position: &usize| {
+        let most = (1024 + u128::from(epsilon)) * all * weight(*position);
+        carried(*position) < most.div_ceil(1024 * weights)
+    };
+    let around = view.ring().successors(request.key);
+    let (below, at): (Vec<_>, Vec<_>) = around
+        .filter(|position| takers.contains(position))
+        .partition(is_below);
+    assert!(!below.is_empty() || at.is_empty(), "somebody is below the bound");
+    let expected = below.iter().chain(&at).copied().take(out.limit());
+    assert!(out.iter().eq(expected), "who is at the bound stands behind");
 }
 
 /// As many as there are, up to the limit; each once.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ringhold::{
-    Error, ErrorKind, Fleet, FleetEvent, HealthCheck, LeastConnections, NodeRecord, NodeStatus, Result,
-    RoundRobin, Timing,
+    BoundedLoad, Error, ErrorKind, Fleet, FleetEvent, HealthCheck, LeastConnections, NodeRecord, NodeStatus,
+    Result, RoundRobin, Timing,
 };
 use tokio::time::timeout;
 
@@ -115,6 +115,35 @@ async fn least_connections_counts_players_and_reservations() {
     );
     let told = nodes[1].wait_for(|view| view.nodes()[0].counters.sessions() == 10);
     timeout(LONG, told).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bounded_node_passes_its_keys_on_and_gets_them_back() {
+    let backend = memory().await;
+    let mut nodes = Vec::new();
+    for id in ["a", "b"] {
+        let builder = Fleet::builder(backend.clone()).node(id);
+        let builder = builder.policy(BoundedLoad::new(0.5).unwrap());
+        nodes.push(builder.join().await.unwrap());
+    }
+    sees(&nodes, 2).await;
+    let owner = nodes[0].owner("x").unwrap().id.clone();
+    let place = || nodes[0].place("x").unwrap();
+    let held: Vec<_> = (0..40).map(|_| place()).collect();
+    let of_owner = held.iter().filter(|place| place.record().id == owner).count();
+    assert_eq!(of_owner, 30, "half of 40, and half as much again");
+    drop(held);
+    assert_eq!(place().record().id, owner, "it has room again");
+
+    // Players count as places do; those of another node once it has told of them.
+    let position = usize::from(owner.as_str() == "b");
+    let mut sessions = Vec::new();
+    for index in 0..10 {
+        sessions.push(here(login(&nodes[position], format!("player-{index}")).await));
+    }
+    let told = nodes[0].wait_for(|view| view.nodes()[position].counters.sessions() == 10);
+    timeout(LONG, told).await.unwrap();
+    assert_ne!(place().record().id, owner);
 }
 
 /// A node probes 16 others. One that it found sick and probes no longer, because of a node that

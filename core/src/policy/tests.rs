@@ -9,15 +9,16 @@ use crate::membership::Member;
 use crate::node::Load;
 use crate::{Incarnation, Membership, NodeId, NodeRecord, NodeState, Nonce, Revision, Weight};
 
-fn policies() -> [Box<dyn BalancingPolicy>; 3] {
+fn policies() -> [Box<dyn BalancingPolicy>; 4] {
     [
         Box::new(ConsistentHash::new()),
         Box::new(RoundRobin::new()),
         Box::new(LeastConnections::new()),
+        Box::new(BoundedLoad::default()),
     ]
 }
 
-fn record(id: &str, weight: u32) -> NodeRecord {
+pub(super) fn record(id: &str, weight: u32) -> NodeRecord {
     let incarnation = Incarnation {
         number: 1,
         nonce: Nonce::from_bytes([1; 16]),
@@ -28,14 +29,14 @@ fn record(id: &str, weight: u32) -> NodeRecord {
 }
 
 /// Ready nodes `a`, `b`, … of these weights.
-fn fleet(weights: &[u32]) -> Vec<NodeRecord> {
+pub(super) fn fleet(weights: &[u32]) -> Vec<NodeRecord> {
     ('a'..='z')
         .zip(weights)
         .map(|(id, weight)| record(&id.to_string(), *weight))
         .collect()
 }
 
-fn follow(view: &View, records: Vec<NodeRecord>) -> View {
+pub(super) fn follow(view: &View, records: Vec<NodeRecord>) -> View {
     let members = records
         .into_iter()
         .map(|record| Member::new(record, Load::default()))
@@ -46,11 +47,16 @@ fn follow(view: &View, records: Vec<NodeRecord>) -> View {
     })
 }
 
-fn view(records: Vec<NodeRecord>) -> View {
+pub(super) fn view(records: Vec<NodeRecord>) -> View {
     follow(&View::empty(), records)
 }
 
-fn rank(policy: &dyn BalancingPolicy, view: &View, request: &PlaceRequest<'_>, limit: usize) -> Vec<usize> {
+pub(super) fn rank(
+    policy: &dyn BalancingPolicy,
+    view: &View,
+    request: &PlaceRequest<'_>,
+    limit: usize,
+) -> Vec<usize> {
     let mut out = Candidates::with_limit(limit);
     policy.rank(view, request, &mut out);
     out.iter().collect()
@@ -237,6 +243,32 @@ fn turns_go_on_in_the_next_view() {
         now = follow(&now, fleet(&[5, 1, 1]));
     }
     assert_eq!(taken, turns(&view(fleet(&[5, 1, 1])), 700));
+}
+
+#[test]
+fn who_asks_for_a_zone_or_a_label_takes_nobodys_turn() {
+    let (zone, label) = (
+        Zone::new("east").unwrap(),
+        (LabelKey::new("map").unwrap(), LabelValue::new("ice").unwrap()),
+    );
+    let mut records = fleet(&[1, 1, 1]);
+    records[0].zone = zone.clone();
+    records[0]
+        .labels
+        .insert(label.0.clone(), label.1.clone())
+        .unwrap();
+    let labels = [label];
+    let request = PlaceRequest::new(b"", 0);
+    for picky in [request.in_zone(&zone), request.with_labels(&labels)] {
+        let view = view(records.clone());
+        let taken: Vec<_> = (0..6)
+            .map(|_| {
+                assert_eq!(rank(&RoundRobin, &view, &picky, 1), [0]);
+                turns(&view, 1)[0]
+            })
+            .collect();
+        assert_eq!(taken, [0, 1, 2, 0, 1, 2]);
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::hint::black_box;
 use allocation_counter::measure;
 use ringhold_core::membership::Member;
 use ringhold_core::node::Load;
-use ringhold_core::policy::{BalancingPolicy, Candidates, ConsistentHash, LeastConnections, RoundRobin};
+use ringhold_core::policy::{
+    BalancingPolicy, BoundedLoad, Candidates, ConsistentHash, LeastConnections, RoundRobin,
+};
 use ringhold_core::ring::{Ring, RingChange};
 use ringhold_core::view::PlaceRequest;
 use ringhold_core::{Incarnation, Membership, NodeId, NodeRecord, Nonce, Revision, View, Weight};
@@ -18,15 +20,15 @@ fn ring(nodes: usize) -> Ring {
     Ring::new((0..nodes).map(|number| (node(number), Weight::ONE)))
 }
 
-/// A view of nodes that have room for one player each.
-fn view(nodes: usize) -> View {
+/// A view of nodes that have room for so many players each.
+fn view(nodes: usize, capacity: u32) -> View {
     let incarnation = Incarnation {
         number: 1,
         nonce: Nonce::from_bytes([1; 16]),
     };
     let members = (0..nodes).map(|number| {
         let mut record = NodeRecord::new(node(number), incarnation);
-        record.capacity = Some(1);
+        record.capacity = Some(capacity);
         Member::new(record, Load::default())
     });
     let membership = Membership::new(Revision::new(1, 1), members.collect());
@@ -44,7 +46,7 @@ fn the_first_32_successors_allocate_nothing() {
 
 #[test]
 fn eight_candidates_allocate_nothing() {
-    let view = view(100);
+    let view = view(100, 1);
     // Some of the nodes that the ring would choose are full.
     let full: Vec<_> = view
         .ring()
@@ -53,7 +55,8 @@ fn eight_candidates_allocate_nothing() {
         .take(8)
         .map(|node| view.reserve(node))
         .collect();
-    let policies: [&dyn BalancingPolicy; 3] = [&ConsistentHash, &RoundRobin, &LeastConnections];
+    let bounded = BoundedLoad::default();
+    let policies: [&dyn BalancingPolicy; 4] = [&ConsistentHash, &RoundRobin, &LeastConnections, &bounded];
     for policy in policies {
         for limit in [1, 8] {
             let mut ranked = 0;
@@ -66,6 +69,37 @@ fn eight_candidates_allocate_nothing() {
         }
     }
     drop(full);
+}
+
+/// However far the next node below its bound is, and also where the others have to be ranked behind it.
+#[test]
+fn nodes_at_their_bounds_are_passed_without_allocating() {
+    let view = view(500, 2_000);
+    let policy = BoundedLoad::new(0.001).expect("an epsilon");
+    let around: Vec<usize> = view.ring().successors(b"ada").collect();
+    for below in [1, 7, 8, 20, 100] {
+        // Every second one of the first 400 is full; of the others the last ones are below their bounds.
+        for (place, node) in around.iter().enumerate() {
+            let sessions = match place {
+                _ if place + below >= around.len() => 0,
+                ..400 if place % 2 == 0 => 2_000,
+                _ => 1_000,
+            };
+            view.nodes()[*node].counters.set_sessions(sessions);
+        }
+        for limit in [1, 2, 8] {
+            let mut ranked = Vec::with_capacity(limit);
+            let counted = measure(|| {
+                let mut out = Candidates::with_limit(limit);
+                policy.rank(&view, &PlaceRequest::new(b"ada", 7), &mut out);
+                ranked.extend(out.iter());
+            });
+            let at_bounds = around.iter().skip(1).step_by(2);
+            let expected = around[500 - below..].iter().chain(at_bounds).take(limit);
+            assert!(ranked.iter().eq(expected), "{ranked:?}, {below} below");
+            assert_eq!(counted.count_total, 0, "{below} below");
+        }
+    }
 }
 
 /// What a ring keeps, made in this way, in bytes for each virtual node.
