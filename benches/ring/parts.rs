@@ -8,7 +8,9 @@ use criterion::{Criterion, criterion_group};
 use ringhold_core::codec::{SessionHeader, decode_session, encode_session};
 use ringhold_core::membership::Member;
 use ringhold_core::node::Load;
-use ringhold_core::policy::{BalancingPolicy, Candidates, ConsistentHash, LeastConnections, RoundRobin};
+use ringhold_core::policy::{
+    BalancingPolicy, BoundedLoad, Candidates, ConsistentHash, LeastConnections, RoundRobin,
+};
 use ringhold_core::published::Published;
 use ringhold_core::ring::Ring;
 use ringhold_core::view::{PlaceRequest, View};
@@ -45,7 +47,9 @@ fn policies(criterion: &mut Criterion) {
         .collect();
     members.sort_by(|one, other| one.record.id.cmp(&other.record.id));
     let view = View::empty().next(&Membership::new(Revision::new(1, 1), members), None, |_| false);
-    let policies: [(&str, &dyn BalancingPolicy); 3] = [
+    let bounded = BoundedLoad::default();
+    let policies: [(&str, &dyn BalancingPolicy); 4] = [
+        ("bounded load", &bounded),
         ("consistent hash", &ConsistentHash),
         ("round robin", &RoundRobin),
         ("least connections", &LeastConnections),
