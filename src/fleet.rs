@@ -116,6 +116,9 @@ impl Fleet {
     /// One round trip to the store, two for a claim or a resume, one more when this node is full
     /// or draining; and a renewal when the view is too old to tell that an owner has left.
     ///
+    /// How deep a value is read is bounded by its type alone: save none that contains itself, such as a tree, or
+    /// read its bytes with a limit of your own ([`login_raw`](Self::login_raw)).
+    ///
     /// # Cancel safety
     /// Dropping the future may leave a session of this node behind that lives to its deadline. The
     /// player's next login here takes it over; other nodes send the player here.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use ringhold::{Fleet, Observer};
-use ringhold_core::codec::{SessionHeader, decode_session};
+use ringhold_core::codec::{SessionHeader, decode_session, encode_session};
 use ringhold_core::discovery::RegisterNode;
 use ringhold_core::policy::{
     BalancingPolicy, BoundedLoad, Candidates, ConsistentHash, LeastConnections, RoundRobin,
@@ -33,6 +33,7 @@ const WORKS: &[(&str, Work)] = &[
     ("fleet/place", fleet_place),
     ("codec/session-header", session_header),
     ("codec/session-decode", session_decode),
+    ("codec/session-encode", session_encode),
     ("policy/consistent-hash", |calls| policy(calls, &ConsistentHash)),
     ("policy/round-robin", |calls| policy(calls, &RoundRobin)),
     ("policy/least-connections", |calls| {
@@ -93,6 +94,11 @@ fn session_header(calls: usize) {
 
 fn session_decode(calls: usize) {
     instructions_from_here(calls, |_| used(decode_session(black_box(SESSION))));
+}
+
+fn session_encode(calls: usize) {
+    let session = decode_session(SESSION).expect("a golden file");
+    instructions_from_here(calls, |_| used(encode_session(black_box(&session))));
 }
 
 fn policy(calls: usize, policy: &dyn BalancingPolicy) {

@@ -2,19 +2,18 @@
 //!
 //! First what is promised beside what this machine does. What is compared runs in turns, and a ratio is the
 //! median of those of single rounds, since times alone say little on a machine that others use. Then
-//! criterion's figures for the publication cell.
+//! criterion's figures for the parts.
 
 mod fleet;
 mod guide;
+mod parts;
 mod rounds;
 mod table;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group};
-use ringhold_core::published::Published;
+use criterion::Criterion;
 use ringhold_core::ring::{Ring, RingChange};
 use ringhold_core::{NodeId, Weight};
 
@@ -151,36 +150,12 @@ fn changes(effort: Effort, table: &mut Table) {
     }
 }
 
-fn publication(criterion: &mut Criterion) {
-    let cell = Published::new(Arc::new(ring(NODES)));
-    let mut reader = cell.reader();
-    criterion.bench_function("published/Reader::get", |b| b.iter(|| reader.get().len()));
-    criterion.bench_function("published/with", |b| b.iter(|| cell.with(Ring::len)));
-    criterion.bench_function("published/load", |b| b.iter(|| cell.load().len()));
-}
-
-fn successors(criterion: &mut Criterion) {
-    let (ring, mut keys) = (ring(NODES), Keys::new(1));
-    criterion.bench_function("ring/three successors/1000", |b| {
-        b.iter(|| ring.successors(black_box(&keys.next())).take(3).sum::<usize>());
-    });
-}
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(30);
-    targets = successors, publication
-}
-
 fn main() {
     let (effort, mut table) = (Effort::of_arguments(), Table::default());
     lookups(effort, &mut table);
     changes(effort, &mut table);
     fleet::measure(effort, &mut table);
     print!("{table}");
-    benches();
+    parts::benches();
     Criterion::default().configure_from_args().final_summary();
 }

@@ -26,6 +26,8 @@ use crate::peek::now;
 const STEPS_MAX: usize = 100;
 /// Each player has so many ids to log in with.
 const IDS: u8 = 4;
+/// Longer than what stands in a session's place, and as long as data may be.
+const LONG: &[u8] = &[b'l'; 900];
 
 /// Two players in one partition, and one in another.
 static PLAYERS: LazyLock<[PlayerId; 3]> = LazyLock::new(|| {
@@ -55,7 +57,7 @@ struct Pair {
 /// Does what the bytes say to both, and compares the answers and all that can be read.
 pub fn run(bytes: &[u8]) {
     let clock = Arc::new(HandClock::default());
-    let limits = Limits::default().with_data_bytes_max(8).unwrap();
+    let limits = Limits::default().with_data_bytes_max(LONG.len()).unwrap();
     let store = MemorySessions::new(limits, Arc::clone(&clock) as Arc<dyn Clock>);
     let models = PLAYERS
         .iter()
@@ -213,9 +215,9 @@ fn ttl(input: &mut Input<'_>) -> Ttl {
     Ttl::from_millis(input.one_of(&[5_000, 1_000, 1_001, 30_000, 2_592_000_000])).unwrap()
 }
 
-/// The last one is over the limit.
+/// Of lengths that need places of several sizes, or none; the last one is over the limit.
 fn data(input: &mut Input<'_>) -> Bytes {
-    Bytes::from_static(input.one_of(&[b"one".as_slice(), b"", b"12345678", b"two", b"123456789"]))
+    Bytes::from_static(input.one_of(&[b"one".as_slice(), b"", b"12345678", LONG, &[b'o'; LONG.len() + 1]]))
 }
 
 /// The fence that stands, most of the time.

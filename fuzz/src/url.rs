@@ -1,8 +1,9 @@
-//! URLs: what `ringhold::open` reads out of them. Nothing is opened that is not in memory.
+//! URLs: what `ringhold::open` and the transport read out of them. Nothing is opened that is not in memory.
 
 use std::fmt::Debug;
 
 use ringhold::etcd::EtcdConfig;
+use ringhold::grpc::GrpcConfig;
 use ringhold::redb::EmbeddedConfig;
 use ringhold::redis::RedisConfig;
 use ringhold_core::{Error, ErrorKind, Result};
@@ -37,6 +38,7 @@ fn read(url: &Url) -> String {
         "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => shown(RedisConfig::from_url(url)),
         scheme @ ("redb" | "sled") => shown(EmbeddedConfig::from_url(scheme, url)),
         "etcd" | "etcds" => shown(EtcdConfig::from_url(url)),
+        "grpc" | "grpcs" => shown(GrpcConfig::parse(url.as_str())),
         // In memory, or not known.
         _ => shown(peek::now(ringhold::open(url.as_str()))),
     }

@@ -5,21 +5,30 @@ use crate::{
     codegen, counts, demo, faults, features, fuzz, guarantees, histories, loom, miri, setup, test, tidy,
 };
 
+/// The manifests of what is no member.
+const OWN_WORKSPACES: [&str; 2] = ["fuzz/Cargo.toml", "benches/peers/Cargo.toml"];
+
 /// Runs the steps; the first that fails is the last.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("format", || {
         Call::cargo(["fmt", "--all", "--check"])
             .advice("run `cargo fmt --all`")
             .run()?;
-        // A workspace of its own.
-        Call::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
-            .advice("run `cargo fmt` in fuzz/")
-            .run()
+        OWN_WORKSPACES.iter().try_for_each(|manifest| {
+            Call::cargo(["fmt", "--manifest-path", manifest, "--check"])
+                .advice("run `cargo fmt` in its folder")
+                .run()
+        })
     })?;
     steps.run("tidy", tidy::run)?;
     steps.run("clippy", || {
         let workspace = ["clippy", "--workspace", "--all-targets", "--all-features"];
-        Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()
+        Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()?;
+        // As they are locked, so that neither rots unseen; the target `url` is built where it runs.
+        OWN_WORKSPACES.iter().try_for_each(|manifest| {
+            let own = ["clippy", "--locked", "--manifest-path", manifest];
+            Call::cargo(own.into_iter().chain(["--", "-D", "warnings"])).run()
+        })
     })?;
     steps.run("code of the protocol", || codegen::run(true))?;
     features::run(steps)?;

@@ -1,6 +1,6 @@
 //! `cargo xtask miri`: core's tests under the interpreter that finds undefined behaviour.
 
-use crate::run::{Call, Result, Steps};
+use crate::run::{Call, Problem, Result, Steps};
 use crate::toolchain::{self, NIGHTLY};
 
 /// The tests that matter, by the beginning of their paths: what is lock-free, and what reads bytes of others.
@@ -79,22 +79,38 @@ fn interpret(steps: &mut Steps) -> Result<()> {
         steps.run(format!("miri: {kind}"), || {
             let cargo = [NIGHTLY, "miri", "test", "-p", "ringhold-core", kind, "--"];
             let skipped = LEFT_OUT.iter().flat_map(|test| ["--skip", test]);
-            Call::new(
+            let call = Call::new(
                 "cargo",
                 cargo.into_iter().chain(tests.iter().copied()).chain(skipped),
-            )
+            );
             // Other artifacts than the usual build's. The clock and the files of the machine are asked for.
-            .env("CARGO_TARGET_DIR", "target/miri")
-            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
-            .run()
+            let printed = call
+                .env("CARGO_TARGET_DIR", "target/miri")
+                .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+                .run_and_read()?;
+            match not_run(&printed, tests)[..] {
+                [] => Ok(()),
+                [first, ..] => Err(Problem::new(format!(
+                    "no test of {first} ran: bring the list in xtask/src/miri.rs up to date"
+                ))),
+            }
         })?;
     }
     Ok(())
 }
 
+/// Beginnings of paths under which no test ran. A filter that matches nothing is no failure to the test runner.
+fn not_run<'a>(printed: &str, tests: &[&'a str]) -> Vec<&'a str> {
+    let ran = |test: &&&str| {
+        let mut names = printed.lines().filter_map(|line| line.strip_prefix("test "));
+        names.any(|name| name.starts_with(**test))
+    };
+    tests.iter().filter(|test| !ran(test)).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use super::{missing, not_run};
 
     #[test]
     fn what_is_there_is_not_missing() {
@@ -102,5 +118,12 @@ mod tests {
         assert_eq!(missing(most), ["rust-src"]);
         assert_eq!(missing("rust-src\nmiri\n"), [""; 0]);
         assert_eq!(missing("rust-std\nmiri2\n"), ["miri", "rust-src"]);
+    }
+
+    #[test]
+    fn a_filter_that_meets_no_test_is_told() {
+        let printed = "running 1 test\ntest codec::data::tests::one ... ok\n\ntest result: ok. 1 passed\n";
+        assert_eq!(not_run(printed, &["codec::"]), [""; 0]);
+        assert_eq!(not_run(printed, &["codec::", "ring::point::"]), ["ring::point::"]);
     }
 }

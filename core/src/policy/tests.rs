@@ -337,20 +337,20 @@ fn the_turns_of_full_nodes_go_by() {
 
 #[test]
 fn a_free_node_among_many_full_ones_is_found() {
-    let records = (0..300).map(|number| {
-        let mut record = record(&format!("n{number:03}"), if number == 250 { 1 } else { 256 });
-        record.capacity = (number != 250).then_some(1);
+    let records = (0..100).map(|number| {
+        let mut record = record(&format!("n{number:03}"), if number == 50 { 1 } else { 16 });
+        record.capacity = (number != 50).then_some(1);
         record
     });
     let view = view(records.collect());
-    let full: Vec<_> = (0..300)
-        .filter(|position| *position != 250)
+    let full: Vec<_> = (0..100)
+        .filter(|position| *position != 50)
         .map(|position| view.reserve(position))
         .collect();
-    assert_eq!(turns(&view, 5), [250; 5]);
-    assert_eq!(rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0), 8), [250]);
+    assert_eq!(turns(&view, 5), [50; 5]);
+    assert_eq!(rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0), 8), [50]);
     drop(full);
-    assert!(!turns(&view, 299).contains(&250));
+    assert!(!turns(&view, 99).contains(&50));
 }
 
 #[test]

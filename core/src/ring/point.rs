@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::VIRTUAL_NODES;
 use crate::{NodeId, Weight};
 
-/// Length, id and number of a point.
-const NAME_LEN_MAX: usize = 1 + NodeId::LEN_MAX + 4;
+/// Length (a byte), id and number (four) of a point.
+const NAME_LEN_MAX: usize = NodeId::LEN_MAX + 5;
 
 /// The place of a key on the ring: XXH3-64 of its bytes.
 pub fn key_hash(key: &[u8]) -> u64 {

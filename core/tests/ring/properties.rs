@@ -295,3 +295,29 @@ fn a_diff_counts_every_place_once() {
     let moved = Ring::diff(&Ring::empty(), &ring(&hundred)).moved();
     assert_eq!(moved.to_bits(), 1.0_f64.to_bits(), "{moved}");
 }
+
+/// By one node at a time a ring passes every size at which it is laid out anew, and the most nodes that its words
+/// have room for.
+#[test]
+fn a_ring_that_grows_and_shrinks_by_one_is_that_of_its_members() {
+    let mut members = Members::new();
+    let mut now = Ring::empty();
+    let numbers = (0..80).map(|number| (number, Some(1)));
+    let back = (0..80).map(|number| (number * 7 % 80, None));
+    for (step, (number, change)) in numbers.chain(back).enumerate() {
+        let id = format!("node-{number}");
+        match change {
+            Some(weight) => drop(members.insert(id.clone(), weight)),
+            None => drop(members.remove(&id)),
+        }
+        now = applied(&now, &[(id, change)]);
+        let built = ring(&members);
+        assert_eq!(now, built);
+        for place in (0..500).map(|part| u64::MAX / 500 * part) {
+            let owner = now.owner_of_hash(place);
+            assert_eq!(owner, built.owner_of_hash(place), "step {step}, place {place}");
+        }
+        assert_eq!(shares(&now), shares(&built), "step {step}");
+    }
+    assert!(now.is_empty());
+}

@@ -147,12 +147,11 @@ impl Line {
         }
     }
 
-    /// The connection where it is open; nothing is begun where it is not.
-    pub(super) fn standing(&self) -> Option<Channel> {
-        match &self.state().phase {
-            Phase::Open(channel, _) if !channel.is_closed() => Some(channel.clone()),
-            _ => None,
-        }
+    /// The connection where it is open already; none is made for this call.
+    pub(super) fn standing(self: &Arc<Self>) -> Option<Channel> {
+        let stands = matches!(&self.state().phase, Phase::Open(channel, _) if !channel.is_closed());
+        // A use like any other, or it would end as one that nobody uses, or never for all that waits on it.
+        if stands { self.open() } else { None }
     }
 
     fn ask(self: &Arc<Self>) -> Result<Asked<'_>> {
@@ -425,6 +424,24 @@ mod tests {
         assert!(matches!(line.state().phase, Phase::Open(..)));
         line.closed(2, None);
         assert!(matches!(line.state().phase, Phase::Closed));
+    }
+
+    #[tokio::test]
+    async fn who_finds_it_standing_uses_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let line = line(&listener);
+        assert!(line.standing().is_none());
+        assert!(matches!(line.state().phase, Phase::Closed), "nothing was begun");
+        line.channel().await.unwrap();
+        let before = line.used.load(Ordering::Relaxed);
+        let later = async {
+            while line.started.elapsed() <= Duration::from_millis(before + 1) {
+                tokio::task::yield_now().await;
+            }
+        };
+        ringhold_testkit::within("a later time", later).await;
+        assert!(line.standing().is_some());
+        assert!(line.used.load(Ordering::Relaxed) > before);
     }
 
     #[tokio::test]
