@@ -157,8 +157,14 @@ impl Scene {
         Ttl::from_millis(millis).expect("at least a second")
     }
 
+    /// Mostly little, and now and then so much that a store keeps it apart, or sends it by itself.
     fn data(&self) -> Vec<u8> {
-        self.make.bytes()[..self.make.below(17)].to_vec()
+        let len = match self.make.below(32) {
+            0 => 20_000 + self.make.below(20_000),
+            1..=5 => 600 + self.make.below(600),
+            _ => self.make.below(17),
+        };
+        self.make.bytes().into_iter().cycle().take(len).collect()
     }
 
     /// A session that was seen lately, or one that nobody knows.

@@ -125,13 +125,14 @@ impl Peer {
             return Ok((channel, self.more_calls.place()));
         }
         let place = self.calls.place();
-        let failed = match self.calls.channel().await {
-            Ok(channel) => return Ok((channel, place)),
-            Err(failed) => failed,
-        };
-        // It may be this connection that broke, and not the node.
-        let other = self.more_calls.standing().ok_or(failed)?;
-        Ok((other, self.more_calls.place()))
+        if let Some(channel) = self.calls.open() {
+            return Ok((channel, place));
+        }
+        // Where only this connection broke, it is made anew while the other takes the calls.
+        if let Some(other) = self.more_calls.standing() {
+            return Ok((other, self.more_calls.place()));
+        }
+        Ok((self.calls.channel().await?, place))
     }
 
     /// A place for one more stream, where there is one.
