@@ -367,6 +367,22 @@ mod tests {
         assert_answers(&edited, &[(77, 3)]);
     }
 
+    /// What follows a page is told to those before it, back to one in which something stands.
+    #[test]
+    fn pages_without_points_are_told_what_follows_them() {
+        // All crowd at the beginning of the first of three pages.
+        let crowd: Vec<(u64, u32)> = (0..600).map(|number| (u64::from(number), number % 30)).collect();
+        let mut table = table(&crowd);
+        assert_eq!(table.pages.len(), 3);
+        for place in [u64::MAX / 6, u64::MAX / 2, u64::MAX - 9] {
+            let points = [&crowd[..], &[(place, 30)]].concat();
+            table.insert(place, 30, |node| node);
+            assert_answers(&table, &points);
+            table.remove(place, 30);
+            assert_answers(&table, &crowd);
+        }
+    }
+
     #[test]
     fn points_at_one_place_are_kept_in_the_order_of_ranks() {
         let mut table = table(&[(50, 4), (60, 9)]);

@@ -321,3 +321,28 @@ fn a_ring_that_grows_and_shrinks_by_one_is_that_of_its_members() {
     }
     assert!(now.is_empty());
 }
+
+/// There is room for as many nodes as have points, and others take none of it, also when they had points before.
+#[test]
+fn members_without_points_take_no_room() {
+    let keys: Vec<[u8; 4]> = (0..300_u32).map(u32::to_le_bytes).collect();
+    let agree = |now: &Ring, members: &Members| {
+        let placed = members.iter().filter(|(_, weight)| **weight > 0);
+        let placed = ring(&placed.map(|(id, weight)| (id.clone(), *weight)).collect());
+        for key in &keys {
+            assert_eq!(owner(now, key), owner(&placed, key), "{key:?}");
+        }
+    };
+    let id = |number: usize| format!("node-{number}");
+    let mut members: Members = (0..200).map(|number| (id(number), 0)).collect();
+    members.extend((200..210).map(|number| (id(number), 1)));
+    let mut now = ring(&members);
+    agree(&now, &members);
+    for number in 200..280 {
+        for (id, weight) in [(id(number), 0), (id(number + 10), 1)] {
+            now = applied(&now, &[(id.clone(), Some(weight))]);
+            members.insert(id, weight);
+        }
+        agree(&now, &members);
+    }
+}
