@@ -7,6 +7,7 @@ mod connections;
 mod durability;
 mod fleets;
 mod keys;
+mod proxy;
 mod rollback;
 mod round_trips;
 
