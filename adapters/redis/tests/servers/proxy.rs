@@ -14,6 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A longer word is large.
 const LARGE_BYTES: u64 = 64 << 10;
+/// As much is taken at once as is there.
+const ROOM: usize = 1 << 20;
 /// The word that calls a script by its name.
 const CALL: &[u8] = b"EVALSHA\r\n";
 
@@ -43,11 +45,20 @@ impl Still {
     }
 }
 
-/// What has come by, with connections in the order in which they were made.
+/// What has come over one connection.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Came {
+    /// Scripts that were called by their names.
+    pub(crate) calls: u64,
+    /// In how many pieces requests came: each began when nothing was left of the one before.
+    pub(crate) pieces: u64,
+}
+
+/// What has come by.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// Scripts that were called by their names, by connection.
-    pub(crate) calls: BTreeMap<usize, u64>,
+    /// By connection, in the order in which those were made.
+    pub(crate) came: BTreeMap<usize, Came>,
     /// How many connections stand still.
     pub(crate) standing: usize,
 }
@@ -56,6 +67,13 @@ pub(crate) struct Seen {
 struct State {
     still: watch::Sender<Still>,
     seen: watch::Sender<Seen>,
+}
+
+impl State {
+    fn came(&self, connection: usize, change: impl FnOnce(&mut Came)) {
+        self.seen
+            .send_modify(|seen| change(seen.came.entry(connection).or_default()));
+    }
 }
 
 /// Stands before one server until it is dropped; what it has accepted ends with the runtime.
@@ -103,9 +121,9 @@ impl Proxy {
         self.state.seen.borrow().clone()
     }
 
-    /// Forgets the calls that came by.
-    pub(crate) fn forget_calls(&self) {
-        self.state.seen.send_modify(|seen| seen.calls.clear());
+    /// Forgets what came by.
+    pub(crate) fn forget(&self) {
+        self.state.seen.send_modify(|seen| seen.came.clear());
     }
 
     /// Waits until what has come by is as `expected` says.
@@ -143,16 +161,20 @@ async fn pump(
     connection: usize,
     state: &State,
 ) -> io::Result<()> {
-    let (mut from, mut to) = (BufReader::new(from), BufWriter::new(to));
+    let (mut from, mut to) = (BufReader::with_capacity(ROOM, from), BufWriter::new(to));
     let mut line = Vec::new();
     loop {
         if from.buffer().is_empty() {
             to.flush().await?;
+            if from.fill_buf().await?.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if direction == Direction::Request {
+                state.came(connection, |came| came.pieces += 1);
+            }
         }
         line.clear();
-        if from.read_until(b'\n', &mut line).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        from.read_until(b'\n', &mut line).await?;
         let bytes = announced(&line).unwrap_or(0);
         if state.still.borrow().is(direction, bytes) {
             to.flush().await?;
@@ -171,9 +193,7 @@ async fn pump(
             let mut name = [0; CALL.len()];
             word.read_exact(&mut name).await?;
             if name == CALL {
-                state
-                    .seen
-                    .send_modify(|seen| *seen.calls.entry(connection).or_default() += 1);
+                state.came(connection, |came| came.calls += 1);
             }
             to.write_all(&name).await?;
         } else {
