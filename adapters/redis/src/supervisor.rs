@@ -165,7 +165,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// `Overloaded` at once when too many calls are under way on this shard; at the overall deadline
-    /// `Timeout` where the write may have happened, else `Unavailable`; what `error.rs` makes of a refusal.
+    /// `Timeout` where the write may have happened, `Overloaded` where something large waited for room, else
+    /// `Unavailable`; what `error.rs` makes of a refusal.
     ///
     /// # Cancel safety
     /// Dropping the future gives everything back; the script may run nevertheless.
@@ -264,15 +265,17 @@ impl Shared {
             };
             let mut room = None;
             if size == Size::Large {
-                match timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await {
-                    Ok(given) => room = given,
-                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
-                }
+                let given = timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await;
+                now = Instant::now();
                 // It may have gone while others had its room.
                 if !target.asking && !*target.node.answers.borrow() {
                     continue;
                 }
-                now = Instant::now();
+                // What comes at the deadline comes too late: others gave up there, too.
+                match given {
+                    Ok(given) if now < deadline => room = given,
+                    _ => return Err(self.no_room(&call, &target.node, unanswered, last)),
+                }
             }
             let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);
             let verdict = match judged.await {
@@ -484,6 +487,22 @@ impl Shared {
             seeds.join(", ")
         );
         Error::new(ErrorKind::Unavailable, operation, context)
+    }
+
+    fn no_room(&self, call: &Call, node: &Node, unanswered: bool, last: Option<Error>) -> Error {
+        if unanswered {
+            return self.gave_up(call, unanswered, last);
+        }
+        let context = format!(
+            "no room within {:?} among the large sessions on their way to {}; nothing was written; slow down, or \
+             make sessions smaller",
+            self.settings.overall, node.address
+        );
+        let error = Error::new(ErrorKind::Overloaded, call.operation, context);
+        match last {
+            Some(last) => error.with_source(last),
+            None => error,
+        }
     }
 
     fn gave_up(&self, call: &Call, unanswered: bool, last: Option<Error>) -> Error {

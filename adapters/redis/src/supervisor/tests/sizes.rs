@@ -160,6 +160,33 @@ async fn only_so_much_is_under_way_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_finds_no_room_in_time_is_told_that_it_is_too_much() {
+    let fake = Fake::two_masters();
+    let overall = Duration::from_secs(1);
+    let supervisor = connect_with(&fake, |settings| settings.overall = overall).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    let before = fake.scripts_run(0);
+    fake.set(0, Behaviour::Late(Duration::from_millis(400)));
+    let calls = (0..12).map(|_| supervisor.run(with_bytes(call(LOW), 1 << 20)));
+    let answers = join_all(calls).await;
+    // Three at a time; two turns fit, and the third one is not answered in time.
+    let kinds: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().err().map(ringhold_core::Error::kind))
+        .collect();
+    let turns = [None, None, Some(ErrorKind::Timeout), Some(ErrorKind::Overloaded)];
+    assert_eq!(kinds, turns.map(|kind| [kind; 3]).concat());
+    // sleep: time passes on the paused clock alone; what was sent arrives.
+    tokio::time::sleep(overall).await;
+    assert_eq!(
+        fake.scripts_run(0) - before,
+        6,
+        "nothing is sent whose time is over"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_waits_for_room_on_a_server_that_hangs_goes_where_an_answer_is() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;
