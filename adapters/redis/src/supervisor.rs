@@ -8,12 +8,14 @@
 //!   because every write is idempotent and is repeated until it is answered.
 //! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
 //!   plain `PING` on a fresh connection. If it answers and serves, that connection takes the old one's place; if not,
-//!   its callers wait until it answers or another server has its partitions. Nobody else waits.
+//!   its callers wait until it answers or another server has its partitions. Nobody else waits. Where no fresh
+//!   connection is to be had, the one that stands is asked: a server that is full serves those whom it has.
 //!   A server that was away for longer is given back once the others have been asked for the topology:
 //!   it may have been deposed, and not know it.
 //! - **Large things** go over a second connection to the same server, made when there is something large, so
 //!   that what is small waits for none of them (`sizes.rs`); writes that wait for replicas have two lanes for
-//!   the same reason. A server that has no place for it serves over the first.
+//!   the same reason. A server that has no place for it serves over the first. One that was cut off while nothing
+//!   went over it is noticed before it is needed, like the first.
 //! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
 //!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
 //!   once a second when no failover came of it.
@@ -353,7 +355,7 @@ impl Shared {
         let attempt = self.attempt(target, call, size, replicas, &mut sent);
         let outcome = timeout_at(attempt_deadline, attempt).await;
         if matches!(outcome, Ok(Ok(_))) {
-            node.heard_since(now);
+            node.heard_since(now, size);
         } else {
             *unanswered |= sent;
         }

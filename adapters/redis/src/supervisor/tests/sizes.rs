@@ -90,6 +90,50 @@ async fn either_connection_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_cut_off_while_idle_costs_no_attempt() {
+    let small: fn(Call) -> Call = |call| call;
+    for (cut, idle, busy) in [(0, small, large as fn(Call) -> Call), (1, large, small)] {
+        let fake = Fake::two_masters();
+        let supervisor = connect(&fake).await;
+        supervisor.run(call(LOW)).await.unwrap();
+        supervisor.run(large(call(LOW))).await.unwrap();
+        assert_eq!(fake.scripts_by_link(0), [1, 1]);
+        fake.cut_off(0, cut);
+        for _ in 0..20 {
+            supervisor.run(busy(call(LOW))).await.unwrap();
+            // sleep: time passes on the paused clock alone, in which idle connections are looked at.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let start = Instant::now();
+        supervisor.run(idle(call(LOW))).await.unwrap();
+        assert!(
+            start.elapsed() < Duration::from_millis(50),
+            "connection {cut}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_connection_that_was_cut_off_is_no_reason_to_replace_the_first() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    fake.cut_off(0, 1);
+    // sleep: time passes on the paused clock alone, in which idle connections are looked at.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(
+        fake.connections(0),
+        2,
+        "nothing large is there, and nothing is made"
+    );
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    assert_eq!(fake.scripts_by_link(0), [2, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_there_is_no_second_connection_the_first_one_serves() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;
