@@ -200,14 +200,14 @@ impl Node {
         patience: Duration,
     ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
-            let link = match connect(connector, &self.address).await {
-                Err(error @ LinkError::Denied(_)) => return Err(error),
-                // It may have no place for another connection.
-                Err(error) => self.link(Size::Small).ok_or(error)?,
-                Ok(link) => link,
-            };
-            serves(&link, settings.cluster).await?;
-            Ok(link)
+            match connect(connector, &self.address).await {
+                Ok(link) => serves(&link, settings.cluster).await.map(|()| link),
+                // It may have no place for another connection, or want another password of it.
+                Err(error) => match self.link(Size::Small) {
+                    Some(link) if serves(&link, settings.cluster).await.is_ok() => Ok(link),
+                    _ => Err(error),
+                },
+            }
         };
         match timeout(patience, probe).await {
             Ok(outcome) => outcome,

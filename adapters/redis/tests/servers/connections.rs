@@ -9,11 +9,12 @@ use futures_util::future::{join_all, try_join_all};
 use ringhold_core::session::ClaimSession;
 use ringhold_core::{Partition, SessionRecord, SessionStore};
 use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, RedisServer};
-use ringhold_testkit::{Make, run};
+use ringhold_testkit::{Make, WAIT_MAX, run, wait_for};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use crate::each_client::on_each_client;
 use crate::proxy::{Proxy, Seen, Still};
+use crate::raw::Raw;
 use crate::real::{Stored, open, ttl};
 
 /// An attempt on a busy machine is late and comes again unless it has much time.
@@ -233,9 +234,55 @@ fn a_server_without_a_place_for_a_second_connection_serves_over_the_first(client
     });
 }
 
+fn a_full_server_serves_over_the_connection_that_stands(client: &str) {
+    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    run("a full server", async {
+        let make = Make::new("a full server");
+        let backend = open(&(server.url("full") + PATIENT + client)).await.unwrap();
+        let sessions = &backend.sessions;
+        let login = make.login(&make.player(), &make.owner(), ttl(600));
+        let large = sessions.create(login.with_data(vec![7; 60_000])).await.unwrap();
+        let id = large.session.id;
+        let mut raw = Raw::open(server.address());
+        let own: u64 = raw.run(&[b"CLIENT", b"ID"]);
+        let others = move |raw: &mut Raw| {
+            let list: String = raw.run(&[b"CLIENT", b"LIST", b"TYPE", b"normal"]);
+            let id = |line: &str| line.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+            let mut ids: Vec<u64> = list.lines().filter_map(id).filter(|id| *id != own).collect();
+            ids.sort_unstable();
+            ids
+        };
+        let ids = others(&mut raw);
+        let [first, second] = ids[..] else {
+            panic!("two connections, not {ids:?}");
+        };
+        // The second one ends, and another client takes its place, which was the last.
+        raw.run::<()>(&[b"CONFIG", b"SET", b"maxclients", b"3"]);
+        raw.run::<()>(&[b"CLIENT", b"KILL", b"ID", second.to_string().as_bytes()]);
+        let _last = Raw::open(server.address());
+        let full = others(&mut raw);
+        // A watchdog looks at the server, which has no place for its connection either.
+        wait_for("connections that are refused", WAIT_MAX, async || {
+            sessions.get(&id).await.unwrap().expect("it lives");
+            let stats: String = raw.run(&[b"INFO", b"stats"]);
+            let refused = stats
+                .lines()
+                .find_map(|line| line.strip_prefix("rejected_connections:"));
+            match refused.and_then(|refused| refused.parse().ok()) {
+                Some(2_u64..) => Ok(()),
+                _ => Err(format!("{refused:?}")),
+            }
+        })
+        .await;
+        sessions.get(&id).await.unwrap().expect("it lives");
+        assert_eq!((full[0], others(&mut raw)), (first, full));
+    });
+}
+
 on_each_client!(
     no_connection_waits_for_a_full_packet
     calls_in_flight_share_round_trips
     a_large_value_does_not_block_small_ones
     a_server_without_a_place_for_a_second_connection_serves_over_the_first
+    a_full_server_serves_over_the_connection_that_stands
 );

@@ -13,5 +13,7 @@ mod round_trips;
 
 #[path = "../each_client/mod.rs"]
 mod each_client;
+#[path = "../raw/mod.rs"]
+mod raw;
 #[path = "../real/mod.rs"]
 mod real;
