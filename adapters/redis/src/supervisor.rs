@@ -8,12 +8,14 @@
 //!   because every write is idempotent and is repeated until it is answered.
 //! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
 //!   plain `PING` on a fresh connection. If it answers and serves, that connection takes the old one's place; if not,
-//!   its callers wait until it answers or another server has its partitions. Nobody else waits.
+//!   its callers wait until it answers or another server has its partitions. Nobody else waits. Where no fresh
+//!   connection is to be had, the one that stands is asked: a server that is full serves those whom it has.
 //!   A server that was away for longer is given back once the others have been asked for the topology:
 //!   it may have been deposed, and not know it.
 //! - **Large things** go over a second connection to the same server, made when there is something large, so
 //!   that what is small waits for none of them (`sizes.rs`); writes that wait for replicas have two lanes for
-//!   the same reason. A server that has no place for it serves over the first.
+//!   the same reason. A server that has no place for it serves over the first. One that was cut off while nothing
+//!   went over it is noticed before it is needed, like the first.
 //! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
 //!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
 //!   once a second when no failover came of it.
@@ -165,7 +167,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// `Overloaded` at once when too many calls are under way on this shard; at the overall deadline
-    /// `Timeout` where the write may have happened, else `Unavailable`; what `error.rs` makes of a refusal.
+    /// `Timeout` where the write may have happened, `Overloaded` where something large waited for room, else
+    /// `Unavailable`; what `error.rs` makes of a refusal.
     ///
     /// # Cancel safety
     /// Dropping the future gives everything back; the script may run nevertheless.
@@ -264,15 +267,17 @@ impl Shared {
             };
             let mut room = None;
             if size == Size::Large {
-                match timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await {
-                    Ok(given) => room = given,
-                    Err(_) => return Err(self.gave_up(&call, unanswered, last)),
-                }
+                let given = timeout_at(deadline, target.node.room(Sizes::pieces(&call))).await;
+                now = Instant::now();
                 // It may have gone while others had its room.
                 if !target.asking && !*target.node.answers.borrow() {
                     continue;
                 }
-                now = Instant::now();
+                // What comes at the deadline comes too late: others gave up there, too.
+                match given {
+                    Ok(given) if now < deadline => room = given,
+                    _ => return Err(self.no_room(&call, &target.node, unanswered, last)),
+                }
             }
             let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);
             let verdict = match judged.await {
@@ -350,7 +355,7 @@ impl Shared {
         let attempt = self.attempt(target, call, size, replicas, &mut sent);
         let outcome = timeout_at(attempt_deadline, attempt).await;
         if matches!(outcome, Ok(Ok(_))) {
-            node.heard_since(now);
+            node.heard_since(now, size);
         } else {
             *unanswered |= sent;
         }
@@ -484,6 +489,22 @@ impl Shared {
             seeds.join(", ")
         );
         Error::new(ErrorKind::Unavailable, operation, context)
+    }
+
+    fn no_room(&self, call: &Call, node: &Node, unanswered: bool, last: Option<Error>) -> Error {
+        if unanswered {
+            return self.gave_up(call, unanswered, last);
+        }
+        let context = format!(
+            "no room within {:?} among the large sessions on their way to {}; nothing was written; slow down, or \
+             make sessions smaller",
+            self.settings.overall, node.address
+        );
+        let error = Error::new(ErrorKind::Overloaded, call.operation, context);
+        match last {
+            Some(last) => error.with_source(last),
+            None => error,
+        }
     }
 
     fn gave_up(&self, call: &Call, unanswered: bool, last: Option<Error>) -> Error {

@@ -39,8 +39,8 @@ pub(super) struct Node {
     /// Until when what is large shares the other link, in milliseconds since `origin`.
     shared_until_ms: AtomicU64,
     connecting: [tokio::sync::Mutex<()>; 2],
-    /// When it last answered, in milliseconds since `origin`.
-    heard_ms: AtomicU64,
+    /// When it last answered what is small, and what is large, in milliseconds since `origin`.
+    heard_ms: [AtomicU64; 2],
     origin: Instant,
 }
 
@@ -58,7 +58,7 @@ impl Node {
             links: Default::default(),
             shared_until_ms: AtomicU64::new(0),
             connecting: Default::default(),
-            heard_ms: AtomicU64::new(0),
+            heard_ms: Default::default(),
             origin: Instant::now(),
         }
     }
@@ -78,9 +78,9 @@ impl Node {
         self.large.acquire_many(pieces).await.ok()
     }
 
-    /// The link for what is small, where one stands.
-    pub(super) fn link(&self) -> Option<Arc<dyn Link>> {
-        self.slot(Size::Small).clone()
+    /// The link for what is so large, where one stands.
+    pub(super) fn link(&self, size: Size) -> Option<Arc<dyn Link>> {
+        self.slot(size).clone()
     }
 
     /// Takes the place of the links that stand, if any.
@@ -122,7 +122,10 @@ impl Node {
             }
             Err(error @ LinkError::Denied(_)) => Err(error),
             Err(error) => {
-                let shared = if size == Size::Large { self.link() } else { None };
+                let shared = match size {
+                    Size::Small => None,
+                    Size::Large => self.link(Size::Small),
+                };
                 let Some(link) = shared else { return Err(error) };
                 tracing::debug!(address = %self.address, %error, "no second connection");
                 let until = millis(self.origin.elapsed() + SHARED);
@@ -134,12 +137,12 @@ impl Node {
 
     /// The link that is to be used for what is so large, where one stands.
     fn standing(&self, size: Size) -> Option<Arc<dyn Link>> {
-        let link = self.slot(size).clone();
+        let link = self.link(size);
         if link.is_some() || size == Size::Small {
             return link;
         }
         let shares = millis(self.origin.elapsed()) < self.shared_until_ms.load(Ordering::Relaxed);
-        if shares { self.link() } else { None }
+        if shares { self.link(Size::Small) } else { None }
     }
 
     /// Drops `link` unless another one has taken its place.
@@ -167,24 +170,29 @@ impl Node {
         })
     }
 
-    pub(super) fn heard(&self) {
-        self.heard_since(Instant::now());
+    pub(super) fn heard(&self, size: Size) {
+        self.heard_since(Instant::now(), size);
     }
 
     /// It has answered what was asked at `asked`, so that was not before.
-    pub(super) fn heard_since(&self, asked: Instant) {
+    pub(super) fn heard_since(&self, asked: Instant, size: Size) {
         let since = asked.saturating_duration_since(self.origin);
-        self.heard_ms.fetch_max(millis(since), Ordering::Relaxed);
+        self.heard_ms[size as usize].fetch_max(millis(since), Ordering::Relaxed);
     }
 
     /// For how long it has not answered anything.
     pub(super) fn silent(&self) -> Duration {
-        let heard = Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        self.silent_on(Size::Small).min(self.silent_on(Size::Large))
+    }
+
+    /// For how long it has not answered anything that is so large.
+    pub(super) fn silent_on(&self, size: Size) -> Duration {
+        let heard = Duration::from_millis(self.heard_ms[size as usize].load(Ordering::Relaxed));
         self.origin.elapsed().saturating_sub(heard)
     }
 
-    /// A fresh connection on which it answered a plain `PING` in time, and does not say that it serves
-    /// nobody.
+    /// A connection on which it answered a plain `PING` in time, and does not say that it serves nobody: a
+    /// fresh one; where none is to be had, the one that stands.
     pub(super) async fn probe(
         &self,
         connector: &dyn Connector,
@@ -192,9 +200,14 @@ impl Node {
         patience: Duration,
     ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
-            let link = connect(connector, &self.address).await?;
-            serves(&link, settings.cluster).await?;
-            Ok(link)
+            match connect(connector, &self.address).await {
+                Ok(link) => serves(&link, settings.cluster).await.map(|()| link),
+                // It may have no place for another connection, or want another password of it.
+                Err(error) => match self.link(Size::Small) {
+                    Some(link) if serves(&link, settings.cluster).await.is_ok() => Ok(link),
+                    _ => Err(error),
+                },
+            }
         };
         match timeout(patience, probe).await {
             Ok(outcome) => outcome,

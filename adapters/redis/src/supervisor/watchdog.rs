@@ -102,7 +102,7 @@ async fn resume(shared: &Arc<Shared>, node: &Arc<Node>, link: Arc<dyn Link>, sil
         refresh(shared).await;
         tracing::info!(address = %node.address, "the server answers again");
     }
-    node.heard();
+    node.heard(Size::Small);
     answers(node, Some(link));
 }
 
@@ -139,24 +139,35 @@ pub(super) async fn follow_topology(shared: Weak<Shared>) {
     }
 }
 
-/// A hung server is noticed also when nobody asks it anything.
+/// A hung server is noticed also when nobody asks it anything, and so is a connection that was cut off while
+/// nothing went over it.
 fn look_at_the_idle(shared: &Arc<Shared>) {
     for node in shared.all_nodes() {
-        let Some(link) = node.link() else { continue };
-        if node.silent() < IDLE || node.watched.load(Ordering::Acquire) {
-            continue;
+        for size in [Size::Small, Size::Large] {
+            let Some(link) = node.link(size) else { continue };
+            if node.silent_on(size) < IDLE || node.watched.load(Ordering::Acquire) {
+                continue;
+            }
+            let (shared, node) = (Arc::downgrade(shared), Arc::clone(&node));
+            tokio::spawn(ping_idle(shared, node, size, link));
         }
-        let (shared, probe) = (Arc::downgrade(shared), shared.settings.probe);
-        tokio::spawn(async move {
-            if let Ok(Ok(())) = timeout(probe, node::ping(&link)).await {
-                node.heard();
-                return;
-            }
-            node.forget(&link);
-            if let Some(shared) = shared.upgrade() {
-                suspect(&shared, &node);
-            }
-        });
+    }
+}
+
+async fn ping_idle(shared: Weak<Shared>, node: Arc<Node>, size: Size, link: Arc<dyn Link>) {
+    let Some(probe) = shared.upgrade().map(|shared| shared.settings.probe) else {
+        return;
+    };
+    if let Ok(Ok(())) = timeout(probe, node::ping(&link)).await {
+        node.heard(size);
+        return;
+    }
+    node.forget(&link);
+    // The second one alone says little of the server: whoever needs it connects anew.
+    if size == Size::Small
+        && let Some(shared) = shared.upgrade()
+    {
+        suspect(&shared, &node);
     }
 }
 
@@ -243,7 +254,7 @@ pub(super) async fn ask_topology(
             return Err(link_error(TOPOLOGY, &node.address, error));
         }
     };
-    node.heard();
+    node.heard(Size::Small);
     let text = String::from_utf8_lossy(&text);
     Ok(if shared.settings.cluster {
         ClusterView::parse(&text, &node.address, shared.settings.by_name)

@@ -7,10 +7,13 @@ mod connections;
 mod durability;
 mod fleets;
 mod keys;
+mod proxy;
 mod rollback;
 mod round_trips;
 
 #[path = "../each_client/mod.rs"]
 mod each_client;
+#[path = "../raw/mod.rs"]
+mod raw;
 #[path = "../real/mod.rs"]
 mod real;

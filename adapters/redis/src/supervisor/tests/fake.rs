@@ -28,6 +28,8 @@ struct Server {
     knows_scripts: bool,
     /// Links of an earlier generation are broken.
     generation: usize,
+    /// Links by their numbers over which nothing comes any more, and nobody is told.
+    cut_off: Vec<usize>,
     old_view: bool,
     replicas: u8,
     /// They acknowledge nothing: `WAIT` takes all the time that it is given.
@@ -68,6 +70,7 @@ impl Fake {
                 behaviour: Behaviour::Answer,
                 knows_scripts: true,
                 generation: 0,
+                cut_off: Vec::new(),
                 old_view: false,
                 replicas: 1,
                 replicas_stick: false,
@@ -118,6 +121,11 @@ impl Fake {
 
     pub(super) fn break_links(&self, index: usize) {
         self.server(index).generation += 1;
+    }
+
+    /// What a box on the way does that has forgotten a connection: nothing comes through, and nobody is told.
+    pub(super) fn cut_off(&self, index: usize, link: usize) {
+        self.server(index).cut_off.push(link);
     }
 
     pub(super) fn keep_old_view(&self, index: usize) {
@@ -262,6 +270,9 @@ impl Link for FakeLink {
     async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
         // A round trip takes no time, and lets others run.
         tokio::task::yield_now().await;
+        if self.fake.server(self.index).cut_off.contains(&self.number) {
+            std::future::pending::<()>().await;
+        }
         let behaviour = self.fake.server(self.index).behaviour.clone();
         match behaviour {
             Behaviour::Hang => std::future::pending().await,

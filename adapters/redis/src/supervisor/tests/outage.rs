@@ -127,6 +127,52 @@ async fn a_lane_to_a_hung_server_sends_its_callers_to_the_next_master() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_takes_no_further_connection_serves_over_the_one_that_stands() {
+    let full = |fake: &Fake| fake.set(0, Behaviour::Unconnected("max number of clients reached"));
+    let denying = |fake: &Fake| {
+        fake.set(0, Behaviour::Answer);
+        fake.deny();
+    };
+    for refuse in [full, denying] {
+        let fake = Fake::two_masters();
+        let supervisor = connect(&fake).await;
+        assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+        let connections = fake.connections(0);
+        // One answer is late, so that a watchdog looks at the server.
+        fake.set(0, Behaviour::Late(Duration::from_millis(600)));
+        let running = {
+            let supervisor = Arc::clone(&supervisor);
+            tokio::spawn(async move { supervisor.run(call(LOW)).await })
+        };
+        // sleep: time passes on the paused clock alone, until the call is on its way.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        refuse(&fake);
+        let start = Instant::now();
+        assert_eq!(by(running.await.expect("no panic")), "0");
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // sleep: time passes on the paused clock alone, for the watchdog to look.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+        assert_eq!(fake.connections(0), connections);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_to_which_no_connection_stands_or_is_made_is_waited_for() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+    fake.set(0, Behaviour::Unconnected("max number of clients reached"));
+    fake.break_links(0);
+    let running = tokio::spawn(async move { supervisor.run(call(LOW)).await });
+    // sleep: time passes on the paused clock alone, in which the server is full.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!running.is_finished());
+    fake.set(0, Behaviour::Answer);
+    assert_eq!(by(running.await.expect("no panic")), "0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_password_that_changed_is_told_to_who_waits() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;

@@ -90,6 +90,50 @@ async fn either_connection_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_was_cut_off_while_idle_costs_no_attempt() {
+    let small: fn(Call) -> Call = |call| call;
+    for (cut, idle, busy) in [(0, small, large as fn(Call) -> Call), (1, large, small)] {
+        let fake = Fake::two_masters();
+        let supervisor = connect(&fake).await;
+        supervisor.run(call(LOW)).await.unwrap();
+        supervisor.run(large(call(LOW))).await.unwrap();
+        assert_eq!(fake.scripts_by_link(0), [1, 1]);
+        fake.cut_off(0, cut);
+        for _ in 0..20 {
+            supervisor.run(busy(call(LOW))).await.unwrap();
+            // sleep: time passes on the paused clock alone, in which idle connections are looked at.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let start = Instant::now();
+        supervisor.run(idle(call(LOW))).await.unwrap();
+        assert!(
+            start.elapsed() < Duration::from_millis(50),
+            "connection {cut}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_connection_that_was_cut_off_is_no_reason_to_replace_the_first() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    fake.cut_off(0, 1);
+    // sleep: time passes on the paused clock alone, in which idle connections are looked at.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(
+        fake.connections(0),
+        2,
+        "nothing large is there, and nothing is made"
+    );
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    assert_eq!(fake.scripts_by_link(0), [2, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_there_is_no_second_connection_the_first_one_serves() {
     let fake = Fake::two_masters();
     let supervisor = connect(&fake).await;
@@ -157,6 +201,33 @@ async fn only_so_much_is_under_way_at_a_time() {
     );
     assert!((400..450).contains(&small), "{small} ms");
     assert_eq!(fake.scripts_run(0), 15, "nothing was sent twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_finds_no_room_in_time_is_told_that_it_is_too_much() {
+    let fake = Fake::two_masters();
+    let overall = Duration::from_secs(1);
+    let supervisor = connect_with(&fake, |settings| settings.overall = overall).await;
+    supervisor.run(call(LOW)).await.unwrap();
+    supervisor.run(large(call(LOW))).await.unwrap();
+    let before = fake.scripts_run(0);
+    fake.set(0, Behaviour::Late(Duration::from_millis(400)));
+    let calls = (0..12).map(|_| supervisor.run(with_bytes(call(LOW), 1 << 20)));
+    let answers = join_all(calls).await;
+    // Three at a time; two turns fit, and the third one is not answered in time.
+    let kinds: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().err().map(ringhold_core::Error::kind))
+        .collect();
+    let turns = [None, None, Some(ErrorKind::Timeout), Some(ErrorKind::Overloaded)];
+    assert_eq!(kinds, turns.map(|kind| [kind; 3]).concat());
+    // sleep: time passes on the paused clock alone; what was sent arrives.
+    tokio::time::sleep(overall).await;
+    assert_eq!(
+        fake.scripts_run(0) - before,
+        6,
+        "nothing is sent whose time is over"
+    );
 }
 
 #[tokio::test(start_paused = true)]
