@@ -346,3 +346,15 @@ fn members_without_points_take_no_room() {
         agree(&now, &members);
     }
 }
+
+/// Those that were met are remembered in another way where they are many.
+#[test]
+fn successors_of_many_nodes_are_distinct_and_complete() {
+    let members: Members = (0..200).map(|number| (format!("node-{number}"), 1)).collect();
+    let (ring, oracle) = (ring(&members), Oracle::new(&members));
+    for key in [&b"ada"[..], b"bea", b"cleo"] {
+        let found = successors(&ring, key);
+        assert_eq!(found, oracle.successors(key));
+        assert_eq!(found.len(), 200);
+    }
+}
