@@ -357,4 +357,8 @@ fn successors_of_many_nodes_are_distinct_and_complete() {
         assert_eq!(found, oracle.successors(key));
         assert_eq!(found.len(), 200);
     }
+    assert_eq!(
+        format!("{:?}", ring.successors(b"ada")),
+        "Successors { left: 200, .. }"
+    );
 }
