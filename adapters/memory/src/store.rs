@@ -94,11 +94,15 @@ impl MemorySessions {
 
     /// Does `work` on one partition at the time of now.
     fn with<R>(&self, partition: Partition, work: impl FnOnce(&mut SessionPartition, Duration) -> R) -> R {
+        // Before the lock, so that what it gets is dropped behind it.
+        let _dropped;
         let mut state = self.lock(partition);
         let _hold = self.holds.begin();
         // Read under the lock, so that no partition sees time go back.
         let time = self.clock.now();
-        work(&mut state, time)
+        let answer = work(&mut state, time);
+        _dropped = state.records.dropped();
+        answer
     }
 
     /// Reads one partition at the time of now. Its clock does not move, so it is nothing to it when a write

@@ -51,6 +51,8 @@ impl Extra {
 pub(crate) struct Extras {
     list: Vec<Extra>,
     free: Vec<u32>,
+    /// What went and is still here: see [`dropped`](Self::dropped).
+    dropped: Vec<Extra>,
 }
 
 impl Extras {
@@ -84,13 +86,39 @@ impl Extras {
     /// Takes one out, if there is one.
     pub(crate) fn remove(&mut self, number: u32) {
         if let Some(extra) = self.list.get_mut(number as usize) {
-            *extra = Extra::default();
+            let gone = std::mem::take(extra);
+            self.drop_later(gone);
             self.free.push(number);
             if self.free.len() == self.list.len() {
                 // The last has gone: what was in use at the worst time is not kept for ever.
-                *self = Self::default();
+                *self = Self {
+                    dropped: self.dropped(),
+                    ..Self::default()
+                };
             }
         }
+    }
+
+    /// Other long data, or none.
+    pub(crate) fn set_data(&mut self, number: &mut u32, data: Option<Bytes>) {
+        let data = data.map(Box::new);
+        let old = self.change(number, |extra| std::mem::replace(&mut extra.data, data));
+        self.drop_later(Extra {
+            data: old,
+            ..Extra::default()
+        });
+    }
+
+    /// Long data is more memory than goes in no time.
+    fn drop_later(&mut self, gone: Extra) {
+        if gone.data.is_some() {
+            self.dropped.push(gone);
+        }
+    }
+
+    /// What went since this was last asked, to be dropped where no lock is held.
+    pub(crate) fn dropped(&mut self) -> Vec<Extra> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// How many there are.

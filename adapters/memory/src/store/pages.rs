@@ -109,6 +109,8 @@ pub(crate) struct Pages {
     /// Numbers of pages that were given back.
     free: Vec<u32>,
     sizes: Vec<Places>,
+    /// Pages that were given back and are still here: see [`dropped`](Self::dropped).
+    dropped: Vec<Box<[u8]>>,
 }
 
 impl Pages {
@@ -179,7 +181,10 @@ impl Pages {
             }
             self.drop_page(size, page);
             if self.free.len() == self.list.len() {
-                *self = Self::default();
+                *self = Self {
+                    dropped: self.dropped(),
+                    ..Self::default()
+                };
             }
         } else if is_empty && places.spare == NOWHERE {
             places.spare = page;
@@ -224,8 +229,14 @@ impl Pages {
     /// Gives the memory of a page with room back.
     fn drop_page(&mut self, size: Size, page: u32) {
         self.close(size, page);
-        self.list[page as usize] = Box::default();
+        self.dropped.push(std::mem::take(&mut self.list[page as usize]));
         self.free.push(page);
+    }
+
+    /// The memory that was given back since this was last asked, to be dropped where no lock is held: now and then
+    /// the allocator gives megabytes back to the system then, which takes milliseconds.
+    pub(crate) fn dropped(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Says that a page has room.

@@ -19,6 +19,9 @@ use super::table::Table;
 /// The longest data that stands in a session's place. Longer data is shared with readers, not copied.
 pub(crate) const SHORT_MAX: usize = Pages::BYTES_MAX - HEAD - PlayerId::LEN_MAX;
 
+/// Memory of sessions that went.
+pub(crate) type Dropped = (Vec<Box<[u8]>>, Vec<Extra>);
+
 /// All sessions of a partition.
 ///
 /// What a lookup by id reads stands together, behind the lock and the clock.
@@ -89,6 +92,11 @@ impl Records {
     #[inline]
     pub(crate) fn write(&mut self, place: Place, head: &Head) {
         head.write(self.pages.at_mut(place));
+    }
+
+    /// The memory of what went since this was last asked, to be dropped where no lock is held.
+    pub(crate) fn dropped(&mut self) -> Dropped {
+        (self.pages.dropped(), self.extras.dropped())
     }
 
     /// What only some sessions have.
@@ -263,7 +271,7 @@ impl Records {
         let long = data.len() > SHORT_MAX;
         if long || head.flags.has(Flags::LONG) {
             head.flags.set(Flags::LONG, long);
-            self.change_extra(head, |extra| extra.data = long.then(|| Box::new(data.clone())));
+            self.extras.set_data(&mut head.extra, long.then(|| data.clone()));
         }
         let short = if long { 0 } else { data.len() };
         // At most `SHORT_MAX`.
