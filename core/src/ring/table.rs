@@ -391,6 +391,24 @@ mod tests {
             table.insert(60, node, rank);
         }
         assert_answers(&table, &[(50, 4), (60, 9), (60, 7), (60, 5), (60, 2)]);
+        // The lowest number of all, whose word is the place itself.
+        table.insert(50, 0, rank);
+        assert_answers(&table, &[(50, 4), (50, 0), (60, 9), (60, 7), (60, 5), (60, 2)]);
+        table.insert(50, 8, rank);
+        table.insert(50, 3, rank);
+        assert_answers(
+            &table,
+            &[
+                (50, 8),
+                (50, 4),
+                (50, 3),
+                (50, 0),
+                (60, 9),
+                (60, 7),
+                (60, 5),
+                (60, 2),
+            ],
+        );
     }
 
     #[test]
@@ -421,6 +439,9 @@ mod tests {
         // Eight points for each line, and 32 lines to a page.
         assert_eq!([0, 1, 256, 257, 25_600].map(pages), [0, 1, 1, 2, 100]);
         assert!(!Table::new(0, std::iter::empty()).suits(150));
+        let points = (0..150_000).map(|number| (number * (u64::MAX / 150_000), 0));
+        let table = Table::new(150_000, points);
+        assert!(table.suits(101_000) && !table.suits(75_000));
         assert_eq!(Table::new(0, std::iter::empty()).owner(5), None);
     }
 }
