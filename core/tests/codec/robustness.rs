@@ -337,6 +337,16 @@ fn another_kind_is_named() {
 }
 
 #[test]
+fn an_envelope_that_is_none_is_described() {
+    let error = decode_node(&patched(&values::NODE, 4, &[0, 0])).unwrap_err();
+    assert_eq!(error.to_string(), "node record: corrupt: there is no format 0");
+    for len in 3..6 {
+        let error = decode_node(&values::NODE.bytes[..len]).unwrap_err();
+        assert_eq!(error.to_string(), "node record: corrupt: it ends within a field");
+    }
+}
+
+#[test]
 fn foreign_bytes_are_corrupt() {
     for foreign in [
         b"".as_slice(),
