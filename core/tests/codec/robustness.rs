@@ -336,6 +336,45 @@ fn another_kind_is_named() {
     assert_eq!(error.to_string(), "node record: corrupt: kind 9 is not known");
 }
 
+/// Also where two of them are, whose bits cancel each other.
+#[test]
+fn each_number_of_a_header_that_is_too_great_is_named() {
+    let places = [
+        (7, "epoch"),
+        (31, "version"),
+        (39, "incarnation number"),
+        (119, "version"),
+    ];
+    let above = (NUMBER_MAX + 1).to_le_bytes();
+    for (first, (place, name)) in places.iter().enumerate() {
+        let one = patched(&values::SESSION, *place, &above);
+        let told = format!(
+            "session record: corrupt: {name} {} is above {NUMBER_MAX}",
+            NUMBER_MAX + 1
+        );
+        assert_eq!(SessionHeader::read(&one).unwrap_err().to_string(), told);
+        for (other, _) in &places[first + 1..] {
+            let mut two = one.clone();
+            two[*other..*other + 8].copy_from_slice(&above);
+            assert_eq!(SessionHeader::read(&two).unwrap_err().to_string(), told);
+        }
+    }
+    // The greatest ones are none too great.
+    let mut greatest = values::SESSION.bytes.to_vec();
+    for (place, _) in &places[..3] {
+        greatest[*place..*place + 8].copy_from_slice(&NUMBER_MAX.to_le_bytes());
+    }
+    SessionHeader::read(&greatest).unwrap();
+    greatest[39..47].copy_from_slice(&above);
+    assert_eq!(
+        SessionHeader::read(&greatest).unwrap_err().to_string(),
+        format!(
+            "session record: corrupt: incarnation number {} is above {NUMBER_MAX}",
+            NUMBER_MAX + 1
+        )
+    );
+}
+
 #[test]
 fn an_envelope_that_is_none_is_described() {
     let error = decode_node(&patched(&values::NODE, 4, &[0, 0])).unwrap_err();
