@@ -4,4 +4,5 @@ mod formats;
 mod golden;
 mod properties;
 mod robustness;
+mod told;
 mod values;
