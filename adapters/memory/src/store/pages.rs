@@ -233,8 +233,8 @@ impl Pages {
         self.free.push(page);
     }
 
-    /// The memory that was given back since this was last asked, to be dropped where no lock is held: now and then
-    /// the allocator gives megabytes back to the system then, which takes milliseconds.
+    /// The memory that was given back since this was last asked, to be dropped where no lock is held: how long an
+    /// allocator takes for that is its own affair.
     pub(crate) fn dropped(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.dropped)
     }
