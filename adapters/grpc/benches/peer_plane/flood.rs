@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::Effort;
 use crate::certificates::Certificates;
 use crate::kill::paced;
-use crate::load::median;
+use crate::load::{median, verdict};
 use crate::process::{self, Child};
 
 /// How often a peer may call in a second, in this part.
@@ -32,6 +32,7 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     drop(paced(&transport, &records, effort.period / 4).await);
     let (_, before_kib) = node.memory_kib();
     let (mut ratios, mut calm_us, mut amid_us) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failed = Vec::<(&str, usize)>::new();
     for _ in 0..effort.rounds.min(5) {
         let mut calm = paced(&transport, &records, effort.period).await;
         let flooder = Child::flood(certificates, &node, RATE * TIMES);
@@ -39,13 +40,12 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
         drop(paced(&transport, &records, effort.period / 4).await);
         let mut amid = paced(&transport, &records, effort.period).await;
         drop(flooder);
-        assert!(
-            calm.failed.is_empty() && amid.failed.is_empty(),
-            "who keeps to the rate is answered: {:?}, {:?}",
-            calm.failed,
-            amid.failed
+        failed.extend(
+            calm.failed
+                .iter()
+                .chain(&amid.failed)
+                .map(|(kind, count)| (*kind, *count)),
         );
-        assert!(calm.answers() > 0 && amid.answers() > 0);
         let (old, new) = (calm.quantile_us(99), amid.quantile_us(99));
         calm_us.push(old);
         amid_us.push(new);
@@ -58,10 +58,16 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
         "p99 of another peer's callers: {:.0} µs before, {:.0} µs amid it, ratio {ratio:.2}, promised at most {RATIO_MAX}: {}",
         median(calm_us),
         median(amid_us),
-        if ratio <= RATIO_MAX { "held" } else { "NOT held" },
+        verdict(ratio <= RATIO_MAX),
     );
-    println!("the node's memory: {before_kib} KiB before, {most_kib} KiB at most\n");
-    assert!(most_kib < before_kib + GROWTH_KIB_MAX, "memory is bounded");
+    println!(
+        "calls of a caller within its rate that failed: {failed:?}, promised none: {}",
+        verdict(failed.is_empty())
+    );
+    println!(
+        "the node's memory: {before_kib} KiB before, {most_kib} KiB at most, promised at most {GROWTH_KIB_MAX} KiB more: {}\n",
+        verdict(most_kib < before_kib + GROWTH_KIB_MAX)
+    );
 }
 
 /// Calls `record` so often a second, and heeds no refusal.

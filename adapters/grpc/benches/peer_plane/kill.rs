@@ -1,5 +1,6 @@
 //! A peer is killed under load: what the callers of the others see, and what its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use ringhold_grpc::GrpcTransport;
 
 use crate::Effort;
 use crate::certificates::Certificates;
-use crate::load::{Seen, callers, median};
+use crate::load::{Seen, callers, median, verdict};
 use crate::process::{self, Child, DEADLINE};
 
 /// Nodes beside the one that dies.
@@ -26,7 +27,8 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
     let caller = certificates.node("caller");
     let (mut ratios, mut before_us, mut after_us) = (Vec::new(), Vec::new(), Vec::new());
     let mut dead = Seen::default();
-    let mut failed = std::collections::BTreeMap::<&str, usize>::new();
+    let mut failed = BTreeMap::<&str, usize>::new();
+    let mut of_live = BTreeMap::<&str, usize>::new();
     for _ in 0..effort.rounds.min(5) {
         let others: Vec<Child> = (0..OTHERS)
             .map(|number| Child::node(certificates, &format!("other-{number}"), None))
@@ -47,12 +49,9 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
         };
         let (after, ()) = tokio::join!(of_others(&transport, &records, &whole, effort.period), killing);
         let (mut after, of_victim) = after;
-        assert!(
-            before.failed.is_empty() && after.failed.is_empty(),
-            "callers of the others are answered: {:?}, {:?}",
-            before.failed,
-            after.failed
-        );
+        for (kind, count) in before.failed.iter().chain(&after.failed) {
+            *of_live.entry(kind).or_default() += count;
+        }
         let (old, new) = (before.quantile_us(99), after.quantile_us(99));
         before_us.push(old);
         after_us.push(new);
@@ -71,20 +70,20 @@ pub(crate) async fn run(certificates: &Certificates, effort: Effort) {
         "p99 of the others' callers: {:.0} µs before, {:.0} µs after, ratio {ratio:.2}, promised at most {RATIO_MAX}: {}",
         median(before_us),
         median(after_us),
-        if ratio <= RATIO_MAX { "held" } else { "NOT held" },
+        verdict(ratio <= RATIO_MAX),
     );
     println!(
-        "callers of the dead one: {failed:?}, the longest {:?} with a deadline of {DEADLINE:?}\n",
-        dead.longest
+        "calls to the others that failed: {of_live:?}, promised none: {}",
+        verdict(of_live.is_empty())
     );
-    assert!(
-        failed.keys().all(|kind| *kind == "unavailable"),
-        "callers of a dead peer get `unavailable`: {failed:?}"
+    println!(
+        "calls to the dead one that failed: {failed:?}, promised `unavailable` alone: {}",
+        verdict(failed.keys().all(|kind| *kind == "unavailable"))
     );
-    assert!(
-        dead.longest <= DEADLINE + LATE_MAX,
-        "within their deadline: {:?}",
-        dead.longest
+    println!(
+        "the longest call to the dead one: {:?} with a deadline of {DEADLINE:?}, promised at most {LATE_MAX:?} more: {}\n",
+        dead.longest,
+        verdict(dead.longest <= DEADLINE + LATE_MAX)
     );
 }
 

@@ -105,7 +105,12 @@ where
     all
 }
 
-/// The middle of some figures.
+/// The word for whether a bound was kept.
+pub(crate) fn verdict(held: bool) -> &'static str {
+    if held { "held" } else { "NOT held" }
+}
+
+/// The median of some figures.
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]

@@ -10,12 +10,13 @@ use ringhold_core::transport::TraceContext;
 use crate::Effort;
 use crate::bare;
 use crate::certificates::Certificates;
-use crate::load::{Seen, callers, float, median};
+use crate::load::{Seen, callers, float, median, verdict};
 use crate::process::{self, Child};
 
 const IN_FLIGHT: usize = 64;
 const BODY_BYTES: usize = 200;
-const TIME_LEFT: Duration = Duration::from_secs(5);
+/// Far above what a call takes on a machine whose cores other programs use, too.
+const TIME_LEFT: Duration = Duration::from_secs(30);
 /// What is promised.
 const OVERHEAD_MAX: f64 = 1.15;
 
@@ -163,7 +164,8 @@ fn report(rounds: &[[Figures; 3]]) {
         |figures| figures.server,
         |bare, ours| ours / bare,
     );
-    let held = calls.max(p50) <= OVERHEAD_MAX;
-    let verdict = if held { "held" } else { "NOT held" };
-    println!("promised: calls/s and p50 cost at most {OVERHEAD_MAX} of the bare echo: {verdict}\n");
+    println!(
+        "promised: calls/s and p50 cost at most {OVERHEAD_MAX} of the bare echo: {}\n",
+        verdict(calls.max(p50) <= OVERHEAD_MAX)
+    );
 }
