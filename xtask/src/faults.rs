@@ -3,6 +3,7 @@
 
 use crate::run::{Call, Result};
 use crate::setup;
+use crate::workspace::Workspace;
 
 /// What is broken.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,12 +41,19 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// A few rounds of everything, for CI.
-    pub(crate) fn quick(backend: Backend) -> Self {
+    /// The whole table of a backend.
+    pub(crate) fn full(backend: Backend) -> Self {
         Self {
             backend,
-            quick: true,
             ..Self::default()
+        }
+    }
+
+    /// A few rounds of each fault, by a program that the tests have built already.
+    pub(crate) fn quick(backend: Backend) -> Self {
+        Self {
+            quick: true,
+            ..Self::full(backend)
         }
     }
 
@@ -70,12 +78,7 @@ impl Arguments {
 /// Installs the servers where they are missing, and runs the example that does it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
-    let (package, features, example) = match arguments.backend {
-        Backend::Redis => ("ringhold-redis", "fred", "faults"),
-        Backend::Etcd => ("ringhold-etcd", "", "faults"),
-        Backend::Redb => ("ringhold-redb", "", "faults-redb"),
-        Backend::Sled => ("ringhold-sled", "", "faults-sled"),
-    };
+    let (package, features, example) = arguments.backend.example();
     let call = [
         "run",
         "--release",
@@ -87,8 +90,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         example,
     ];
     Call::cargo(call.into_iter().chain(["--"]).chain(arguments.passed_on()))
-        .advice("a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone")
+        .advice(ADVICE)
         .run()
+}
+
+/// Runs the example as the tests have built it, with all features and unoptimised, so that nothing is compiled twice.
+pub(crate) fn run_built(arguments: &Arguments) -> Result<()> {
+    let (.., example) = arguments.backend.example();
+    Call::example(&Workspace::load()?, example, arguments.passed_on())
+        .advice(ADVICE)
+        .run()
+}
+
+const ADVICE: &str =
+    "a row above broke its bound, or its fault could not be made; `--only NAME` runs it alone";
+
+impl Backend {
+    /// The package, its features, and the example that breaks this backend.
+    fn example(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Redis => ("ringhold-redis", "fred", "faults"),
+            Self::Etcd => ("ringhold-etcd", "", "faults-etcd"),
+            Self::Redb => ("ringhold-redb", "", "faults-redb"),
+            Self::Sled => ("ringhold-sled", "", "faults-sled"),
+        }
+    }
 }
 
 #[cfg(test)]

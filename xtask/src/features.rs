@@ -17,7 +17,7 @@ const COLLECTING: &[&str] = &["default", "full"];
 /// What users build, and so what must not grow by itself.
 const BUILT: &[&str] = &["ringhold", "ringhold-cli"];
 
-/// Runs both checks.
+/// Runs both checks with each mix of up to two features.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("install what is missing", || setup::run(&[setup::HACK]))?;
     let workspace = Workspace::load()?;
@@ -25,8 +25,14 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("each mix of features compiles", || compile(&workspace))
 }
 
-/// Each mix of up to two features of each member that has any, with every lint as an error. The lints are
-/// of our own members alone: a global flag would build every dependency anew.
+/// What each mix brings, and that the root compiles with no feature and with each one alone.
+pub(crate) fn short(steps: &mut Steps) -> Result<()> {
+    let workspace = Workspace::load()?;
+    steps.run("what features bring", || bring(&workspace))
+}
+
+/// Mixes of the features of each member that has any, with every lint as an error. The lints are of our own members
+/// alone: a global flag would build every dependency again.
 fn compile(workspace: &Workspace) -> Result<()> {
     let mut arguments = vec!["hack", "clippy"];
     for package in &workspace.packages {

@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// All targets, as long as they run for whoever asks for them.
-    pub(crate) fn ci() -> Self {
+    /// Every target for a minute.
+    pub(crate) fn long() -> Self {
         Self {
             target: None,
             seconds: SECONDS,
@@ -32,8 +32,10 @@ impl Arguments {
     }
 }
 
-/// Unless told otherwise.
+/// How long a target runs by default.
 const SECONDS: u32 = 60;
+/// How long a target runs in CI: long enough to show that it runs.
+const SECONDS_SHORT: u32 = 5;
 /// As many as a small machine has cores.
 const AT_ONCE: usize = 2;
 /// The target with a feature of its own, which builds the clients of all backends.
@@ -43,22 +45,39 @@ const INPUT_SECONDS_MAX: &str = "-timeout=20";
 /// So is one that takes more megabytes.
 const MEMORY_MB_MAX: &str = "-rss_limit_mb=2048";
 
+/// Runs the seeds of all targets, and each target for a few seconds. The target `url` is left to [`run`]: the clients of
+/// all backends would be built once more for it.
+pub(crate) fn short(steps: &mut Steps) -> Result<()> {
+    let mut targets = targets(&Workspace::load()?.root)?;
+    targets.retain(|target| target != URL);
+    seeds(steps)?;
+    run_targets(steps, &targets, SECONDS_SHORT, AT_ONCE)
+}
+
 /// Builds the targets, and runs each.
 pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
-    let workspace = Workspace::load()?;
-    let targets = chosen(targets(&workspace.root)?, arguments.target.as_deref())?;
-    steps.run("install what is missing", || setup::run(&[setup::FUZZ]))?;
+    let all = targets(&Workspace::load()?.root)?;
+    let targets = chosen(all, arguments.target.as_deref())?;
     if arguments.target.is_none() {
-        // What costs little first. The seeds of `url` are left to the fuzzer: the clients of all backends would be built
-        // once more for them.
-        steps.run("fuzz: seeds and their beginnings", || {
-            Call::cargo(["test", "--manifest-path", "fuzz/Cargo.toml", "--test", "seeds"]).run()
-        })?;
+        seeds(steps)?;
     }
+    run_targets(steps, &targets, arguments.seconds, arguments.at_once)
+}
+
+/// Runs every seed and each beginning of it, without a fuzzer.
+fn seeds(steps: &mut Steps) -> Result<()> {
+    steps.run("fuzz: seeds and their beginnings", || {
+        Call::cargo(["test", "--manifest-path", "fuzz/Cargo.toml", "--test", "seeds"]).run()
+    })
+}
+
+fn run_targets(steps: &mut Steps, targets: &[String], seconds: u32, at_once: usize) -> Result<()> {
+    let workspace = Workspace::load()?;
+    steps.run("install what is missing", || setup::run(&[setup::FUZZ]))?;
     let compiler = Compiler::find(toolchain::has_nightly());
     eprintln!("fuzzing with {}", compiler.shown());
     // Apart, so that the seconds of the others are those of the targets.
-    for target in &targets {
+    for target in targets {
         steps.run(format!("fuzz: build {target}"), || {
             Call::new("cargo", compiler.call("build", target)).run()
         })?;
@@ -74,7 +93,7 @@ pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
             .is_file()
             .then(|| format!("-dict={dictionary}"));
         let limits = [
-            format!("-max_total_time={}", arguments.seconds),
+            format!("-max_total_time={seconds}"),
             format!("-stop_file={}", stop.display()),
         ];
         let call = compiler.call("run", target).into_iter().chain(["--".to_owned()]);
@@ -86,12 +105,12 @@ pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
         )
         .advice("the input is in fuzz/artifacts: mend what it shows, and make it a test of that crate")
     };
-    if let [target] = &targets[..] {
+    if let [target] = targets {
         // Nothing else is running: what it prints can be seen as it comes.
         return steps.run(name(target), || call(target).run());
     }
     let calls = targets.iter().map(|target| (name(target), call(target)));
-    let outcome = steps.at_once(arguments.at_once, calls.collect(), || {
+    let outcome = steps.at_once(at_once, calls.collect(), || {
         // An empty file is none to a target.
         if let Err(error) = std::fs::write(&stop, "stop\n") {
             eprintln!("{}: {error}; the other target runs to its end", stop.display());

@@ -1,6 +1,6 @@
 //! `cargo xtask guarantees`: the README's table of guarantees and backends, from the results of the tests.
 //!
-//! The tests write what passed (profile `ci` of `.config/nextest.toml`). A guarantee is some rules of the contract suites,
+//! The tests write what passed (profiles `ci` and `all` of `.config/nextest.toml`). A guarantee is some rules of the contract suites,
 //! which every backend has to keep, and some tests of single backends; `table.rs` says which. So the
 //! table cannot say more than what ran, and a rule that no guarantee names is an error.
 
@@ -16,6 +16,7 @@ use clap::Args;
 use self::results::Results;
 use self::table::{COLUMNS, Column, ROWS, Row};
 use crate::run::{Problem, Result};
+use crate::test::Suite;
 use crate::workspace::Workspace;
 
 /// What to do with the table.
@@ -24,23 +25,24 @@ pub(crate) struct Arguments {
     /// Change nothing; fail where the README says something else than the results
     #[arg(long)]
     check: bool,
-    /// The results; unless given, those of the last run of all tests with the profile `ci`
+    /// Count a `slow_` test that did not run if the list of tests has it
+    #[arg(long)]
+    short: bool,
+    /// The results; unless given, those of the last run with the profile `ci`, or `all` without `--short`
     #[arg(long, value_name = "JUNIT")]
     results: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// What CI runs, after the tests.
-    pub(crate) const fn check() -> Self {
+    /// Compares with the results of the short suite, or with those of all tests.
+    pub(crate) const fn check(short: bool) -> Self {
         Self {
             check: true,
+            short,
             results: None,
         }
     }
 }
-
-/// Where the profile `ci` puts its results, below the target folder.
-const RESULTS: &str = "nextest/ci/junit.xml";
 
 const README: &str = "README.md";
 const BEGIN: &str = "<!-- guarantees: made by `cargo xtask guarantees` -->\n";
@@ -49,17 +51,22 @@ const END: &str = "<!-- /guarantees -->\n";
 /// Writes the table, or compares it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let workspace = Workspace::load()?;
-    let results = arguments
-        .results
-        .clone()
-        .unwrap_or_else(|| workspace.target_directory.join(RESULTS));
+    let results = arguments.results.clone().unwrap_or_else(|| {
+        workspace
+            .target_directory
+            .join(Suite::of(arguments.short).results())
+    });
     let xml = std::fs::read_to_string(&results).map_err(|error| {
         Problem::new(format!(
-            "reading {}: {error}; run `CI=true cargo xtask test` first",
+            "reading {}: {error}; run `cargo xtask test --all` first",
             results.display()
         ))
     })?;
-    let made = make(&Results::read(&xml)?, COLUMNS, ROWS)?;
+    let mut results = Results::read(&xml)?;
+    if arguments.short {
+        results.trust_slow(&crate::test::list()?)?;
+    }
+    let made = make(&results, COLUMNS, ROWS)?;
     let path = workspace.root.join(README);
     let readme =
         std::fs::read_to_string(&path).map_err(|error| Problem::new(format!("{README}: {error}")))?;

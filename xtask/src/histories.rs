@@ -3,6 +3,7 @@
 
 use crate::run::{Call, Result};
 use crate::setup;
+use crate::workspace::Workspace;
 
 /// What is asked.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,10 +41,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// One minute of a Redis Cluster's faults.
-    pub(crate) fn ci() -> Self {
+    /// So many minutes of a backend's faults.
+    pub(crate) fn minutes(backend: Backend, minutes: &str) -> Self {
         Self {
-            minutes: Some("1".into()),
+            backend,
+            minutes: Some(minutes.into()),
             ..Self::default()
         }
     }
@@ -72,11 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         arguments.backend
     };
-    let (package, features, example) = match backend {
-        Backend::Memory => ("ringhold-testkit", "", "histories-memory"),
-        Backend::Redis => ("ringhold-redis", "fred", "histories"),
-        Backend::Etcd => ("ringhold-etcd", "", "histories-etcd"),
-    };
+    let (package, features, example) = backend.example();
     if backend != Backend::Memory {
         setup::run(&[])?;
     }
@@ -93,8 +91,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ];
     let words = call.into_iter().map(str::to_owned);
     Call::cargo(words.chain(arguments.passed_on()))
-        .advice("the player's operations are drawn above, and the whole history is in the file that is named there")
+        .advice(ADVICE)
         .run()
+}
+
+/// Runs the example as the tests have built it, with all features and unoptimised, so that nothing is compiled twice.
+pub(crate) fn run_built(arguments: &Arguments) -> Result<()> {
+    let (.., example) = arguments.backend.example();
+    Call::example(&Workspace::load()?, example, arguments.passed_on())
+        .advice(ADVICE)
+        .run()
+}
+
+const ADVICE: &str =
+    "the player's operations are drawn above, and the whole history is in the file that is named there";
+
+impl Backend {
+    /// The package, its features, and the example that records histories of this backend.
+    fn example(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Memory => ("ringhold-testkit", "", "histories-memory"),
+            Self::Redis => ("ringhold-redis", "fred", "histories"),
+            Self::Etcd => ("ringhold-etcd", "", "histories-etcd"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +124,8 @@ mod tests {
     #[test]
     fn all_that_was_asked_for_is_passed_on() {
         assert_eq!(Arguments::default().passed_on(), ["--minutes", "10"]);
-        assert_eq!(Arguments::ci().passed_on(), ["--minutes", "1"]);
+        let minute = Arguments::minutes(Backend::Redis, "1");
+        assert_eq!(minute.passed_on(), ["--minutes", "1"]);
         let arguments = Arguments {
             minutes: Some("0.5".into()),
             seed: Some(7),

@@ -19,6 +19,13 @@ pub(crate) struct Arguments {
     mutants: bool,
 }
 
+impl Arguments {
+    /// The mistakes of the committed list instead of the models.
+    pub(crate) const fn mutants() -> Self {
+        Self { mutants: true }
+    }
+}
+
 /// Runs the models, or shows that they bite.
 pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
     if arguments.mutants {

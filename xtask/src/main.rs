@@ -14,6 +14,8 @@ mod histories;
 mod loom;
 mod miri;
 mod mutants;
+mod plan;
+mod proof;
 mod run;
 mod setup;
 mod test;
@@ -39,14 +41,16 @@ struct Arguments {
 enum Task {
     /// Install what the tests need and this machine lacks.
     Setup,
-    /// Install what is missing, then build and run every test of every member.
+    /// Install what is missing, then run the tests of every member, the doctests and each bench once.
     Test {
-        /// Leave out doctests, examples, benches and tests whose names start with `slow_`.
+        /// Run the tests whose names start with `slow_`, too.
         #[arg(long)]
-        quick: bool,
+        all: bool,
     },
-    /// Everything that must pass before a change lands, in the order of `.ci/run`.
-    Ci,
+    /// Run everything that must pass before a change lands: what `.ci/run` calls.
+    Ci(plan::Selection),
+    /// Run what takes too long for each landing: long fuzzing, histories, full fault tables, all mixes of features.
+    Proof(plan::Selection),
     /// Make the code of the protocol files in `adapters/grpc/proto`.
     Codegen {
         /// Change nothing, and fail where the code is not what would be made.
@@ -80,8 +84,9 @@ fn main() -> ExitCode {
     let mut steps = Steps::default();
     let outcome = match arguments.task {
         Task::Setup => setup::for_tests(),
-        Task::Test { quick } => test::run(&mut steps, quick),
-        Task::Ci => ci::run(&mut steps),
+        Task::Test { all } => test::run(&mut steps, test::Suite::of(!all)),
+        Task::Ci(selection) => ci::run(&mut steps, &selection),
+        Task::Proof(selection) => proof::run(&mut steps, &selection),
         Task::Codegen { check } => codegen::run(check),
         Task::Counts(arguments) => counts::run(&arguments),
         Task::Loom(arguments) => loom::run(&mut steps, &arguments),

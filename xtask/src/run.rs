@@ -5,8 +5,11 @@ mod at_once;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::workspace::Workspace;
 
 /// Why a task stopped, in words that say what to do.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ impl fmt::Display for Problem {
 #[derive(Default)]
 pub(crate) struct Steps {
     done: Vec<Done>,
+    /// Progress through a plan, shown before the name of each step.
+    progress: String,
 }
 
 struct Done {
@@ -64,10 +69,16 @@ impl Steps {
         self.done.is_empty()
     }
 
+    /// Sets the progress that is shown with the steps that follow.
+    pub(crate) fn announce(&mut self, number: usize, all: usize, elapsed: Duration) {
+        let minutes = elapsed.as_secs() / 60;
+        self.progress = format!("[{number}/{all}, {minutes} min {:02} s] ", elapsed.as_secs() % 60);
+    }
+
     /// Runs one step. The caller stops at the first that fails.
     pub(crate) fn run(&mut self, name: impl Into<String>, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let name = name.into();
-        eprintln!("\n==> {name}");
+        eprintln!("\n==> {}{name}", self.progress);
         let start = Instant::now();
         let outcome = work().map_err(|problem| Problem::new(format!("{name}: {problem}")));
         self.done.push(Done {
@@ -132,6 +143,16 @@ impl Call {
         Self::named("cargo", &cargo, arguments)
     }
 
+    /// An example of a member as the tests have built it.
+    pub(crate) fn example<S: AsRef<OsStr>>(
+        workspace: &Workspace,
+        name: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let program = workspace.built().join("examples").join(name);
+        Self::named(name, program.as_os_str(), arguments)
+    }
+
     fn named<S: AsRef<OsStr>>(name: &str, program: &OsStr, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null());
@@ -156,6 +177,13 @@ impl Call {
         } else {
             format!("{key}={value} {}", self.shown)
         };
+        self
+    }
+
+    /// Runs in a folder, and shows it.
+    pub(crate) fn inside(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self.shown = format!("cd {} && {}", folder.display(), self.shown);
         self
     }
 

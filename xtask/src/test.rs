@@ -4,74 +4,95 @@ use crate::run::{Call, Result, Steps};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// Runs the steps; the first that fails is the last.
-pub(crate) fn run(steps: &mut Steps, quick: bool) -> Result<()> {
-    steps.run("install what is missing", setup::for_tests)?;
-    let profile = profile(quick, std::env::var_os("CI").is_some());
-    steps.run("tests", || {
-        Call::cargo([
-            "nextest",
-            "run",
-            "--workspace",
-            "--all-features",
-            "--profile",
-            profile,
-        ])
-        .advice("the failures are repeated above, just before the summary")
-        .run()
-    })?;
-    if quick {
-        return Ok(());
-    }
-    // What a build without a backend says to a URL that needs one is only there in such a build.
-    steps.run("tests without features", || {
-        Call::cargo([
-            "nextest",
-            "run",
-            "--package",
-            "ringhold",
-            "--package",
-            "ringhold-redis",
-            "--no-default-features",
-            "--lib",
-        ])
-        .run()
-    })?;
-    steps.run("doctests", || {
-        Call::cargo(["test", "--doc", "--workspace", "--all-features"]).run()
-    })?;
-    steps.run("examples", || {
-        Call::cargo(["build", "--examples", "--workspace", "--all-features"]).run()
-    })?;
-    let workspace = Workspace::load()?;
-    for (package, bench) in benches(&workspace) {
-        steps.run(format!("bench {bench}, once each"), || {
-            Call::cargo(["bench", "--package", package, "--bench", bench, "--", "--test"]).run()
-        })?;
-    }
-    Ok(())
+/// Which tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// Those that take less than 10 s each.
+    Short,
+    /// Those whose names start with `slow_`, too.
+    All,
 }
 
-/// The profile of `.config/nextest.toml`.
-fn profile(quick: bool, ci: bool) -> &'static str {
-    match (quick, ci) {
-        (true, _) => "quick",
-        (false, true) => "ci",
-        (false, false) => "default",
+impl Suite {
+    pub(crate) const fn of(short: bool) -> Self {
+        if short { Self::Short } else { Self::All }
     }
-}
 
-/// Package and name of every bench, so that none rots unseen.
-fn benches(workspace: &Workspace) -> Vec<(&str, &str)> {
-    let mut found = Vec::new();
-    for package in &workspace.packages {
-        for target in &package.targets {
-            if target.kind.iter().any(|kind| kind == "bench") {
-                found.push((package.name.as_str(), target.name.as_str()));
-            }
+    /// The profile of `.config/nextest.toml`.
+    const fn profile(self) -> &'static str {
+        match self {
+            Self::Short => "ci",
+            Self::All => "all",
         }
     }
-    found
+
+    /// Where nextest writes the results, below the target folder.
+    pub(crate) fn results(self) -> String {
+        format!("nextest/{}/junit.xml", self.profile())
+    }
+}
+
+/// Everything that nextest does here is about all members with all features, so that nothing is compiled twice.
+const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
+
+/// Installs what is missing, then runs the tests, the doctests and each bench once.
+pub(crate) fn run(steps: &mut Steps, suite: Suite) -> Result<()> {
+    steps.run("install what is missing", setup::for_tests)?;
+    tests(steps, suite)?;
+    doctests(steps)?;
+    benches(steps)
+}
+
+/// Runs the tests of a suite, and builds the programs and examples on the way.
+pub(crate) fn tests(steps: &mut Steps, suite: Suite) -> Result<()> {
+    steps.run("tests", || {
+        let command = ["nextest", "run", "--profile", suite.profile()];
+        Call::cargo(command.into_iter().chain(EVERYTHING))
+            .advice("the failures are repeated above, just before the summary")
+            .run()
+    })
+}
+
+/// Runs the tests of builds without features: what they say to a URL that needs one exists only there.
+pub(crate) fn without_features(steps: &mut Steps) -> Result<()> {
+    steps.run("tests without features", || {
+        let members = ["--package", "ringhold", "--package", "ringhold-redis"];
+        let command = ["nextest", "run", "--no-default-features", "--lib"];
+        Call::cargo(command.into_iter().chain(members)).run()
+    })
+}
+
+pub(crate) fn doctests(steps: &mut Steps) -> Result<()> {
+    steps.run("doctests", || {
+        Call::cargo(["test", "--doc"].into_iter().chain(EVERYTHING)).run()
+    })
+}
+
+/// Runs each bench once and briefly, built as the tests are: it proves that the bench runs, and asserts nothing about
+/// timing.
+pub(crate) fn benches(steps: &mut Steps) -> Result<()> {
+    let workspace = Workspace::load()?;
+    steps.run("benches, once each", || {
+        let names = bench_names(&workspace);
+        let benches = names.iter().flat_map(|name| ["--bench", name]);
+        let command = ["test"].into_iter().chain(EVERYTHING).chain(benches);
+        Call::cargo(command.chain(["--", "--test"])).run()
+    })
+}
+
+/// nextest's list of all tests, as JSON.
+pub(crate) fn list() -> Result<String> {
+    let command = ["nextest", "list", "--message-format", "json", "--profile", "all"];
+    Call::cargo(command.into_iter().chain(EVERYTHING)).output()
+}
+
+/// The names of all benches, so that none rots unseen.
+fn bench_names(workspace: &Workspace) -> Vec<&str> {
+    let targets = workspace.packages.iter().flat_map(|package| &package.targets);
+    targets
+        .filter(|target| target.kind.iter().any(|kind| kind == "bench"))
+        .map(|target| target.name.as_str())
+        .collect()
 }
 
 #[cfg(test)]
@@ -80,10 +101,9 @@ mod tests {
     use crate::workspace::{Package, Target};
 
     #[test]
-    fn quick_wins_over_ci() {
-        assert_eq!(profile(true, true), "quick");
-        assert_eq!(profile(false, true), "ci");
-        assert_eq!(profile(false, false), "default");
+    fn results_are_those_of_the_suite() {
+        assert_eq!(Suite::of(true).results(), "nextest/ci/junit.xml");
+        assert_eq!(Suite::of(false).results(), "nextest/all/junit.xml");
     }
 
     #[test]
@@ -106,6 +126,6 @@ mod tests {
             root: "/".into(),
             target_directory: "/target".into(),
         };
-        assert_eq!(benches(&workspace), [("ringhold", "ring")]);
+        assert_eq!(bench_names(&workspace), ["ring"]);
     }
 }

@@ -53,6 +53,11 @@ impl Workspace {
             .map_err(|error| Problem::new(format!("`cargo metadata` printed something unexpected: {error}")))
     }
 
+    /// Where tests, programs and examples of the profile `dev` are.
+    pub(crate) fn built(&self) -> PathBuf {
+        self.target_directory.join("debug")
+    }
+
     /// A member's folder from the root, with `/`; the root package's is empty.
     pub(crate) fn folder(&self, package: &Package) -> String {
         let folder = package.manifest_path.parent().unwrap_or(Path::new(""));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node};
+use serde::Deserialize;
 
 use crate::run::{Problem, Result};
 
@@ -33,6 +34,19 @@ impl Results {
         Ok(Self(tests))
     }
 
+    /// Adds the slow tests of nextest's JSON list that did not run, as if they had passed: a short run proves that they
+    /// exist, and `cargo xtask proof` that they pass.
+    pub(super) fn trust_slow(&mut self, list: &str) -> Result<()> {
+        let list: List = serde_json::from_str(list)
+            .map_err(|error| Problem::new(format!("the list of tests is not the expected JSON: {error}")))?;
+        for (binary, suite) in list.suites {
+            for test in suite.tests.into_keys().filter(|test| is_slow(test)) {
+                self.0.entry((binary.clone(), test)).or_insert(true);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a test passed; `None` when it did not run.
     pub(super) fn passed(&self, binary: &str, test: &str) -> Option<bool> {
         self.0.get(&(binary.to_owned(), test.to_owned())).copied()
@@ -52,6 +66,25 @@ impl Results {
             .map(|(binary, test, passed)| (((*binary).to_owned(), (*test).to_owned()), *passed));
         Self(tests.collect())
     }
+}
+
+/// What `cargo nextest list --message-format json` prints, as far as it is used here.
+#[derive(Deserialize)]
+struct List {
+    #[serde(rename = "rust-suites")]
+    suites: BTreeMap<String, Suite>,
+}
+
+/// The tests of one binary.
+#[derive(Deserialize)]
+struct Suite {
+    #[serde(rename = "testcases")]
+    tests: BTreeMap<String, serde_json::Value>,
+}
+
+/// Whether the short suite leaves a test out: the filter of the profile `ci` in `.config/nextest.toml`.
+fn is_slow(test: &str) -> bool {
+    test.split("::").any(|part| part.starts_with("slow_"))
 }
 
 fn elements<'a>(parent: Node<'a, 'a>, name: &'static str) -> impl Iterator<Item = Node<'a, 'a>> {
@@ -89,6 +122,22 @@ mod tests {
         assert_eq!(results.passed("ringhold-redis::contract", "single::c"), None);
         assert_eq!(results.passed("ringhold", "single::a"), Some(true));
         assert_eq!(results.tests().count(), 3);
+    }
+
+    #[test]
+    fn listed_slow_test_counts_and_listed_short_test_does_not() {
+        let list = r#"{"test-count": 3, "rust-suites": {"a::b": {"binary-id": "a::b", "testcases": {
+            "m::slow_one": {"kind": "test"}, "m::short": {}, "slow_two::x": {}}}}}"#;
+        let mut results = Results::of(&[("a::b", "m::ran", true), ("a::b", "slow_two::x", false)]);
+        results.trust_slow(list).unwrap();
+        assert_eq!(results.passed("a::b", "m::slow_one"), Some(true));
+        assert_eq!(results.passed("a::b", "m::short"), None);
+        assert_eq!(
+            results.passed("a::b", "slow_two::x"),
+            Some(false),
+            "a result that is there counts"
+        );
+        assert!(results.trust_slow("[]").is_err());
     }
 
     #[test]
