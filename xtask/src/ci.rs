@@ -114,7 +114,7 @@ const PLAN: &[Step] = &[
     // What takes longest, and is most at the mercy of the machine, comes last.
     Step {
         name: "faults",
-        about: "a few rounds of each fault of Redis Cluster and etcd",
+        about: "one round of each fault of Redis Cluster and etcd",
         run: |steps| {
             for (name, backend) in [
                 ("Redis Cluster", faults::Backend::Redis),

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// What is broken.
     #[arg(long, value_enum, default_value_t)]
     backend: Backend,
-    /// A few rounds of each fault.
+    /// One round of each fault.
     #[arg(long)]
     quick: bool,
     /// One fault by its name, such as `kill`.
@@ -49,7 +49,7 @@ impl Arguments {
         }
     }
 
-    /// A few rounds of each fault, by a program that the tests have built already.
+    /// One round of each fault, by a program that the tests have built already.
     pub(crate) fn quick(backend: Backend) -> Self {
         Self {
             quick: true,

@@ -2,7 +2,7 @@
 //! see, and what is lost.
 //!
 //! `cargo xtask faults` runs all of them with each client library and prints the table; `--client NAME`
-//! runs them with one, `--only NAME` runs one fault. `--quick` runs a few rounds of each, and with
+//! runs them with one, `--only NAME` runs one fault. `--quick` runs one round of each, and with
 //! another client than the default one only those that a client may make worse. `--json` prints lines
 //! for programs. It ends with 1 when a row breaks its bound.
 
