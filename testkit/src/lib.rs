@@ -6,6 +6,7 @@
 //! | [`session_store_contract!`], [`discovery_contract!`], [`transport_contract!`] | one test per rule |
 //! | [`StoreHarness`], [`DiscoveryHarness`], [`TransportHarness`], [`TestTime`] | what an adapter brings |
 //! | [`SimulatedClock`] | time that stands still until a test moves it |
+//! | [`PausedTime`] | the same for tokio's time, beside real sockets |
 //! | [`launch`], [`RedisTime`] | real Redis servers and clusters, and their time |
 //! | [`wait_for`] | waiting for a condition, with a deadline that prints what was seen |
 //! | [`history`] | concurrent clients, what they were told, and whether that can be |
@@ -76,6 +77,7 @@ mod expect;
 mod harness;
 pub mod history;
 mod make;
+mod paused;
 mod redis_time;
 pub mod session_store;
 pub mod transport;
@@ -88,5 +90,6 @@ pub use clock::SimulatedClock;
 pub use contract::run;
 pub use harness::{DiscoveryHarness, StoreHarness, TestTime, TransportHarness};
 pub use make::Make;
+pub use paused::PausedTime;
 pub use redis_time::RedisTime;
 pub use wait::{WAIT_MAX, poll_once, wait_for, within};

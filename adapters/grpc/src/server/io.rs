@@ -11,7 +11,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::GrpcLimits;
 use crate::bucket::Bucket;
-use crate::security::Io;
 
 /// So much is still read of a caller that asks for too much: what it has sent already of requests that were
 /// admitted. HTTP/2 sends the headers of many requests before the first body of them.
@@ -83,14 +82,14 @@ impl Pace {
 }
 
 /// A connection that is read at its pace.
-pub(super) struct Paced {
-    io: Io,
+pub(super) struct Paced<I> {
+    io: I,
     pace: Arc<Pace>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Paced {
-    pub(super) fn new(io: Io, pace: Arc<Pace>) -> Self {
+impl<I> Paced<I> {
+    pub(super) fn new(io: I, pace: Arc<Pace>) -> Self {
         Self {
             io,
             pace,
@@ -99,7 +98,7 @@ impl Paced {
     }
 }
 
-impl AsyncRead for Paced {
+impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -120,7 +119,7 @@ impl AsyncRead for Paced {
     }
 }
 
-impl AsyncWrite for Paced {
+impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
     }
@@ -143,5 +142,77 @@ impl AsyncWrite for Paced {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::time::advance;
+
+    /// 10 requests per second after the first 5.
+    fn pace() -> Arc<Pace> {
+        let mut limits = GrpcLimits::default();
+        (limits.requests_per_second, limits.requests_burst) = (10, 5);
+        Arc::new(Pace::new(&limits))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_above_the_burst_are_admitted_at_the_rate() {
+        let pace = pace();
+        let admitted = |requests: usize| (0..requests).filter(|_| pace.admit()).count();
+        assert_eq!(admitted(20), 5);
+        assert!(!pace.is_calm());
+        // The 15 that were refused are paid for first.
+        advance(Duration::from_millis(1_500)).await;
+        assert_eq!(admitted(1), 0);
+        advance(Duration::from_millis(300)).await;
+        assert_eq!(admitted(4), 2);
+        advance(Duration::from_secs(60)).await;
+        assert!(pace.is_calm());
+        assert_eq!(admitted(20), 5, "no more than the burst, after any time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_above_its_rate_is_read_ahead_and_then_paused_until_its_debt_is_paid() {
+        let (pace, (mut caller, served)) = (pace(), duplex(2 * AHEAD_BYTES));
+        let mut served = Paced::new(served, Arc::clone(&pace));
+        caller.write_all(&vec![0; 2 * AHEAD_BYTES]).await.unwrap();
+        let mut bytes = vec![0; AHEAD_BYTES];
+
+        // A debt of 100 ms is not above the limit: nothing is counted as read ahead.
+        assert_eq!((0..6).filter(|_| pace.admit()).count(), 5);
+        served.read_exact(&mut bytes[..100]).await.unwrap();
+        assert!(!pace.admit());
+        served.read_exact(&mut bytes).await.unwrap();
+
+        let start = Instant::now();
+        assert_eq!(served.read(&mut bytes).await.unwrap(), AHEAD_BYTES - 100);
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_millis(200),
+            "two requests in debt"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_grows_with_the_requests_that_are_admitted_during_it() {
+        let (pace, (mut caller, served)) = (pace(), duplex(2 * AHEAD_BYTES));
+        let mut served = Paced::new(served, Arc::clone(&pace));
+        caller.write_all(&vec![0; 2 * AHEAD_BYTES]).await.unwrap();
+        assert_eq!((0..10).filter(|_| pace.admit()).count(), 5);
+        let mut bytes = vec![0; AHEAD_BYTES];
+        served.read_exact(&mut bytes).await.unwrap();
+
+        // Another connection of the caller, whose requests were read already.
+        let (start, other) = (Instant::now(), Arc::clone(&pace));
+        let asking = async {
+            advance(Duration::from_millis(400)).await;
+            assert!((0..5).all(|_| !other.admit()));
+        };
+        let (read, ()) = tokio::join!(served.read(&mut bytes), asking);
+        assert_eq!(read.unwrap(), AHEAD_BYTES);
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::id::{Address, EndpointName, Nonce};
@@ -11,6 +10,7 @@ use ringhold_core::{
     ErrorKind, FleetName, Incarnation, NodeId, NodeIncarnation, NodeRecord, Result, Revision, Transport,
 };
 use ringhold_grpc::{GrpcConfig, GrpcLimits, GrpcTransport};
+pub(crate) use ringhold_testkit::WAIT_MAX;
 use ringhold_testkit::{async_trait, within};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -148,8 +148,6 @@ impl Bed {
         .await;
     }
 }
-
-const WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[track_caller]
 pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T>, kind: ErrorKind) {

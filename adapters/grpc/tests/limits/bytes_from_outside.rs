@@ -10,7 +10,8 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use ringhold_testkit::within;
+use ringhold_grpc::GrpcLimits;
+use ringhold_testkit::{PausedTime, poll_once, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -212,6 +213,7 @@ async fn a_body_that_never_ends_is_given_up() {
 
 #[tokio::test]
 async fn an_answer_that_nobody_takes_is_given_up() {
+    let time = PausedTime::new();
     let bed = Bed::new(|_| {}).await;
     for window in [0, 64 << 10] {
         let mut raw = Raw::with_window(&bed, window).await;
@@ -225,8 +227,7 @@ async fn an_answer_that_nobody_takes_is_given_up() {
             .unwrap();
         let answer = within("an answer", raw.send.send_request(request)).await.unwrap();
         assert_eq!(status(answer.headers()), None, "it has a body");
-        // sleep: until after the deadline nothing is read, so nothing tells when it has come.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        time.advance(Duration::from_millis(1_100)).await;
         let read = within("the end of the answer", answer.into_body().collect()).await;
         assert!(
             read.is_err(),
@@ -276,12 +277,19 @@ async fn bytes_that_are_no_http2_end_their_connection_alone() {
 
 #[tokio::test]
 async fn a_connection_that_asks_for_nothing_is_closed() {
-    let bed = Bed::new(|limits| limits.handshake = Duration::from_millis(100)).await;
+    let (time, handshake) = (PausedTime::new(), Duration::from_millis(100));
+    let bed = Bed::new(|limits| limits.handshake = handshake).await;
     for start in [&b""[..], &PREFACE[..9], &[PREFACE, SETTINGS].concat()] {
         let mut tcp = TcpStream::connect(bed.address()).await.unwrap();
         tcp.write_all(start).await.unwrap();
         let mut answer = Vec::new();
-        let _ = within("the end of the connection", tcp.read_to_end(&mut answer)).await;
+        let mut end = std::pin::pin!(tcp.read_to_end(&mut answer));
+        let closing = async {
+            while poll_once(&mut end).await.is_none() {
+                time.advance(handshake).await;
+            }
+        };
+        within("the end of the connection", closing).await;
     }
     bed.serves_others().await;
 }
@@ -291,12 +299,16 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 #[tokio::test]
 async fn what_is_asked_as_a_silent_connection_closes_is_answered() {
     const HEADERS: u8 = 1;
+    const SETTINGS_KIND: u8 = 4;
     const GOAWAY: u8 = 7;
     // Stream 1, with its end: POST, http, and a path that nobody serves.
     const REQUEST: &[u8] = &[0, 0, 6, HEADERS, 5, 0, 0, 0, 1, 0x83, 0x86, 0x04, 2, b'/', b'x'];
-    let bed = Bed::new(|limits| limits.handshake = Duration::from_millis(500)).await;
+    let time = PausedTime::new();
+    let bed = Bed::new(|_| {}).await;
     let mut tcp = TcpStream::connect(bed.address()).await.unwrap();
     tcp.write_all(&[PREFACE, SETTINGS].concat()).await.unwrap();
+    within("the server's settings", until(&mut tcp, SETTINGS_KIND)).await;
+    time.advance(GrpcLimits::default().handshake * 2).await;
     within("the server's farewell", until(&mut tcp, GOAWAY)).await;
     tcp.write_all(REQUEST).await.unwrap();
     within("an answer", until(&mut tcp, HEADERS)).await;

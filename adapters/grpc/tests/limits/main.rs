@@ -5,3 +5,4 @@ mod bytes_from_outside;
 mod callers;
 mod probes;
 mod servers;
+mod way;

@@ -1,65 +1,23 @@
 //! Servers that are gone, silent, or elsewhere, and connections that break.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringhold_core::transport::PeerHandler;
 use ringhold_core::{Error, ErrorKind, OperationId, Transport as _};
 use ringhold_grpc::{GrpcConfig, GrpcTransport};
-use ringhold_testkit::{wait_for, within};
+use ringhold_testkit::{PausedTime, poll_once, wait_for, within};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::bed::{Bed, WAIT, caller, node, record, refused, request};
-
-const SOON: Duration = Duration::from_millis(500);
-
-/// Carries connections to a server, while it is told to.
-struct Way {
-    address: String,
-    open: AtomicBool,
-    /// Connections that were asked for.
-    asked: AtomicUsize,
-    cut: tokio::sync::Notify,
-}
-
-impl Way {
-    async fn to(server: &str) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let way = Arc::new(Self {
-            address: listener.local_addr().unwrap().to_string(),
-            open: AtomicBool::new(true),
-            asked: AtomicUsize::new(0),
-            cut: tokio::sync::Notify::new(),
-        });
-        let (carrying, server) = (Arc::clone(&way), server.to_owned());
-        // It ends with the runtime of its test.
-        tokio::spawn(async move {
-            let mut carried = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => {
-                        let (mut here, _) = accepted.unwrap();
-                        carrying.asked.fetch_add(1, Ordering::SeqCst);
-                        if carrying.open.load(Ordering::SeqCst) {
-                            let mut there = TcpStream::connect(&server).await.unwrap();
-                            carried.spawn(async move {
-                                // Whichever end breaks it, it is over.
-                                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
-                            });
-                        }
-                    }
-                    () = carrying.cut.notified() => carried.abort_all(),
-                }
-            }
-        });
-        way
-    }
-}
+use crate::bed::{Bed, WAIT, WAIT_MAX, caller, node, record, refused, request};
+use crate::way::Way;
 
 /// An address at which nobody listens.
 async fn nowhere() -> String {
@@ -76,7 +34,7 @@ async fn many_calls_take_a_second_connection() {
         let waiting = join_all((0..calls).map(|_| caller.call(&record, bed.request(WAIT))));
         let free = async {
             bed.running(calls).await;
-            wait_for("the connections", Duration::from_secs(20), async || {
+            wait_for("the connections", WAIT_MAX, async || {
                 let asked = way.asked.load(Ordering::SeqCst);
                 if asked == connections { Ok(()) } else { Err(asked) }
             })
@@ -106,20 +64,20 @@ async fn many_calls_do_without_a_second_connection_where_there_is_none() {
 
 #[tokio::test]
 async fn a_node_that_is_gone_is_unavailable_at_once() {
+    let (_time, start) = (PausedTime::new(), Instant::now());
     let (target, caller) = (node(1), caller(|_| {}));
     let gone = record(&target, &nowhere().await);
     for _ in 0..20 {
-        let asked = Instant::now();
         refused(
-            caller.call(&gone, request(&target, "")).await,
+            within("a call", caller.call(&gone, request(&target, ""))).await,
             ErrorKind::Unavailable,
         );
         refused(
-            caller.open(&gone, request(&target, "")).await,
+            within("a stream", caller.open(&gone, request(&target, ""))).await,
             ErrorKind::Unavailable,
         );
-        assert!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
     }
+    assert_eq!(start.elapsed(), Duration::ZERO);
     let nowhere = ringhold_core::NodeRecord::new(target.node.clone(), target.incarnation);
     refused(
         caller.call(&nowhere, request(&target, "")).await,
@@ -142,19 +100,16 @@ async fn a_broken_way_is_not_asked_for_every_call_and_is_found_again() {
     let asked = way.asked.load(Ordering::SeqCst);
     assert!(asked < 200, "2,000 calls made {asked} connections");
     way.open.store(true, Ordering::SeqCst);
-    wait_for(
-        "the node to be called again",
-        Duration::from_secs(20),
-        async || {
-            let answer = caller.call(&record, bed.request("")).await;
-            answer.map(drop).map_err(|error| error.to_string())
-        },
-    )
-    .await;
+    let again = async || {
+        let answer = caller.call(&record, bed.request("")).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    };
+    wait_for("the node to be called again", WAIT_MAX, again).await;
 }
 
 #[tokio::test]
 async fn a_server_that_takes_connections_and_closes_them_is_left_alone() {
+    let time = PausedTime::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (target, caller) = (node(1), caller(|_| {}));
     let record = record(&target, &listener.local_addr().unwrap().to_string());
@@ -172,12 +127,10 @@ async fn a_server_that_takes_connections_and_closes_them_is_left_alone() {
             });
         }
     });
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2) {
+    for _ in 0..1_000 {
         let call = caller.call(&record, request(&target, ""));
         refused(within("a call", call).await, ErrorKind::Unavailable);
-        // sleep: callers that keep asking, and not this test as fast as it can.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        time.advance(Duration::from_millis(2)).await;
     }
     // Pauses of up to 50, 100, 200, 400, 800, 1,600 ms and more; their random parts are half of that.
     let asked = asked.load(Ordering::SeqCst);
@@ -238,24 +191,23 @@ async fn a_new_run_elsewhere_is_called_at_once() {
 
 #[tokio::test]
 async fn a_server_that_accepts_and_says_nothing_holds_up_nobody_else() {
+    let time = PausedTime::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (silent, caller) = (node(1), caller(|_| {}));
     let record = record(&silent, &listener.local_addr().unwrap().to_string());
     let call = request(&silent, "").within(Duration::from_millis(300));
-    let silent = async {
-        let (call, open) = tokio::join!(caller.call(&record, call.clone()), caller.open(&record, call));
-        refused(call, ErrorKind::Timeout);
-        refused(open, ErrorKind::Timeout);
-    };
+    let mut silent =
+        pin!(async { tokio::join!(caller.call(&record, call.clone()), caller.open(&record, call)) });
+    assert!(poll_once(&mut silent).await.is_none());
     let mut other = node(1);
     other.node = ringhold_core::NodeId::new("eu-2").unwrap();
     let bed = Bed::of(&other, |_| {}).await;
-    let others = async {
-        let asked = Instant::now();
-        bed.call(&caller, "").await.unwrap();
-        assert!(asked.elapsed() < SOON, "it took {:?}", asked.elapsed());
-    };
-    tokio::join!(silent, others);
+    bed.call(&caller, "").await.unwrap();
+    assert!(poll_once(&mut silent).await.is_none(), "it still waits");
+    time.advance(Duration::from_millis(400)).await;
+    let (call, open) = within("the silent server's calls", silent).await;
+    refused(call, ErrorKind::Timeout);
+    refused(open, ErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -264,13 +216,13 @@ async fn a_call_with_a_key_survives_a_connection_that_breaks() {
     let (way, caller) = (Way::to(bed.address()).await, caller(|_| {}));
     let record = record(&node(1), &way.address);
     for key in [None, Some(OperationId::from_bytes([1; 16]))] {
-        // One that stood for a while: what breaks at once is not asked again at once.
-        let opened = Instant::now();
         within("a first call", caller.call(&record, bed.request("")))
             .await
             .unwrap();
-        // sleep: a connection counts as useful after one second.
-        tokio::time::sleep(Duration::from_millis(1_100).saturating_sub(opened.elapsed())).await;
+        // After a second a connection counts as useful; one that breaks sooner is not made again at once.
+        let time = PausedTime::new();
+        time.advance(Duration::from_millis(1_100)).await;
+        time.resume();
         let mut request = bed.request(WAIT);
         request.key = key;
         let call = caller.call(&record, request);
@@ -283,7 +235,7 @@ async fn a_call_with_a_key_survives_a_connection_that_breaks() {
         if key.is_none() {
             refused(within("the answer", call).await, ErrorKind::Unavailable);
         } else {
-            let again = wait_for("the call to come again", SOON * 20, async || {
+            let again = wait_for("the call to come again", WAIT_MAX, async || {
                 let calls = bed.handler.calls.load(Ordering::SeqCst);
                 if calls == 5 { Ok(()) } else { Err(calls) }
             });
@@ -333,7 +285,7 @@ fn a_transport_outlives_the_runtime_that_connected() {
                 .map(drop)
                 .map_err(|error| error.to_string())
         };
-        wait_for("an answer", SOON * 20, again).await;
+        wait_for("an answer", WAIT_MAX, again).await;
     });
 }
 
