@@ -3,6 +3,7 @@
 //! Each type is checked once, where it is made; nothing downstream checks again. Text types share
 //! their bytes, so a clone is a reference count.
 
+mod address;
 mod number;
 mod player;
 mod session_id;

@@ -32,7 +32,7 @@ impl NodeState {
 
 /// A small map with a limit on its entries.
 macro_rules! bounded_map {
-    ($(#[$doc:meta])* $name:ident, $key:ty, $value:ty, $what:literal, $max:literal) => {
+    ($(#[$doc:meta])* $name:ident, $key:ty, $value:ty, $what:literal, $max:literal, $check:expr, $errors:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         pub struct $name(BTreeMap<$key, $value>);
@@ -45,7 +45,10 @@ macro_rules! bounded_map {
             ///
             /// # Errors
             /// `TooLarge` when the map is full and has no such key.
+            #[doc = $errors]
             pub fn insert(&mut self, key: $key, value: $value) -> Result<Option<$value>> {
+                let check: fn(&$value) -> Result<()> = $check;
+                check(&value)?;
                 if self.0.len() >= Self::ENTRIES_MAX && !self.0.contains_key(&key) {
                     let context = format!("has {} entries already, the most that are allowed", $max);
                     return Err(Error::new(ErrorKind::TooLarge, $what, context));
@@ -91,11 +94,14 @@ macro_rules! bounded_map {
 bounded_map!(
     /// Named addresses of a node, at most 8. `player` is where clients connect, `peer` where other
     /// nodes do, `health` where probes do; others are the application's.
-    Endpoints, EndpointName, Address, "endpoints", 8
+    ///
+    /// A stored record may hold addresses that [`insert`](Self::insert) refuses.
+    Endpoints, EndpointName, Address, "endpoints", 8, Address::ensure_reachable,
+    "`InvalidArgument` for an address that [`Address::ensure_reachable`] refuses."
 );
 bounded_map!(
     /// Free labels of a node, at most 32.
-    Labels, LabelKey, LabelValue, "labels", 32
+    Labels, LabelKey, LabelValue, "labels", 32, |_| Ok(()), ""
 );
 
 /// The formats of stored records that a node can read: from the oldest to the newest.
@@ -266,6 +272,24 @@ mod tests {
         assert_eq!(record.endpoint("player"), Some(&address));
         let formats = Formats::new(2, 3).unwrap();
         assert_eq!((formats.oldest(), formats.newest()), (2, 3));
+    }
+
+    #[test]
+    fn an_endpoint_that_others_cannot_reach_is_refused_and_is_still_read() {
+        let mut endpoints = Endpoints::default();
+        for address in ["0.0.0.0:4000", "ws://[::]:1/play", "eu-1:0"] {
+            let (name, address) = (
+                EndpointName::new("player").unwrap(),
+                Address::new(address).unwrap(),
+            );
+            let error = endpoints.insert(name, address).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        }
+        assert!(endpoints.is_empty());
+        // A record of a node that was not checked: the other nodes can still read it.
+        let stored: BTreeMap<&str, &str> = [("player", "0.0.0.0:4000")].into();
+        let read: Endpoints = postcard::from_bytes(&postcard::to_allocvec(&stored).unwrap()).unwrap();
+        assert_eq!(read.get("player").map(Address::as_str), Some("0.0.0.0:4000"));
     }
 
     #[test]

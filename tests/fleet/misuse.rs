@@ -30,6 +30,13 @@ async fn bad_values_are_told_at_the_join() {
         builder()
             .await
             .node("a")
+            .endpoint("player", "ws://0.0.0.0:1/play")
+            .join()
+            .await
+            .err(),
+        builder()
+            .await
+            .node("a")
             .label("k", "v".repeat(256))
             .join()
             .await

@@ -47,6 +47,18 @@ pub(crate) struct Listen {
     pub(crate) port: u16,
 }
 
+impl Listen {
+    /// The host with the port that a server got there.
+    pub(crate) fn address(&self, port: u16) -> Result<Address> {
+        let Self { host, .. } = self;
+        if host.contains(':') {
+            Address::new(format!("[{host}]:{port}"))
+        } else {
+            Address::new(format!("{host}:{port}"))
+        }
+    }
+}
+
 impl GrpcConfig {
     /// Calls nodes on this machine and serves nobody, without security.
     pub fn client() -> Self {
@@ -125,7 +137,8 @@ impl GrpcConfig {
     /// The same, which others call at `address`.
     ///
     /// # Errors
-    /// `InvalidArgument` where that is no `host:port`.
+    /// `InvalidArgument` where that is not `host:port`, or where others cannot reach it: see
+    /// [`Address::ensure_reachable`].
     pub fn advertised(mut self, address: Address) -> Result<Self> {
         self.advertise = Some(address);
         self.checked()
@@ -157,15 +170,15 @@ impl GrpcConfig {
 
     pub(crate) fn checked(self) -> Result<Self> {
         if let Some(address) = &self.advertise {
-            let port = host_and_port(address).map(|(_, port)| port);
-            if port.is_none_or(|port| port == 0) {
+            if host_and_port(address).is_none() {
                 return Err(bad(format!("advertise={address} is not host:port")));
             }
+            address.ensure_reachable()?;
             if self.listen.is_none() {
                 return Err(bad("there is an address to advertise and none to listen at"));
             }
         }
-        if let Some(Listen { host, .. }) = &self.listen {
+        if let Some(listen @ Listen { host, .. }) = &self.listen {
             let ip = host.parse::<IpAddr>().ok();
             let loopback = ip.map_or(host == "localhost", |ip| ip.to_canonical().is_loopback());
             if self.security == Security::Plain && !loopback {
@@ -174,10 +187,15 @@ impl GrpcConfig {
                      grpcs://{host}:port with ca=, cert= and key=, or 127.0.0.1"
                 )));
             }
-            if ip.is_some_and(|ip| ip.is_unspecified()) && self.advertise.is_none() {
-                return Err(bad(format!(
-                    "{host} is every interface, and nobody can call that: add advertise=host:port"
-                )));
+            if self.advertise.is_none() {
+                // A free port is known once the server listens.
+                listen
+                    .address(listen.port.max(1))?
+                    .ensure_reachable()
+                    .map_err(|error| {
+                        bad("expected advertise=host:port, since the server listens on every interface")
+                            .with_source(error)
+                    })?;
             }
         }
         Ok(self)
@@ -314,7 +332,18 @@ mod tests {
             ("grpcs://h:1?ca=/a&ca=/a", "twice"),
             ("grpcs://0.0.0.0:1?ca=/a&cert=/b&key=/c", "advertise="),
             ("grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=h", "host:port"),
-            ("grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=h:0", "host:port"),
+            ("grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=h:0", "any free port"),
+            (
+                "grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=0.0.0.0:1",
+                "every interface",
+            ),
+            (
+                "grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=[::ffff:0:0]:1",
+                "every interface",
+            ),
+            ("grpcs://[::ffff:0.0.0.0]:1?ca=/a&cert=/b&key=/c", "advertise="),
+            ("grpcs://[::]:1?ca=/a&cert=/b&key=/c", "advertise="),
+            ("grpcs://0:0?ca=/a&cert=/b&key=/c", "advertise="),
         ] {
             let error = GrpcConfig::parse(url).expect_err(url);
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

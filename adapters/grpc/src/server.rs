@@ -71,7 +71,7 @@ pub(crate) struct Shared {
 impl Server {
     /// Begins to listen. Whoever calls this gives the runtime that handlers run in.
     pub(crate) async fn start(config: &GrpcConfig, secured: Arc<Secured>, table: Arc<Table>) -> Result<Self> {
-        let Some(Listen { host, port }) = &config.listen else {
+        let Some(listen @ Listen { host, port }) = &config.listen else {
             let context = "this transport serves nobody: give it an address, such as grpc://127.0.0.1:0";
             return Err(Error::new(ErrorKind::InvalidArgument, LISTEN, context));
         };
@@ -85,8 +85,7 @@ impl Server {
         let local = listener.local_addr().map_err(unavailable)?;
         let address = match &config.advertise {
             Some(address) => address.clone(),
-            None if host.parse::<std::net::IpAddr>().is_ok() => Address::new(local.to_string())?,
-            None => Address::new(format!("{host}:{}", local.port()))?,
+            None => listen.address(local.port())?,
         };
         let shared = Arc::new(Shared {
             secured,

@@ -140,7 +140,8 @@ text_type!(
 );
 text_type!(
     /// Where an endpoint is reached, such as `10.0.0.7:4000` or `wss://eu-1.example/play`. 1 to
-    /// 255 bytes of printable ASCII without blanks. Its form is between the application and its clients.
+    /// 255 bytes of printable ASCII without blanks. Its form is between the application and its clients; see
+    /// [`ensure_reachable`](Self::ensure_reachable) for what no endpoint may be.
     Address, "address", 1..=255, Alphabet::Graphic
 );
 text_type!(

@@ -93,7 +93,12 @@ pub(crate) fn session() -> impl Strategy<Value = StoredSession> {
 
 pub(crate) fn node_record() -> impl Strategy<Value = NodeRecord> {
     let state = prop::sample::select(vec![NodeState::Joining, NodeState::Ready, NodeState::Draining]);
-    let endpoints = btree_map("[a-z]{1,32}", "[!-~]{1,80}", 0..=8);
+    let address = "[!-~]{1,80}".prop_filter_map("others cannot connect there", |text| {
+        Address::new(text)
+            .ok()
+            .filter(|address| address.ensure_reachable().is_ok())
+    });
+    let endpoints = btree_map("[a-z]{1,32}", address, 0..=8);
     let labels = btree_map("[a-z]{1,63}", "[ a-z\u{e9}]{0,80}", 0..=32);
     let numbers = (0_u32..=256, any::<Option<u32>>(), (1..=u16::MAX, 0..u16::MAX));
     (
@@ -110,8 +115,10 @@ pub(crate) fn node_record() -> impl Strategy<Value = NodeRecord> {
                 let mut record = NodeRecord::new(node.node, node.incarnation);
                 record.state = state;
                 for (name, address) in endpoints {
-                    let (name, address) = (EndpointName::new(name).unwrap(), Address::new(address).unwrap());
-                    record.endpoints.insert(name, address).unwrap();
+                    record
+                        .endpoints
+                        .insert(EndpointName::new(name).unwrap(), address)
+                        .unwrap();
                 }
                 for (key, value) in labels {
                     let (key, value) = (LabelKey::new(key).unwrap(), LabelValue::new(value).unwrap());
