@@ -41,7 +41,7 @@ const PLAN: &[Step] = &[
     },
     Step {
         name: "features",
-        about: "what each mix of features brings; each feature alone compiles",
+        about: "what each mix of features brings; tests of builds without features",
         run: features::short,
     },
     Step {

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use self::asks::{ASKS, Asks};
 use crate::run::{Call, Problem, Result, Steps};
-use crate::setup;
 use crate::workspace::{Package, Workspace};
+use crate::{setup, test};
 
 /// Features that stand for others: a mix with them is another mix.
 const COLLECTING: &[&str] = &["default", "full"];
@@ -25,10 +25,11 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("each mix of features compiles", || compile(&workspace))
 }
 
-/// What each mix brings, and that the root compiles with no feature and with each one alone.
+/// What each mix brings, and the unit tests of builds without features.
 pub(crate) fn short(steps: &mut Steps) -> Result<()> {
     let workspace = Workspace::load()?;
-    steps.run("what features bring", || bring(&workspace))
+    steps.run("what features bring", || bring(&workspace))?;
+    test::without_features(steps)
 }
 
 /// Mixes of the features of each member that has any, with every lint as an error. The lints are of our own members

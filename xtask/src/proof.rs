@@ -27,11 +27,6 @@ const PLAN: &[Step] = &[
         },
     },
     Step {
-        name: "bare-tests",
-        about: "unit tests of builds without features",
-        run: test::without_features,
-    },
-    Step {
         name: "features",
         about: "each feature with each other compiles without a warning",
         run: features::run,
