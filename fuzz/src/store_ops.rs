@@ -240,5 +240,6 @@ fn on_existing(input: &mut Input<'_>) -> OnExisting {
         OnExisting::Allow { max: 2 },
         OnExisting::Allow { max: 3 },
         OnExisting::Allow { max: 0 },
+        OnExisting::Existing,
     ])
 }

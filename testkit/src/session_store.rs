@@ -42,6 +42,7 @@ macro_rules! __session_store_rules {
         $($then)+! {
             $($arguments)*
             create_makes_a_session
+            create_returns_the_existing
             create_takes_over_its_own
             create_leaves_anothers_alone
             create_takes_over_anyones

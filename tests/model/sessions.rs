@@ -195,7 +195,8 @@ impl Scene {
     fn create(&self) -> CreateSession {
         let (make, player) = (&self.make, self.player());
         let on_existing = match make.below(10) {
-            0..=2 => OnExisting::default(),
+            0 => OnExisting::Existing,
+            1..=2 => OnExisting::default(),
             3..=4 => OnExisting::Takeover {
                 from: TakeoverFrom::Anyone,
             },

@@ -200,6 +200,7 @@ impl SessionStore for RedisSessions {
         const CREATE: &str = "create";
         request.check(&self.limits)?;
         let (mode, max) = match request.on_existing {
+            OnExisting::Existing => ("existing", 1),
             OnExisting::Takeover {
                 from: TakeoverFrom::Own,
             } => ("own", 1),
@@ -222,6 +223,7 @@ impl SessionStore for RedisSessions {
             nonce,
             ttl,
             data,
+            on_existing,
             ..
         } = request;
         let record = SessionRecord::new(id, player.clone(), owner, nonce, ttl, data);
@@ -239,26 +241,25 @@ impl SessionStore for RedisSessions {
                 about(player.as_str().as_bytes()),
             )
             .await?;
-        let (elsewhere, mut elements) = match status {
-            Status::Elsewhere(elements) => (true, elements),
+        let (untouched, mut elements) = match status {
+            Status::Untouched(elements) if on_existing == OnExisting::Existing => {
+                (Some(CreateOutcome::Existing), elements)
+            }
+            Status::Untouched(elements) => (Some(CreateOutcome::Elsewhere), elements),
             Status::Exists(why) => return Err(answer::exists(CREATE, &player, &why)),
-            other => (false, other.done(CREATE, Some(&id))?),
+            other => (None, other.done(CREATE, Some(&id))?),
         };
         let now = elements.number()?;
         let stored = Found::next(&mut elements, CREATE, id.partition())?.stored?;
-        let outcome = if elsewhere {
-            CreateOutcome::Elsewhere
-        } else {
-            stored.login_outcome().ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Corrupt,
-                    CREATE,
-                    "the session that the login holds names no login",
-                )
-            })?
-        };
+        let outcome = untouched.or_else(|| stored.login_outcome()).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Corrupt,
+                CREATE,
+                "the session that the login holds names no login",
+            )
+        })?;
         let displaced = match &stored.login {
-            Some(login) if !elsewhere => login.displaced.clone(),
+            Some(login) if untouched.is_none() => login.displaced.clone(),
             _ => Vec::new(),
         };
         let mut created = Created::new(outcome, stored.record(now), displaced);

@@ -21,6 +21,12 @@ pub enum TakeoverFrom {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnExisting {
+    /// A live session is returned untouched, whoever owns it; a new one is made only where there is
+    /// none. Of several, the newest of the same owner is returned, otherwise the newest.
+    ///
+    /// A caller reads the session before it decides, and then [claims](super::ClaimSession) it
+    /// under the fence and version that it read.
+    Existing,
     /// The player's newest live session stays, with its id and data; the fence is new, and the old
     /// holder's connection ends. One that may not be taken over is answered untouched.
     Takeover {
@@ -61,7 +67,7 @@ pub struct CreateSession {
     pub nonce: Nonce,
     /// How long it lives without a touch.
     pub ttl: Ttl,
-    /// The data of a new session; one that is taken over keeps its own.
+    /// The data of a new session; one that exists keeps its own.
     pub data: Bytes,
     /// What happens to live sessions of the player.
     pub on_existing: OnExisting,
@@ -124,6 +130,9 @@ pub enum CreateOutcome {
     TakenOver,
     /// A live session of another owner stands untouched; nothing was written.
     Elsewhere,
+    /// A live session was returned untouched, under [`OnExisting::Existing`]. `session.owner` may be
+    /// the caller.
+    Existing,
 }
 
 /// The answer to a login.

@@ -21,6 +21,9 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// **Logging in**
 /// - `create_makes_a_session`: without a live session of the player, `create` makes one of version
 ///   1 and epoch 1 with the caller's id, nonce and data.
+/// - `create_returns_the_existing`: under `Existing`, a live session is returned as `Existing`, byte for
+///   byte untouched: the newest of the same owner, otherwise the player's newest. Where there is none,
+///   a session is made.
 /// - `create_takes_over_its_own`: under `Takeover`, the newest live session of the same owner keeps id,
 ///   version and data; its fence is new with the next epoch, and the old hold is in `displaced`.
 /// - `create_leaves_anothers_alone`: under `Takeover{from: Own}`, a live session of another
@@ -33,7 +36,9 @@ use crate::{Limits, PlayerId, Result, SessionId};
 ///   `InvalidArgument`.
 /// - `create_is_idempotent`: a repetition, told by its session id, owner and nonce, answers the same outcome,
 ///   session id, fence and displaced holds as the first time, also when data was saved in between;
-///   an expired session it revives. The same id with another owner or nonce is `AlreadyExists`.
+///   an expired session it revives. The same id with another owner or nonce is `AlreadyExists`. A login
+///   that returned a session untouched (`Existing`, `Elsewhere`) left nothing to repeat: sent again, it
+///   looks again, and may make a session.
 /// - `create_never_resurrects`: once a login was displaced, claimed, closed, or acknowledged as expired, a
 ///   late repetition of it is `Fenced` for 60 s, also where it had taken a session over.
 /// - `create_unlinks_the_expired`: an expired session does not stand in a login's way and is not

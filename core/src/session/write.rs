@@ -168,7 +168,7 @@ pub struct ClaimSession {
     pub id: SessionId,
     /// The fence that the caller saw.
     pub seen: Fence,
-    /// The version that must still stand, for a hand-over; `None` for any.
+    /// The version that must still stand, for a login or a hand-over that has read it; `None` for any.
     pub seen_version: Option<Version>,
     /// The new owner.
     pub owner: NodeIncarnation,

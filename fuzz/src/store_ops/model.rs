@@ -177,9 +177,16 @@ impl Model {
                 stay.linked && stay.is_live(now) && stay.record.player == request.player
             })
             .collect();
+        let own = |index: &&usize| self.stays[**index].record.owner == request.owner;
         let ending = match request.on_existing {
+            OnExisting::Existing => match live.iter().rev().find(own).or(live.last()) {
+                Some(index) => {
+                    let session = self.stays[*index].show(now);
+                    return Ok(Created::new(CreateOutcome::Existing, session, Vec::new()));
+                }
+                None => 0,
+            },
             OnExisting::Takeover { from } => {
-                let own = |index: &&usize| self.stays[**index].record.owner == request.owner;
                 let target = match from {
                     TakeoverFrom::Own => live.iter().rev().find(own),
                     _ => live.last(),

@@ -52,6 +52,12 @@ pub fn create<T: Transaction>(tx: &mut T, now_ms: u64, request: &CreateSession) 
         .partition(|entry| entry.is_live(now_ms));
     let ids = without(&sessions.ids, &expired);
     let ending = match request.on_existing {
+        OnExisting::Existing => {
+            if let Some((_, entry)) = own_or_newest(tx, request, &live)? {
+                return untouched(tx, now_ms, CreateOutcome::Existing, entry);
+            }
+            0
+        }
         OnExisting::Takeover { from } => {
             return match target(tx, now_ms, request, from, &live)? {
                 Target::Elsewhere(created) => Ok(created),
@@ -145,26 +151,42 @@ fn target<T: Transaction>(
     from: TakeoverFrom,
     live: &[Entry],
 ) -> Result<Target, T::Stop> {
-    let Some(newest) = live.last() else {
-        return Ok(Target::New);
-    };
-    match from {
-        TakeoverFrom::Anyone => return Ok(Target::Own(newest.clone())),
-        TakeoverFrom::Own => {}
+    let found = match from {
+        TakeoverFrom::Anyone => live.last().map(|entry| (true, entry)),
+        TakeoverFrom::Own => own_or_newest(tx, request, live)?,
         _ => return Err(unknown_rule().into()),
-    }
+    };
+    Ok(match found {
+        Some((true, entry)) => Target::Own(entry.clone()),
+        Some((false, entry)) => Target::Elsewhere(untouched(tx, now_ms, CreateOutcome::Elsewhere, entry)?),
+        None => Target::New,
+    })
+}
+
+/// The newest session of the request's owner, otherwise the newest of all, and whether it is the owner's.
+fn own_or_newest<'e, T: Transaction>(
+    tx: &mut T,
+    request: &CreateSession,
+    live: &'e [Entry],
+) -> Result<Option<(bool, &'e Entry)>, T::Stop> {
     for entry in live.iter().rev() {
-        // Which run is in the entry, of which node in the body.
+        // The entry has the incarnation of its owner, the body also the node's id.
         if entry.header.owner == request.owner.incarnation && whole(tx, entry)?.owner == request.owner {
-            return Ok(Target::Own(entry.clone()));
+            return Ok(Some((true, entry)));
         }
     }
-    let record = whole(tx, newest)?.record(now_ms);
-    Ok(Target::Elsewhere(Created::new(
-        CreateOutcome::Elsewhere,
-        record,
-        Vec::new(),
-    )))
+    Ok(live.last().map(|newest| (false, newest)))
+}
+
+/// The answer to a login that changes nothing.
+fn untouched<T: Transaction>(
+    tx: &mut T,
+    now_ms: u64,
+    outcome: CreateOutcome,
+    entry: &Entry,
+) -> Result<Created, T::Stop> {
+    let record = whole(tx, entry)?.record(now_ms);
+    Ok(Created::new(outcome, record, Vec::new()))
 }
 
 fn take_over<T: Transaction>(

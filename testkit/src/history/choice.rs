@@ -46,7 +46,7 @@ impl Chooser {
             67..82 => Call::Claim {
                 session,
                 seen: fence,
-                version: Some(known.version).filter(|_| make.below(3) == 0),
+                version: Some(known.version).filter(|_| make.below(3) > 0),
                 owner: self.owner,
                 nonce: run.draw(),
             },
@@ -66,8 +66,9 @@ impl Chooser {
 
     fn create(&self, run: &Run) -> Call {
         let rule = match self.make.below(20) {
-            0..8 => Rule::TakeOverAnyones,
-            8..12 => Rule::TakeOverOwn,
+            0..5 => Rule::TakeOverAnyones,
+            5..8 => Rule::TakeOverOwn,
+            8..12 => Rule::Existing,
             12..15 => Rule::Reject,
             15..17 => Rule::Replace,
             _ => Rule::Allow(2),

@@ -93,6 +93,7 @@ impl Client {
                         ended: ended.collect(),
                     },
                     CreateOutcome::Elsewhere => Answer::Elsewhere(session),
+                    CreateOutcome::Existing => Answer::Existing(session),
                     other => unexpected(format!("{other:?}")),
                 }
             }
@@ -194,6 +195,7 @@ pub(super) fn shown(answer: &Answer) -> Vec<Seen> {
         Answer::New { session, .. }
         | Answer::TakenOver { session, .. }
         | Answer::Elsewhere(session)
+        | Answer::Existing(session)
         | Answer::Got(Some(session))
         | Answer::Claimed(session)
         | Answer::Restored(session) => vec![session.clone()],

@@ -117,6 +117,14 @@ impl Player {
         }
         let live = self.sessions.len();
         let ending = match rule {
+            Rule::Existing => {
+                let own = |known: &&Session| known.seen.owner == owner;
+                let own = self.sessions.iter().rfind(own);
+                match own.or(self.sessions.last()) {
+                    Some(known) => return Ok(Answer::Existing(known.seen.clone())),
+                    None => 0,
+                }
+            }
             Rule::TakeOverOwn | Rule::TakeOverAnyones => {
                 let mine = |known: &Session| rule == Rule::TakeOverAnyones || known.seen.owner == owner;
                 if let Some(at) = self.sessions.iter().rposition(mine) {

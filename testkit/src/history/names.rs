@@ -141,6 +141,7 @@ impl Names {
 
 pub(super) fn on_existing(rule: Rule) -> OnExisting {
     match rule {
+        Rule::Existing => OnExisting::Existing,
         Rule::TakeOverOwn => OnExisting::Takeover {
             from: TakeoverFrom::Own,
         },

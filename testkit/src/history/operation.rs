@@ -48,6 +48,8 @@ pub struct Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
+    /// Returns a live session untouched.
+    Existing,
     /// Takes over only what the same owner holds.
     TakeOverOwn,
     /// Takes over anybody's.
@@ -192,6 +194,8 @@ pub enum Answer {
     },
     /// A login found another's session, and did nothing.
     Elsewhere(Seen),
+    /// A login returned a live session untouched.
+    Existing(Seen),
     /// What `get` shows.
     Got(Option<Seen>),
     /// What `find` shows, oldest first.
@@ -328,6 +332,7 @@ impl fmt::Display for Answer {
             Self::New { session, ended } => write!(f, "new {session}, {} ended", ended.len()),
             Self::TakenOver { session, ended } => write!(f, "taken over {session}, {} ended", ended.len()),
             Self::Elsewhere(session) => write!(f, "elsewhere {session}"),
+            Self::Existing(session) => write!(f, "existing {session}"),
             Self::Got(None) => f.write_str("nothing"),
             Self::Got(Some(session)) => write!(f, "{session}"),
             Self::Found(sessions) => {

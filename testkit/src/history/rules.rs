@@ -34,6 +34,7 @@ fn sessions(answer: &Answer) -> &[Seen] {
         Answer::New { session, .. }
         | Answer::TakenOver { session, .. }
         | Answer::Elsewhere(session)
+        | Answer::Existing(session)
         | Answer::Got(Some(session))
         | Answer::Claimed(session)
         | Answer::Restored(session) => std::slice::from_ref(session),

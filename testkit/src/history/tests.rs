@@ -341,13 +341,19 @@ fn logins_take_over_displace_and_stay_ended() {
             login_of(8, 8, 8, Rule::TakeOverOwn),
             Answer::Elsewhere(seen(1, FIRST, 1, 100)),
         ),
-        asked(2, (6, 7), take_over.clone(), answered.clone()),
+        asked(
+            2,
+            (6, 7),
+            login_of(9, 9, 9, Rule::Existing),
+            Answer::Existing(seen(1, FIRST, 1, 100)),
+        ),
+        asked(2, (8, 9), take_over.clone(), answered.clone()),
         // The same login once more.
-        asked(2, (8, 9), take_over.clone(), answered),
-        asked(1, (10, 11), late.clone(), Answer::Refused(Refusal::Fenced)),
-        asked(3, (12, 13), login_of(3, 3, 13, Rule::Replace), replaced),
-        asked(2, (14, 15), take_over, Answer::Refused(Refusal::Fenced)),
-        asked(3, (16, 17), Call::Find, Answer::Found(vec![fresh])),
+        asked(2, (10, 11), take_over.clone(), answered),
+        asked(1, (12, 13), late.clone(), Answer::Refused(Refusal::Fenced)),
+        asked(3, (14, 15), login_of(3, 3, 13, Rule::Replace), replaced),
+        asked(2, (16, 17), take_over, Answer::Refused(Refusal::Fenced)),
+        asked(3, (18, 19), Call::Find, Answer::Found(vec![fresh])),
     ]);
     // A late repetition that resurrects the displaced login.
     let back = seen(1, FIRST, 1, 100);

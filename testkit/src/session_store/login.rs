@@ -8,7 +8,7 @@ use ringhold_core::{
     ErrorKind, Fence, Incarnation, Limits, NodeIncarnation, SessionId, SessionRecord, Ttl, Version,
 };
 
-use super::steps::{Bed, long};
+use super::steps::{Bed, long, short};
 use crate::StoreHarness;
 use crate::expect::{done, refused};
 
@@ -20,7 +20,8 @@ pub(super) const ANYONE: OnExisting = OnExisting::Takeover {
 };
 
 /// Every way to log in, each of which makes a session where there is none.
-pub(super) const ALL_WAYS: [OnExisting; 5] = [
+pub(super) const ALL_WAYS: [OnExisting; 6] = [
+    OnExisting::Existing,
     OWN,
     ANYONE,
     OnExisting::Reject,
@@ -64,6 +65,61 @@ pub async fn create_makes_a_session<H: StoreHarness + ?Sized>(harness: &H) {
         bed.is_unchanged("the session that get shows", &expected).await;
         assert_eq!(bed.ids(&player).await, [request.id], "{way:?}: find");
     }
+}
+
+/// `create_returns_the_existing`.
+pub async fn create_returns_the_existing<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("create_returns_the_existing", harness).await;
+    let (player, owner) = (bed.make.player(), bed.make.owner());
+    let first = bed
+        .make
+        .login_with(&player, &owner, long(), OnExisting::Existing)
+        .with_data(&b"first"[..]);
+    let session = bed.create(first.clone()).await;
+    assert_eq!(bed.create(first).await.fence, session.fence, "sent again");
+    done("save", bed.store.save(bed.make.save(&session, b"saved")).await);
+    bed.pass(slice::from_ref(&session), Duration::from_secs(1)).await;
+    let session = bed.get(session.id).await;
+    for other in [&owner, &next_run(&bed, &owner), &bed.make.owner()] {
+        is_returned_untouched(&bed, other, &session).await;
+    }
+
+    // Of several sessions the caller's own newest, otherwise the newest.
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let login = bed.make.login_with(&player, &bed.make.owner(), long(), allow(4));
+        others.push(bed.create(login).await);
+    }
+    let [middle, newest] = &others[..] else {
+        unreachable!("two were made")
+    };
+    is_returned_untouched(&bed, &owner, &session).await;
+    is_returned_untouched(&bed, &middle.owner, middle).await;
+    is_returned_untouched(&bed, &bed.make.owner(), newest).await;
+    let again = bed.make.login_with(&player, &owner, long(), allow(4));
+    let own = bed.create(again).await;
+    is_returned_untouched(&bed, &owner, &own).await;
+}
+
+/// Logs in as `owner` under `Existing`, and checks that `session` is returned and nothing changes.
+async fn is_returned_untouched(bed: &Bed<'_>, owner: &NodeIncarnation, session: &SessionRecord) {
+    let before = bed.ids(&session.player).await;
+    let login = bed
+        .make
+        .login_with(&session.player, owner, short(), OnExisting::Existing)
+        .with_data(&b"of the login"[..]);
+    for attempt in ["login", "its repetition"] {
+        let created = bed.created(login.clone()).await;
+        assert_eq!(created.outcome, CreateOutcome::Existing, "{attempt} of {owner}");
+        assert_eq!(created.displaced, [], "{attempt} of {owner} ends no hold");
+        bed.is_same("the existing session in the answer", &created.session, session);
+    }
+    bed.is_unchanged("the existing session", session).await;
+    assert_eq!(
+        bed.ids(&session.player).await,
+        before,
+        "nothing was made or ended"
+    );
 }
 
 /// `create_takes_over_its_own`.

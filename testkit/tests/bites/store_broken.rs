@@ -30,7 +30,8 @@ impl SessionStore for Broken {
         };
         match (self.fault, request.on_existing) {
             (Fault::CreateDropsTheData, _) => request.data.clear(),
-            (Fault::OwnMeansAnyone, OnExisting::Takeover { .. })
+            (Fault::ExistingIsTakenOver, OnExisting::Existing)
+            | (Fault::OwnMeansAnyone, OnExisting::Takeover { .. })
             | (Fault::ReplaceTakesOver, OnExisting::Replace) => request.on_existing = anyone,
             (Fault::AnyoneMeansOwn, OnExisting::Takeover { .. }) => {
                 request.on_existing = OnExisting::default();
@@ -95,7 +96,18 @@ impl SessionStore for Broken {
         if repeated && self.is(Fault::RepetitionForgetsTheDisplaced) {
             created.displaced.clear();
         }
-        if created.outcome == CreateOutcome::Elsewhere && self.is(Fault::ElsewhereTouches) {
+        if created.outcome == CreateOutcome::Existing
+            && self.is(Fault::ExistingIsAlwaysTheNewest)
+            && let Some(newest) = self.inner.find(&request.player).await?.pop()
+        {
+            created.session = newest;
+        }
+        let touches = match created.outcome {
+            CreateOutcome::Elsewhere => self.is(Fault::ElsewhereTouches),
+            CreateOutcome::Existing => self.is(Fault::ExistingIsTouched),
+            _ => false,
+        };
+        if touches {
             let touch = Touch::new(created.session.id, created.session.fence, request.ttl);
             self.inner.touch_many(slice::from_ref(&touch)).await?;
         }

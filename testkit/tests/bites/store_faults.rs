@@ -8,6 +8,9 @@ pub(crate) enum Fault {
     /// Nothing.
     Sound,
     CreateDropsTheData,
+    ExistingIsTakenOver,
+    ExistingIsTouched,
+    ExistingIsAlwaysTheNewest,
     TakeoverForgetsTheOldHold,
     OwnMeansAnyone,
     ElsewhereTouches,
@@ -68,6 +71,21 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::CreateDropsTheData,
         "create_makes_a_session",
         "the session in the answer",
+    ),
+    (
+        Fault::ExistingIsTakenOver,
+        "create_returns_the_existing",
+        "login of",
+    ),
+    (
+        Fault::ExistingIsTouched,
+        "create_returns_the_existing",
+        "the existing session",
+    ),
+    (
+        Fault::ExistingIsAlwaysTheNewest,
+        "create_returns_the_existing",
+        "the existing session in the answer",
     ),
     (
         Fault::TakeoverForgetsTheOldHold,

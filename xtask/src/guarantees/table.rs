@@ -94,6 +94,7 @@ pub(super) const ROWS: &[Row] = &[
         "one player, one session: a login makes, takes over, yields or replaces, as it was told to",
         &[
             "session_store::create_makes_a_session",
+            "session_store::create_returns_the_existing",
             "session_store::create_takes_over_its_own",
             "session_store::create_leaves_anothers_alone",
             "session_store::create_takes_over_anyones",

@@ -27,6 +27,10 @@ impl SessionPartition {
         }
         let live = &linked.live;
         let ending = match request.on_existing {
+            OnExisting::Existing => match self.own_or_newest(live, &request.owner) {
+                Some(place) => return Ok(self.untouched(CreateOutcome::Existing, place, now)),
+                None => 0,
+            },
             OnExisting::Takeover { from } => return self.take_over_or_insert(&linked, from, request, now),
             OnExisting::Reject if live.is_empty() => 0,
             OnExisting::Reject => return Err(exists(&request, "has a live session")),
@@ -119,24 +123,14 @@ impl SessionPartition {
         request: CreateSession,
         now: Duration,
     ) -> Result<Created> {
-        let newest = linked.live.last().copied();
         let target = match from {
-            TakeoverFrom::Anyone => newest,
-            TakeoverFrom::Own => {
-                let mine = |place: &&Place| {
-                    let head = self.records.head(**place);
-                    *self.records.owner(&head) == request.owner
-                };
-                match (linked.live.iter().rev().find(mine), newest) {
-                    (Some(place), _) => Some(*place),
-                    // Nothing of the caller's: another's newest, if there is one, stays as it is.
-                    (None, Some(place)) => {
-                        let session = self.records.show(place, &self.records.head(place), now);
-                        return Ok(Created::new(CreateOutcome::Elsewhere, session, Vec::new()));
-                    }
-                    (None, None) => None,
+            TakeoverFrom::Anyone => linked.live.last().copied(),
+            TakeoverFrom::Own => match self.own_or_newest(&linked.live, &request.owner) {
+                Some(place) if !self.is_of_owner(place, &request.owner) => {
+                    return Ok(self.untouched(CreateOutcome::Elsewhere, place, now));
                 }
-            }
+                own => own,
+            },
             _ => return Err(unknown_rule()),
         };
         if target.is_none() {
@@ -159,6 +153,22 @@ impl SessionPartition {
         self.records.write(place, &head);
         let session = self.records.show(place, &head, now);
         Ok(Created::new(CreateOutcome::TakenOver, session, displaced))
+    }
+
+    /// The owner's newest among these sessions, otherwise the newest of all.
+    fn own_or_newest(&self, live: &[Place], owner: &NodeIncarnation) -> Option<Place> {
+        let own = live.iter().rev().find(|place| self.is_of_owner(**place, owner));
+        own.or(live.last()).copied()
+    }
+
+    fn is_of_owner(&self, place: Place, owner: &NodeIncarnation) -> bool {
+        self.records.owner(&self.records.head(place)) == owner
+    }
+
+    /// The answer to a login that changes nothing.
+    fn untouched(&self, outcome: CreateOutcome, place: Place, now: Duration) -> Created {
+        let session = self.records.show(place, &self.records.head(place), now);
+        Created::new(outcome, session, Vec::new())
     }
 
     /// Gives a session to another owner, under the fence of the next epoch. The caller writes `head`.

@@ -227,17 +227,26 @@ fn of_several_sessions_the_newest_own_one_is_taken_over() {
 }
 
 #[test]
-fn elsewhere_writes_nothing() {
-    let mut scene = Scene::new("elsewhere");
+fn login_that_leaves_a_session_untouched_unlinks_no_expired_one() {
+    for (rule, outcome) in [
+        (OnExisting::default(), CreateOutcome::Elsewhere),
+        (OnExisting::Existing, CreateOutcome::Existing),
+    ] {
+        leaves_all_as_they_are(rule, outcome);
+    }
+}
+
+fn leaves_all_as_they_are(rule: OnExisting, outcome: CreateOutcome) {
+    let mut scene = Scene::new("untouched");
     let expired = scene.login(ALLOW_3);
     let mut request = scene.request(ALLOW_3);
     request.ttl = Ttl::MAX;
     scene.partition.create(scene.time, request).unwrap();
     scene.pass(SECOND * 2);
-    let mut request = scene.request(OnExisting::default());
+    let mut request = scene.request(rule);
     request.owner = scene.make.owner();
     let created = scene.partition.create(scene.time, request).unwrap();
-    assert_eq!(created.outcome, CreateOutcome::Elsewhere);
+    assert_eq!(created.outcome, outcome);
     assert_eq!(
         scene.touch(&expired, TTL),
         Touched::Renewed,

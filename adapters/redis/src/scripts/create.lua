@@ -73,11 +73,11 @@ else
       break
     end
   end
-  if not target and #live > 0 then
-    local newest = live[#live]
-    local stored = stored_body(newest.id)
+  local untouched = (mode == 'existing' or not target) and (target or live[#live])
+  if untouched then
+    local stored = stored_body(untouched.id)
     advance()
-    return { 'elsewhere', now, newest.id, newest.header, stored }
+    return { 'untouched', now, untouched.id, untouched.header, stored }
   end
 end
 local holds = {}

@@ -11,8 +11,8 @@ use crate::client::{Elements, Reply, malformed};
 #[derive(Debug)]
 pub(super) enum Status {
     Done(Elements),
-    /// A live session of another owner.
-    Elsewhere(Elements),
+    /// A live session that a login left as it is.
+    Untouched(Elements),
     Ended(EndReason),
     Missing,
     Fenced {
@@ -40,7 +40,7 @@ impl Status {
         let word = elements.bytes()?;
         Ok(match &word[..] {
             b"done" => Self::Done(elements),
-            b"elsewhere" => Self::Elsewhere(elements),
+            b"untouched" => Self::Untouched(elements),
             b"ended" => Self::Ended(reason(operation, elements.number()?)?),
             b"missing" => Self::Missing,
             b"fenced" => Self::Fenced {
@@ -89,7 +89,7 @@ impl Status {
                 let context = format!("the token is void: {} was revived, or taken by another", name());
                 (ErrorKind::Fenced, context)
             }
-            Self::Elsewhere(_) | Self::Exists(_) => return Err(malformed(operation, "a status of a login")),
+            Self::Untouched(_) | Self::Exists(_) => return Err(malformed(operation, "a status of a login")),
         };
         Err(Error::new(kind, operation, context))
     }

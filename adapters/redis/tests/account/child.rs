@@ -154,7 +154,7 @@ impl Client {
             if self.make.below(8) == 0 && !logins.is_empty() {
                 logins[self.make.below(logins.len())].clone()
             } else {
-                let mode = match self.make.below(6) {
+                let mode = match self.make.below(7) {
                     0 => OnExisting::Takeover {
                         from: TakeoverFrom::Own,
                     },
@@ -164,6 +164,7 @@ impl Client {
                     2 => OnExisting::Reject,
                     3 => OnExisting::Replace,
                     4 => OnExisting::Allow { max: 2 },
+                    5 => OnExisting::Existing,
                     _ => OnExisting::Allow { max: 4 },
                 };
                 let request = self

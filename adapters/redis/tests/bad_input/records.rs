@@ -62,7 +62,7 @@ fn unreadable_sessions_are_shown_and_stop_nobody() {
             assert_eq!(error.kind(), kind, "{how}: {error}");
             let error = sessions.find(&player).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{how}: {error}");
-            for on_existing in [OnExisting::default(), OnExisting::Replace] {
+            for on_existing in [OnExisting::Existing, OnExisting::default(), OnExisting::Replace] {
                 let login = make.login_with(&player, &owner, ttl(60), on_existing);
                 let error = sessions.create(login).await.unwrap_err();
                 assert_eq!(error.kind(), kind, "{how}: {error}");

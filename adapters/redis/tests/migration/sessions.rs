@@ -135,6 +135,11 @@ fn logins(store: &Arc<dyn SessionStore>, make: &Make, partition: Partition, stag
             CreateOutcome::Elsewhere,
         ),
         (
+            "create existing",
+            again(make, &live[1], &other, OnExisting::Existing),
+            CreateOutcome::Existing,
+        ),
+        (
             "create anyone",
             again(make, &live[2], &other, anyone),
             CreateOutcome::TakenOver,

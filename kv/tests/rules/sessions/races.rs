@@ -74,6 +74,7 @@ fn writes(make: &Make, sessions: &[SessionRecord], taken: AckExpired) -> Vec<Wri
     let (ttl, other) = (Ttl::from_millis(9_000).expect("a time"), make.owner());
     let mut writes = Vec::new();
     for on_existing in [
+        OnExisting::Existing,
         OnExisting::default(),
         OnExisting::Takeover {
             from: TakeoverFrom::Anyone,

@@ -80,6 +80,7 @@ impl Scene {
             (0..=4, _) | (_, None) => {
                 let rules = [
                     ANYONE,
+                    OnExisting::Existing,
                     OnExisting::default(),
                     OnExisting::Reject,
                     OnExisting::Replace,

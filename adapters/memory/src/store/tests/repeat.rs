@@ -161,6 +161,7 @@ fn a_full_partition_refuses_what_needs_room_and_nothing_else() {
     };
     assert_eq!(create(ALLOW_3), Err(ErrorKind::Overloaded));
     assert_eq!(create(OnExisting::Reject), Err(ErrorKind::AlreadyExists));
+    assert_eq!(create(OnExisting::Existing), Ok(CreateOutcome::Existing));
     assert_eq!(create(ANYONE), Ok(CreateOutcome::TakenOver));
     assert_eq!(create(OnExisting::Allow { max: 2 }), Ok(CreateOutcome::New));
     assert_eq!(create(OnExisting::Replace), Ok(CreateOutcome::New));
