@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
 
+use crate::codec::Codec;
 use crate::events::{FencedReason, SessionEvent};
 use crate::login::{Login, LoginOptions};
 use crate::node::{Node, NodeStatus, not_attached};
@@ -133,11 +134,12 @@ impl Fleet {
     /// - `Corrupt`: the stored value is no `T`. The data stays as it is; a connection that held the
     ///   session here was displaced all the same.
     /// - `TooLarge`: `T::default()` encodes to more than the limit.
+    /// - `InvalidArgument`: `T::default()` cannot be stored, as [`Session::save`](crate::Session::save) says.
     pub async fn login<T>(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<T>>
     where
         T: Serialize + DeserializeOwned + Default,
     {
-        login::login(&self.node, player, options, login::postcard_codec(), T::default()).await
+        login::login(&self.node, player, options, Codec::postcard(), T::default()).await
     }
 
     /// The same with the session's bytes as they are. A new session has none.
@@ -145,7 +147,7 @@ impl Fleet {
     /// # Errors
     /// As [`login`](Self::login), without `Corrupt`.
     pub async fn login_raw(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<Bytes>> {
-        login::login(&self.node, player, options, login::raw_codec(), Bytes::new()).await
+        login::login(&self.node, player, options, Codec::raw(), Bytes::new()).await
     }
 
     /// Changes this node's record, such as its weight, its capacity or its state, and waits until

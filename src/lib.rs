@@ -5,6 +5,7 @@ mod attached;
 mod boottime;
 mod builder;
 mod coalesce;
+mod codec;
 mod contact;
 mod events;
 mod fleet;

@@ -3,19 +3,17 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ringhold_core::id::Address;
 use ringhold_core::session::{Displaced, SessionRecord};
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, SessionId, Ttl};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::attached::{Attached, Slot};
+use crate::codec::Codec;
 use crate::events::SessionEvent;
 use crate::node::{Node, NodeStatus, not_attached};
 use crate::obtain::{Held, Obtained, obtain};
 use crate::save::{self, Kept};
-use crate::session::{Codec, Session};
+use crate::session::Session;
 use crate::shared::lock;
 use crate::{peers, touch};
 
@@ -86,38 +84,6 @@ impl Redirect {
     }
 }
 
-/// Values as postcard.
-pub(crate) fn postcard_codec<T: Serialize + DeserializeOwned>() -> Codec<T> {
-    Codec {
-        encode: |value| {
-            postcard::to_stdvec(value).map(Bytes::from).map_err(|error| {
-                Error::new(ErrorKind::InvalidArgument, "save", "the value cannot be encoded")
-                    .with_source(error)
-            })
-        },
-        decode: |bytes| match postcard::take_from_bytes(bytes) {
-            Ok((value, [])) => Ok(value),
-            Ok(_) => Err(Error::new(
-                ErrorKind::Corrupt,
-                "login",
-                "the stored value has bytes to spare",
-            )),
-            Err(error) => {
-                let context = "the stored value is not of the type that was asked for";
-                Err(Error::new(ErrorKind::Corrupt, "login", context).with_source(error))
-            }
-        },
-    }
-}
-
-/// Bytes as they are.
-pub(crate) fn raw_codec() -> Codec<Bytes> {
-    Codec {
-        encode: |bytes| Ok(bytes.clone()),
-        decode: |bytes| Ok(bytes.clone()),
-    }
-}
-
 /// How often a login starts over when it lost a race.
 const RACES_MAX: u32 = 16;
 
@@ -128,7 +94,7 @@ pub(crate) async fn login<T>(
     codec: Codec<T>,
     default: T,
 ) -> Result<Login<T>> {
-    let initial = (codec.encode)(&default)?;
+    let initial = codec.encode("login", &default)?;
     for _ in 0..RACES_MAX {
         if !node.is_attached() {
             return Err(not_attached("login", node));
@@ -154,7 +120,7 @@ pub(crate) async fn login<T>(
         let value = if is_new {
             Ok(default)
         } else {
-            (codec.decode)(&record.data)
+            codec.decode(&record.data)
         };
         return match value {
             Ok(value) => Ok(Login::Here(Session::new(

@@ -3,25 +3,19 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringhold_core::session::Saved;
 use ringhold_core::{Error, Fence, PlayerId, Result, SessionId, Version};
 
 use crate::attached::Attached;
 use crate::coalesce::Coalescer;
+use crate::codec::Codec;
 use crate::events::SessionEvent;
 use crate::node::Node;
 use crate::save;
 use crate::shared::lock;
-
-/// How a value becomes the session's bytes and comes back.
-#[derive(Debug)]
-pub(crate) struct Codec<T> {
-    pub(crate) encode: fn(&T) -> Result<Bytes>,
-    pub(crate) decode: fn(&Bytes) -> Result<T>,
-}
 
 /// The handle of an attached player, with a value of the application.
 ///
@@ -96,16 +90,24 @@ impl<T> Session<T> {
 
     /// Stores the value.
     ///
+    /// The value is encoded, and decoded once to verify that the next login can read it; a value
+    /// that fails this is refused, and nothing is written. Fields are stored by position, so none may be
+    /// skipped: `skip_serializing_if` is refused when it skips, and so are tagged and untagged
+    /// enums, `flatten` and `serde_json::Value`, which need a format that describes itself. A type whose
+    /// `Serialize` and `Deserialize` disagree in another way (`skip_serializing` without
+    /// `skip_deserializing`, a skipped field of a tuple struct) may be read as another value.
+    ///
     /// # Cancel safety
     /// A dropped future does not stop the save: it goes on in the background, and whether it
     /// succeeded shows in [`version`](Self::version).
     ///
     /// # Errors
     /// - `Fenced`: this node no longer holds the session; [`event`](Self::event) tells why.
+    /// - `InvalidArgument`: the value cannot be encoded, or not be decoded again; nothing was written.
     /// - `TooLarge`: the encoded value is over the limit; nothing was written.
     /// - `Unavailable`: no answer for 20 s. The save may have happened.
     pub async fn save(&mut self) -> Result<Saved> {
-        let data = (self.codec.encode)(&self.value)?;
+        let data = self.codec.encode("save", &self.value)?;
         let change = self.attached.next_change();
         // What is pending stays: once this is stored it is outdated, and if this fails it is tried again.
         save::save(&self.node, &self.attached, change, data).await
@@ -116,7 +118,9 @@ impl<T> Session<T> {
     /// the save that is on its way. Dropping the handle stores what is pending. While the store is
     /// away it is tried again; the newest value is kept.
     ///
-    /// Each change encodes the value once. Errors are logged and kept for [`take_save_error`](Self::take_save_error).
+    /// Each change encodes the value once and verifies it as [`save`](Self::save) does; a change that is
+    /// refused leaves what was pending. A change during which its code panics is not stored.
+    /// Errors are logged and kept for [`take_save_error`](Self::take_save_error).
     pub fn save_every(&mut self, period: Duration) {
         let coalescer = save::coalesce(&self.node, &self.attached, period);
         if let Some(earlier) = self.coalescer.replace(coalescer) {
@@ -174,9 +178,12 @@ impl<T> Session<T> {
 
     fn changed(&self) {
         let Some(coalescer) = &self.coalescer else { return };
-        match (self.codec.encode)(&self.value) {
+        match self.codec.encode("save", &self.value) {
             Ok(data) => coalescer.put(self.attached.next_change(), data),
-            Err(error) => coalescer.put_error(error),
+            Err(error) => {
+                tracing::warn!(session = ?self.attached.id, %error, "a change cannot be stored");
+                coalescer.put_error(error);
+            }
         }
     }
 }
@@ -207,6 +214,9 @@ impl<T> fmt::Debug for Session<T> {
 }
 
 /// A session's value, borrowed to change it.
+///
+/// Dropped while its thread unwinds from a panic, it stores nothing, since the change may be half
+/// made. The value keeps what was changed: log in again to return to the stored value.
 #[derive(Debug)]
 pub struct ValueMut<'a, T> {
     session: &'a mut Session<T>,
@@ -227,6 +237,8 @@ impl<T> DerefMut for ValueMut<'_, T> {
 
 impl<T> Drop for ValueMut<'_, T> {
     fn drop(&mut self) {
-        self.session.changed();
+        if !thread::panicking() {
+            self.session.changed();
+        }
     }
 }

@@ -23,3 +23,4 @@ mod spans;
 mod streams;
 mod support;
 mod survival;
+mod verified;
