@@ -40,9 +40,9 @@ pub(crate) struct Attached {
     pub(crate) player: PlayerId,
     pub(crate) ttl: Ttl,
     hold: Mutex<Hold>,
-    /// One write of this session after the other: held while a save, a claim or a restoration is
-    /// on its way, never by a reader.
-    pub(crate) lane: tokio::sync::Mutex<()>,
+    /// One write of this session after the other: held while a save, a claim, a restoration or a
+    /// login of the player here is on its way, never by a reader.
+    pub(crate) lane: Arc<tokio::sync::Mutex<()>>,
     ended: watch::Sender<Option<SessionEvent>>,
     /// What others have sent to the player.
     pub(crate) inbox: Inbox,
@@ -70,7 +70,7 @@ impl Attached {
             player: record.player.clone(),
             ttl: record.ttl,
             hold: Mutex::new(hold),
-            lane: tokio::sync::Mutex::new(()),
+            lane: Arc::default(),
             ended: watch::Sender::new(None),
             inbox: Inbox::default(),
             slot: Mutex::new(Some(slot)),

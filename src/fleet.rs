@@ -114,8 +114,13 @@ impl Fleet {
     /// - The node that held it has left: this node claims it, `Here` with the saved value. A node
     ///   that died is known to have left once its lease has lapsed; until then it is `Elsewhere`.
     ///
-    /// One round trip to the store, two for a claim or a resume, one more when this node is full
-    /// or draining; and a renewal when the view is too old to tell that an owner has left.
+    /// One round trip to the store for a new player or one who is elsewhere, and two for one who comes
+    /// back; one more when this node is full or draining, two more after each lost race, and a
+    /// renewal when the view is too old to tell that an owner has left.
+    ///
+    /// The stored value is decoded before the session is claimed, under the fence and version that were
+    /// read. So a login that fails, or whose `Deserialize` panics, displaces no connection,
+    /// extends no session and becomes its owner nowhere.
     ///
     /// How deep a value is read is bounded by its type alone: save none that contains itself, such as a tree, or
     /// read its bytes with a limit of your own ([`login_raw`](Self::login_raw)).
@@ -126,13 +131,13 @@ impl Fleet {
     ///
     /// # Errors
     /// - `NotFound`: the session that the player wanted to resume has ended.
-    /// - `Overloaded`: this node is full, draining or of weight 0, or 16 other logins of the player
-    ///   were faster one after the other.
+    /// - `Overloaded`: this node is full, draining or of weight 0, or 32 attempts in a row lost a
+    ///   race to other logins or saves of the player.
     /// - `Unavailable`: no answer for 20 s, or this node is [detached](NodeStatus::Detached) or has
     ///   stopped.
     /// - `Fenced`: another login of the player ended this one before its answer came.
-    /// - `Corrupt`: the stored value is no `T`. The data stays as it is; a connection that held the
-    ///   session here was displaced all the same.
+    /// - `Corrupt`: the stored value is not a `T`. Nothing has changed; a connection that holds the session
+    ///   keeps it.
     /// - `TooLarge`: `T::default()` encodes to more than the limit.
     /// - `InvalidArgument`: `T::default()` cannot be stored, as [`Session::save`](crate::Session::save) says.
     pub async fn login<T>(&self, player: &PlayerId, options: LoginOptions) -> Result<Login<T>>

@@ -1,21 +1,24 @@
-//! `login`: from a player to a session here, or to where it is. What it takes in the store is in
-//! `obtain.rs`.
+//! `login`: from a player to a session here, or to the node that holds it. Its steps in the store
+//! are in `obtain.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringhold_core::id::Address;
 use ringhold_core::session::{Displaced, SessionRecord};
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeRecord, PlayerId, Result, SessionId, Ttl};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{sleep, timeout};
 
 use crate::attached::{Attached, Slot};
 use crate::codec::Codec;
 use crate::events::SessionEvent;
 use crate::node::{Node, NodeStatus, not_attached};
-use crate::obtain::{Held, Obtained, obtain};
+use crate::obtain::{self, Found};
 use crate::save::{self, Kept};
 use crate::session::Session;
 use crate::shared::lock;
-use crate::{peers, touch};
+use crate::{peers, random, touch};
 
 /// How a player logs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,8 +87,10 @@ impl Redirect {
     }
 }
 
-/// How often a login starts over when it lost a race.
-const RACES_MAX: u32 = 16;
+/// How often a login starts over after a lost race.
+const RACES_MAX: u32 = 32;
+/// How long a login waits for the writes of the player's present stay on this node.
+const LANE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) async fn login<T>(
     node: &Arc<Node>,
@@ -95,7 +100,12 @@ pub(crate) async fn login<T>(
     default: T,
 ) -> Result<Login<T>> {
     let initial = codec.encode("login", &default)?;
-    for _ in 0..RACES_MAX {
+    for race in 0..RACES_MAX {
+        if race > 0 {
+            // Exponential backoff with jitter, so that logins on several nodes do not keep
+            // outdating what the others have read.
+            sleep(random::jittered(Duration::from_millis(1 << race.min(7)), 0, 100)).await;
+        }
         if !node.is_attached() {
             return Err(not_attached("login", node));
         }
@@ -104,56 +114,61 @@ pub(crate) async fn login<T>(
         if let Some((attached, coalescer)) = closing {
             save::flush(node, &attached, &coalescer).await;
         }
-        let Held {
-            record,
-            is_new,
-            displaced,
-            slot,
-        } = match obtain(node, player, &options, &initial).await? {
-            Obtained::Here(held) => held,
-            Obtained::Elsewhere(redirect) => return Ok(Login::Elsewhere(redirect)),
-            Obtained::Again => continue,
-        };
-        let Some(attached) = attach(node, &record, displaced, slot).await? else {
-            continue;
-        };
-        let value = if is_new {
-            Ok(default)
-        } else {
-            codec.decode(&record.data)
-        };
-        return match value {
-            Ok(value) => Ok(Login::Here(Session::new(
-                Arc::clone(node),
-                attached,
-                codec,
-                value,
-                is_new,
-            ))),
-            Err(error) => {
-                node.attached.detach(&attached);
-                Err(error)
+        // Neither a save of the present handle nor another login on this node comes in between. One
+        // that is stuck delays no login further: without the lane this one can lose a race.
+        let _lane = timeout(LANE_WAIT_MAX, lane_of(node, player)).await;
+        let (record, value, displaced, slot) = match obtain::find(node, player, &options, &initial).await? {
+            Found::Elsewhere(redirect) => return Ok(Login::Elsewhere(redirect)),
+            Found::New(record, slot) => (record, None, Vec::new(), slot),
+            Found::Claimable(found, slot) => {
+                // Before the claim: a value that cannot be read, or whose `Deserialize` panics,
+                // displaces no connection and extends no session.
+                let value = codec.decode(&found.data)?;
+                match obtain::claim(node, &options, &found).await? {
+                    Some(claimed) => (claimed, Some(value), vec![Displaced::from(&found)], slot),
+                    None => continue,
+                }
             }
         };
+        let Some(attaching) = attach(node, &record, displaced, slot).await? else {
+            continue;
+        };
+        let is_new = value.is_none();
+        let value = value.unwrap_or(default);
+        let session = Session::new(Arc::clone(node), attaching.into_attached(), codec, value, is_new);
+        return Ok(Login::Here(session));
     }
-    let context = format!("{RACES_MAX} other logins of this player were faster, one after the other");
+    let context =
+        format!("{RACES_MAX} attempts in a row lost a race to other logins or saves of this player");
     Err(Error::new(ErrorKind::Overloaded, "login", context))
 }
 
-/// Makes the player one of this node's, and tells whoever was displaced. `None` when the session was
-/// lost again meanwhile.
-async fn attach(
-    node: &Arc<Node>,
+/// The lane of the player's present stay here, if there is one. With it, the writes of that stay
+/// have ended.
+async fn lane_of(node: &Node, player: &PlayerId) -> Option<OwnedMutexGuard<()>> {
+    while let Some(attached) = node.attached.of(player) {
+        let lane = Arc::clone(&attached.lane).lock_owned().await;
+        if attached.ended().is_none() {
+            return Some(lane);
+        }
+    }
+    None
+}
+
+/// Makes the player one of this node's, and notifies the displaced holders. `None` when the session
+/// was lost again.
+async fn attach<'a>(
+    node: &'a Arc<Node>,
     record: &SessionRecord,
     displaced: Vec<Displaced>,
     slot: Slot,
-) -> Result<Option<Arc<Attached>>> {
+) -> Result<Option<Attaching<'a>>> {
     let attached = Attached::new(record, slot);
     node.attached.insert(&attached);
-    // A login that is dropped on its way holds no place.
-    let abandoned = Abandoned {
+    let attaching = Attaching {
         node,
-        attached: Some(&attached),
+        attached: Arc::clone(&attached),
+        has_handle: false,
     };
     peers::tell_displaced(node, displaced, record.id, record.fence);
     let me = node.me();
@@ -172,26 +187,29 @@ async fn attach(
     node.attached
         .schedule(&attached, touch::next(record.ttl.duration()));
     node.count_sessions();
-    abandoned.keep();
-    Ok(Some(attached))
+    Ok(Some(attaching))
 }
 
-/// Takes a player out again whose login was dropped before it had a handle.
-struct Abandoned<'a> {
+/// A stay that has no handle yet. Dropping it, as when a login is dropped or panics, detaches the player.
+struct Attaching<'a> {
     node: &'a Node,
-    attached: Option<&'a Arc<Attached>>,
+    attached: Arc<Attached>,
+    has_handle: bool,
 }
 
-impl Abandoned<'_> {
-    fn keep(mut self) {
-        self.attached = None;
+impl Attaching<'_> {
+    /// The stay, for the handle that detaches it from now on.
+    fn into_attached(mut self) -> Arc<Attached> {
+        self.has_handle = true;
+        Arc::clone(&self.attached)
     }
 }
 
-impl Drop for Abandoned<'_> {
+impl Drop for Attaching<'_> {
     fn drop(&mut self) {
-        if let Some(attached) = self.attached {
-            self.node.attached.detach(attached);
+        if !self.has_handle {
+            self.node.attached.detach(&self.attached);
+            self.node.count_sessions();
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Obtaining a session from the store: a new one, one's own, or one whose owner has left.
+//! A login's two steps in the store: find the player's session without changing it, then claim it.
+//! The caller decodes the session in between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::session::{
-    ClaimSession, CreateOutcome, CreateSession, Created, Displaced, OnExisting, SessionRecord, TakeoverFrom,
+    ClaimSession, CreateOutcome, CreateSession, Created, OnExisting, SessionRecord,
 };
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeState, PlayerId, Result, SessionId};
 
@@ -18,66 +19,47 @@ use crate::{random, retry};
 /// No login waits longer for a fresh view.
 const FRESH_VIEW_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a login came to in the store.
-pub(crate) enum Obtained {
-    /// The session is this node's.
-    Here(Held),
-    /// A node that has not left holds it.
+/// The player's session, as a login finds it.
+pub(crate) enum Found {
+    /// This login made it, and this node owns it.
+    New(SessionRecord, Slot),
+    /// It exists, and this node may [claim](claim) it: the node owns it already, its owner has
+    /// left, or is to be displaced. Nothing has been written.
+    Claimable(SessionRecord, Slot),
+    /// A node that has not left owns it. Nothing has been written.
     Elsewhere(Redirect),
-    /// Somebody else was faster: look again.
-    Again,
 }
 
-/// A session that is now this node's.
-pub(crate) struct Held {
-    pub(crate) record: SessionRecord,
-    pub(crate) is_new: bool,
-    /// The holds that this ended.
-    pub(crate) displaced: Vec<Displaced>,
-    pub(crate) slot: Slot,
-}
-
-/// One attempt to make the player this node's.
-pub(crate) async fn obtain(
+/// Finds the player's session, or makes one with the data `initial` where there is none.
+pub(crate) async fn find(
     node: &Arc<Node>,
     player: &PlayerId,
     options: &LoginOptions,
     initial: &Bytes,
-) -> Result<Obtained> {
+) -> Result<Found> {
     if let Some(id) = options.resume {
-        return resume(node, player, options, id).await;
+        return find_resumed(node, player, options, id).await;
     }
     let slot = take_slot(node, player, options.displace).await?;
     let created = create(node, player, options, initial.clone()).await?;
-    if created.outcome != CreateOutcome::Elsewhere {
-        let is_new = created.outcome == CreateOutcome::New;
-        let held = Held {
-            record: created.session,
-            is_new,
-            displaced: created.displaced,
-            slot,
-        };
-        return Ok(Obtained::Here(held));
-    }
     let session = created.session;
-    if session.owner == node.me() {
-        // This node registered again meanwhile, and has claimed it under its new name.
-        return Ok(Obtained::Again);
+    if created.outcome == CreateOutcome::New {
+        return Ok(Found::New(session, slot));
     }
-    if has_left(node, &session.owner).await? {
-        claim(node, options, &session, slot).await
+    if is_claimable(node, options, &session.owner).await? {
+        Ok(Found::Claimable(session, slot))
     } else {
         Ok(redirect(node, session.owner))
     }
 }
 
-/// Comes back to exactly this session of this player.
-async fn resume(
+/// Finds exactly this session of this player.
+async fn find_resumed(
     node: &Arc<Node>,
     player: &PlayerId,
     options: &LoginOptions,
     id: SessionId,
-) -> Result<Obtained> {
+) -> Result<Found> {
     let ended = || {
         let context = "the session to resume has ended; log in without it";
         Error::new(ErrorKind::NotFound, "login", context)
@@ -87,17 +69,16 @@ async fn resume(
     let session = found
         .filter(|session| session.player == *player)
         .ok_or_else(ended)?;
-    let slot = if session.owner == node.me() {
-        node.attached.try_take(None)
-    } else if options.displace {
-        Some(take_slot(node, player, true).await?)
-    } else if has_left(node, &session.owner).await? {
-        node.attached.try_take(None)
-    } else {
+    if !is_claimable(node, options, &session.owner).await? {
         return Ok(redirect(node, session.owner));
+    }
+    let slot = if options.displace && session.owner != node.me() {
+        Some(take_slot(node, player, true).await?)
+    } else {
+        node.attached.try_take(None)
     };
     match slot {
-        Some(slot) => claim(node, options, &session, slot).await,
+        Some(slot) => Ok(Found::Claimable(session, slot)),
         None => Err(Error::new(
             ErrorKind::Overloaded,
             "login",
@@ -106,34 +87,36 @@ async fn resume(
     }
 }
 
-fn redirect(node: &Node, owner: NodeIncarnation) -> Obtained {
-    let record = record_of(&node.shared.view.latest(), &owner);
-    Obtained::Elsewhere(Redirect { node: owner, record })
+/// Whether a login on this node may claim a session of `owner`.
+async fn is_claimable(node: &Arc<Node>, options: &LoginOptions, owner: &NodeIncarnation) -> Result<bool> {
+    if options.displace || *owner == node.me() {
+        return Ok(true);
+    }
+    has_left(node, owner).await
 }
 
-/// Claims a session under the fence that was seen. Who calls it has made sure that the owner is
-/// this node, has left, or is to be displaced.
-async fn claim(
+fn redirect(node: &Node, owner: NodeIncarnation) -> Found {
+    let record = record_of(&node.shared.view.latest(), &owner);
+    Found::Elsewhere(Redirect { node: owner, record })
+}
+
+/// Claims a session as it was [found](find): under that fence, and at that version, so the caller has
+/// decoded exactly what it gets. `None` where another write was faster.
+pub(crate) async fn claim(
     node: &Arc<Node>,
     options: &LoginOptions,
-    session: &SessionRecord,
-    slot: Slot,
-) -> Result<Obtained> {
+    found: &SessionRecord,
+) -> Result<Option<SessionRecord>> {
     let ttl = options.ttl.unwrap_or(node.session_ttl);
-    let request = ClaimSession::new(session.id, session.fence, node.me(), random::nonce()?, ttl);
+    let request = ClaimSession::new(found.id, found.fence, node.me(), random::nonce()?, ttl)
+        .with_seen_version(found.version);
     let store = &node.backend().sessions;
     match retry::until_deadline("login", || store.claim(request.clone())).await {
-        Ok(claimed) => {
-            let displaced = vec![Displaced::from(session)];
-            Ok(Obtained::Here(Held {
-                record: claimed.session,
-                is_new: false,
-                displaced,
-                slot,
-            }))
-        }
-        Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::NotFound) => Ok(Obtained::Again),
-        Err(error) => Err(error),
+        Ok(claimed) => Ok(Some(claimed.session)),
+        Err(error) => match error.kind() {
+            ErrorKind::Fenced | ErrorKind::NotFound | ErrorKind::VersionConflict => Ok(None),
+            _ => Err(error),
+        },
     }
 }
 
@@ -171,14 +154,9 @@ async fn take_slot(node: &Arc<Node>, player: &PlayerId, displace: bool) -> Resul
 async fn create(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions, data: Bytes) -> Result<Created> {
     let id = random::session_id(player.partition())?;
     let ttl = options.ttl.unwrap_or(node.session_ttl);
-    let from = if options.displace {
-        TakeoverFrom::Anyone
-    } else {
-        TakeoverFrom::Own
-    };
     let request = CreateSession::new(id, player.clone(), node.me(), random::nonce()?, ttl)
         .with_data(data)
-        .with_on_existing(OnExisting::Takeover { from });
+        .with_on_existing(OnExisting::Existing);
     let store = &node.backend().sessions;
     retry::until_deadline("login", || store.create(request.clone())).await
 }

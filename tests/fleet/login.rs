@@ -149,16 +149,22 @@ async fn a_value_of_another_type_is_corrupt_and_stays() {
     let mut session = here(node.login::<String>(&player("ada"), LoginOptions::new()).await);
     session.value_mut().push_str("not a pair of numbers");
     session.save().await.unwrap();
-    for held in ["by a connection", "by nobody any more"] {
+    let id = session.id();
+    for held in [Some(session), None] {
         let error = node
             .login::<(u8, u8)>(&player("ada"), LoginOptions::new())
             .await
             .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "held {held}");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{held:?}");
+        assert_eq!(node.attached(), usize::from(held.is_some()), "{held:?}");
     }
-    assert_eq!(node.attached(), 0);
     let raw = here(node.login_raw(&player("ada"), LoginOptions::new()).await);
     assert!(raw.value().ends_with(b"numbers"), "nothing was overwritten");
+    assert_eq!(
+        (raw.id(), raw.fence().epoch),
+        (id, 2),
+        "this login alone made a fence"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod crowd;
+mod decoding;
 mod displaced;
 mod failover;
 mod hooks;
