@@ -46,7 +46,7 @@ const CALLS_AT_ONCE: usize = 8;
 /// | `get` | 1 |
 /// | `find` | 1 for a player without sessions, else 2 |
 /// | `save`, `claim`, `remove`, `ack_expired` | 2; `remove` and `ack_expired` 3 where a session ends |
-/// | `create`, `restore` | 2 for a player without sessions, else 3 |
+/// | `create`, `restore` | 2 for a player without sessions, and for a login that changes nothing; else 3 |
 /// | `touch_many` | 2 for each 50 touches, 3 where it refuses some; 8 times as many side by side |
 /// | `take_expired` | 1 where nothing is due, and 1 each half second that moves the clock on; 2 more where something is due, and 2 for each 25 sessions |
 /// | `list` | 2 for each 32 sessions that it shows, and for each 1,000 that it looks at |

@@ -2,7 +2,7 @@
 
 use ringhold_core::discovery::{LeaveFleet, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
-use ringhold_core::session::{ClaimSession, RemoveSession, TakeExpired, Touch};
+use ringhold_core::session::{ClaimSession, OnExisting, RemoveSession, TakeExpired, Touch};
 use ringhold_core::{NodeIncarnation, Partition, Timing};
 use ringhold_testkit::launch::{EtcdCluster, EtcdOptions};
 use ringhold_testkit::{Make, SimulatedClock};
@@ -50,6 +50,10 @@ async fn operations_cost_what_their_documentation_says() {
     let session = created.session;
     let (_, cost) = cost!(cluster, store.create(make.login(&player, &owner, ttl(60))));
     assert_eq!(cost, 3, "a login that takes a session over");
+    let existing = make.login_with(&player, &make.owner(), ttl(60), OnExisting::Existing);
+    let (existing, cost) = cost!(cluster, store.create(existing));
+    assert_eq!(existing.session.id, session.id);
+    assert_eq!(cost, 2, "a login that returns the existing session");
     let session_again = store.get(&session.id).await.unwrap().unwrap();
     let (_, cost) = cost!(cluster, store.get(&session.id));
     assert_eq!(cost, 1, "a read");
