@@ -15,11 +15,11 @@ pub use self::options::ClusterOptions;
 pub use self::slots::SlotMove;
 
 use self::partition::Partition;
+use crate::certificates::Certificates;
 use crate::clock::{ClockOffset, SettableClock};
 use crate::node::Node;
 use crate::options::url_encoded;
 use crate::reply::Reply;
-use crate::server::login;
 use crate::{Error, ErrorKind, Result};
 
 /// A running Redis Cluster on loopback. Dropping it kills its servers.
@@ -34,6 +34,7 @@ pub struct RedisCluster {
     clock: Option<SettableClock>,
     /// The last to go: nodes are killed before their bus goes.
     partition: Option<Partition>,
+    certificates: Option<Certificates>,
     options: Arc<ClusterOptions>,
 }
 
@@ -41,6 +42,8 @@ pub struct RedisCluster {
 struct Member {
     node: Node,
     id: String,
+    /// The port that URLs name.
+    client_port: u16,
     /// Its `redis.conf`, but for what a partition adds.
     config: String,
     offset: Option<ClockOffset>,
@@ -60,13 +63,23 @@ impl RedisCluster {
 
     /// The URL of a fleet on this cluster, with all nodes. Holds the password where there is one.
     pub fn url(&self, fleet: &str) -> String {
-        let login = login(self.options.server.password.as_deref());
-        let mut url = format!("redis-cluster://{login}{}?", self.address(0));
+        let login = self.options.server.login();
+        let place = |index| self.options.server.place(self.client_address(index));
+        let scheme = match &self.certificates {
+            Some(_) => "rediss-cluster",
+            None => "redis-cluster",
+        };
+        let mut url = format!("{scheme}://{login}{}?", place(0));
         for index in 1..self.len() {
             // Writing to a string cannot fail.
-            let _ = write!(url, "node={}&", self.address(index));
+            let _ = write!(url, "node={}&", place(index));
         }
-        url + "fleet=" + &url_encoded(fleet)
+        url += "fleet=";
+        url += &url_encoded(fleet);
+        url + &self
+            .certificates
+            .as_ref()
+            .map_or_else(String::new, Certificates::url)
     }
 
     /// How many nodes there are, dead or alive.
@@ -75,9 +88,14 @@ impl RedisCluster {
         self.members.len()
     }
 
-    /// Where clients reach a node.
+    /// Where clients without TLS reach a node.
     pub fn address(&self, index: usize) -> SocketAddr {
         self.members[index].node.access.address
+    }
+
+    /// Where the clients that URLs are for reach a node, and other nodes do: over TLS where it has that.
+    pub(crate) fn client_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::new(self.address(index).ip(), self.members[index].client_port)
     }
 
     /// The id of a node in the cluster: 40 hexadecimal digits.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use self::state::Entry;
@@ -18,11 +18,11 @@ use crate::client::Access;
 use crate::cluster::start::{config, random_hex};
 use crate::cluster::table::{Identity, nodes_conf};
 use crate::daemon::{START_MAX, STARTS_MAX, StartError, last_words};
-use crate::keeper::BECOME;
+use crate::keeper::becoming;
 use crate::node::{REDIS, answers};
 use crate::options::url_encoded;
 use crate::process::Process;
-use crate::{ClusterOptions, Error, ErrorKind, Result, ServerClock, ports, wait};
+use crate::{ClusterOptions, Error, ErrorKind, Result, ServerClock, ServerTls, ports, wait};
 
 /// How long servers may take to be in order, or to be gone.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -50,11 +50,16 @@ impl DevCluster {
     pub fn start(folder: &Path, options: &ClusterOptions) -> Result<Self> {
         options.check()?;
         let server = &options.server;
-        let plain = server.clock == ServerClock::Real && server.password.is_none();
+        let plain = server.clock == ServerClock::Real
+            && server.password.is_none()
+            && server.locale.is_none()
+            && server.user.is_none()
+            && server.host_name.is_none()
+            && server.tls == ServerTls::Off;
         if !plain || options.skewable || options.cuttable {
             return Err(Error::new(
                 ErrorKind::Invalid,
-                "a cluster that outlives its program has the real clock, no password and no cuts",
+                "a cluster that outlives its program has the real clock, no users, no names, no TLS, no locale and no cuts",
             ));
         }
         REDIS.check()?;
@@ -245,8 +250,8 @@ impl Entry {
 /// this process open.
 fn detached(folder: &Path) -> std::io::Result<Child> {
     let log = File::create(folder.join("log"))?;
-    Command::new("sh")
-        .args(["-c", BECOME, "redis-server", "./redis.conf"])
+    becoming("redis-server")
+        .arg("./redis.conf")
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
@@ -307,6 +312,7 @@ fn plan(folder: &Path, options: &ClusterOptions, attempt: usize) -> Result<Vec<E
             id: random_hex(20)?,
             ip: local,
             port: pair[0],
+            tls_port: None,
             bus: pair[1],
         });
     }

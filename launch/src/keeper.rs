@@ -32,7 +32,7 @@ rm -rf -- "$1"
 "#;
 
 /// Becomes the server at a word, and nothing when whoever would have said it is gone.
-pub(crate) const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
+const BECOME: &str = r#"read -r word && exec "$0" "$@" </dev/null"#;
 
 pub(crate) struct Keeper {
     shell: Child,
@@ -80,8 +80,7 @@ impl Keeper {
         log: &File,
     ) -> Result<Child> {
         let failed = || Error::io(format!("starting {program}"));
-        let mut child = Command::new("sh")
-            .args(["-c", BECOME, program])
+        let mut child = becoming(program)
             .args(arguments)
             .current_dir(folder)
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -133,6 +132,23 @@ impl Drop for Keeper {
     }
 }
 
+/// A shell that becomes `program` at a word. Its locale is `C`, whatever this process has: a server must not
+/// collate or speak differently on the machine of a developer.
+pub(crate) fn becoming(program: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", BECOME, program]);
+    for (name, _) in std::env::vars_os() {
+        let of_locale = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("LC_") || ["LANG", "LANGUAGE", "LOCPATH"].contains(&name));
+        if of_locale {
+            command.env_remove(name);
+        }
+    }
+    command.env("LC_ALL", "C");
+    command
+}
+
 /// Whether a program of this name is on the path; the error says what to install.
 pub(crate) fn installed(program: &str, package: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -159,6 +175,14 @@ mod tests {
         let failure = installed("ringhold-has-no-such-program", "some-package").unwrap_err();
         assert_eq!(failure.kind(), ErrorKind::Missing);
         assert!(failure.message().contains("apt-get install some-package"));
+    }
+
+    #[test]
+    fn servers_have_the_locale_c() {
+        let command = becoming("true");
+        let mut set = command.get_envs().filter(|(_, value)| value.is_some());
+        assert_eq!(set.next(), Some(("LC_ALL".as_ref(), Some("C".as_ref()))));
+        assert_eq!(set.next(), None);
     }
 
     #[test]

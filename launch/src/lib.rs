@@ -17,7 +17,7 @@
 //! several threads at once.
 //!
 //! For Linux. What is started has to be installed: `redis-server` 7.0 or newer, `etcd` 3.4 or newer; the
-//! settable clock needs a C compiler too.
+//! settable clock needs a C compiler, and [`RedisOptions::locale`] needs `localedef` and the sources of locales.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod certificates;
 mod client;
 mod clock;
 mod cluster;
@@ -43,6 +44,7 @@ mod error;
 mod etcd;
 mod http;
 mod keeper;
+mod locale;
 mod node;
 mod options;
 mod ports;
@@ -50,6 +52,7 @@ mod preload;
 mod process;
 mod reply;
 mod server;
+mod suite;
 mod wait;
 
 pub use clock::SettableClock;
@@ -57,7 +60,7 @@ pub use cluster::{ClusterOptions, RedisCluster, SlotMove};
 pub use dev::{DevCluster, DevNode, DevRole};
 pub use error::{Error, ErrorKind};
 pub use etcd::{EtcdCluster, EtcdOptions};
-pub use options::{RedisOptions, ServerClock};
+pub use options::{RedisOptions, ServerClock, ServerTls};
 pub use reply::Reply;
 pub use server::RedisServer;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::client::{Access, field_of};
 use crate::daemon::{Daemon, Program, StartError};
 use crate::keeper::Keeper;
-use crate::{Error, Result, preload};
+use crate::{Error, ErrorKind, Result, locale, preload};
 
 /// The server's program.
 pub(crate) const REDIS: Program = Program {
@@ -19,6 +19,7 @@ pub(crate) struct Node {
     pub(crate) access: Access,
     pub(crate) daemon: Daemon,
     clock_file: Option<PathBuf>,
+    locale: Option<String>,
 }
 
 impl Node {
@@ -28,12 +29,14 @@ impl Node {
         folder: PathBuf,
         access: Access,
         clock_file: Option<PathBuf>,
+        locale: Option<&str>,
     ) -> Self {
         let daemon = Daemon::new(keeper, REDIS, folder, access.address);
         Self {
             access,
             daemon,
             clock_file,
+            locale: locale.map(str::to_owned),
         }
     }
 
@@ -47,12 +50,26 @@ impl Node {
             environment.push(("LD_PRELOAD".to_owned(), preload::library()?));
             environment.push((preload::VARIABLE.to_owned(), file.clone()));
         }
+        if let Some(name) = &self.locale {
+            environment.extend(locale::environment(name)?);
+        }
         self.daemon.spawn(&["./redis.conf"], &environment)
     }
 
     /// Waits until the process answers and has read its data.
     pub(crate) fn ready(&self) -> Result<(), StartError> {
-        self.daemon.ready(|pid| answers(&self.access, pid))
+        self.daemon.ready(|pid| answers(&self.access, pid))?;
+        if let Some(name) = &self.locale {
+            // By bytes, capital letters come first; in a language, `a` comes before `B`.
+            let reply = self
+                .access
+                .command(&["EVAL", "return 'a' < 'B' and 1 or 0", "0"])?;
+            if reply.check()?.integer() != Some(1) {
+                let message = format!("{} does not collate as {name}.UTF-8", self.access.address);
+                return Err(Error::new(ErrorKind::Start, message).into());
+            }
+        }
+        Ok(())
     }
 
     /// Starts it on its old port, after a SIGKILL where it still runs.

@@ -21,14 +21,20 @@ pub(crate) const VARIABLE: &str = "RINGHOLD_CLOCK_FILE";
 pub(crate) fn library() -> Result<PathBuf> {
     static BUSY: Mutex<()> = Mutex::new(());
     let _busy = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
-    let user = rustix::process::geteuid().as_raw();
-    let folder = std::env::temp_dir().join(format!("ringhold-launch-{user}"));
-    own_folder(&folder, user)?;
+    let folder = shared_folder()?;
     let library = folder.join(format!("clock-{:016x}.so", fingerprint(SOURCE)));
     if !library.is_file() {
         compile(&folder, &library)?;
     }
     Ok(library)
+}
+
+/// The folder of what processes of one user make once and share.
+pub(crate) fn shared_folder() -> Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("ringhold-launch-{user}"));
+    own_folder(&folder, user)?;
+    Ok(folder)
 }
 
 /// Whatever lies in a folder that others can write to must not be loaded into a process.

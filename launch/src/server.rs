@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::certificates::Certificates;
 use crate::client::Access;
 use crate::clock::SettableClock;
 use crate::daemon::{StartError, start_anew};
 use crate::keeper::Keeper;
 use crate::node::{Node, REDIS};
-use crate::options::{RedisOptions, ServerClock, url_encoded};
+use crate::options::{RedisOptions, ServerClock, ServerTls, url_encoded};
 use crate::reply::Reply;
 use crate::{Error, Result, ports};
 
@@ -18,6 +19,10 @@ pub struct RedisServer {
     node: Node,
     config: String,
     clock: Option<SettableClock>,
+    /// The port that URLs name.
+    client_port: u16,
+    certificates: Option<Certificates>,
+    options: RedisOptions,
 }
 
 impl RedisServer {
@@ -41,21 +46,35 @@ impl RedisServer {
             ServerClock::Settable => Some(SettableClock::new(&folder)?),
         };
         let local = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let port = ports::free(&[local], 1)?[0][0];
+        let tls = options.tls != ServerTls::Off;
+        let ports = &ports::free(&[local], if tls { 2 } else { 1 })?[0];
+        let (port, client_port) = (ports[0], *ports.last().unwrap_or(&ports[0]));
+        let certificates = Certificates::of(options, &folder, &[local])?;
         let access = Access {
             address: SocketAddr::new(local, port),
             password: options.password.clone(),
         };
         let lines = options.lines.join("\n");
-        let config = format!("bind {local}\nport {port}\n{}{lines}\n", options.config());
+        let tls = certificates
+            .as_ref()
+            .map(|certificates| certificates.config(client_port));
+        let tls = tls.unwrap_or_default();
+        let config = format!("bind {local}\nport {port}\n{tls}{}{lines}\n", options.config());
         let clock_file = clock.as_ref().map(|clock| clock.file().to_owned());
-        let node = Node::new(keeper, folder, access, clock_file);
+        let node = Node::new(keeper, folder, access, clock_file, options.locale.as_deref());
         node.spawn(&config)?;
         node.ready()?;
-        Ok(Self { node, config, clock })
+        Ok(Self {
+            node,
+            config,
+            clock,
+            client_port,
+            certificates,
+            options: options.clone(),
+        })
     }
 
-    /// The address that clients connect to.
+    /// The address that clients without TLS connect to.
     pub fn address(&self) -> SocketAddr {
         self.node.access.address
     }
@@ -67,8 +86,15 @@ impl RedisServer {
 
     /// The URL of a fleet on this server. Holds the password where there is one.
     pub fn url(&self, fleet: &str) -> String {
-        let login = login(self.node.access.password.as_deref());
-        format!("redis://{login}{}?fleet={}", self.address(), url_encoded(fleet))
+        let login = self.options.login();
+        let place = self
+            .options
+            .place(SocketAddr::new(self.address().ip(), self.client_port));
+        let (scheme, files) = match &self.certificates {
+            Some(certificates) => ("rediss", certificates.url()),
+            None => ("redis", String::new()),
+        };
+        format!("{scheme}://{login}{place}?fleet={}{files}", url_encoded(fleet))
     }
 
     /// Runs one command on a connection of its own. An error that the server answered is a
@@ -128,9 +154,4 @@ impl fmt::Debug for RedisServer {
             .field("pid", &self.pid())
             .finish_non_exhaustive()
     }
-}
-
-/// The part of a URL before the host.
-pub(crate) fn login(password: Option<&str>) -> String {
-    password.map_or_else(String::new, |password| format!(":{}@", url_encoded(password)))
 }

@@ -130,3 +130,30 @@ fn a_settable_clock_stands_still_until_it_is_moved() {
     assert_eq!(seconds(&server), begin - 60);
     assert!(start(&RedisOptions::new()).clock().is_none());
 }
+
+#[test]
+fn server_collates_as_its_locale_and_not_as_this_process() {
+    let compare = ["EVAL", "return 'a' < 'B' and 1 or 0", "0"];
+    for (options, expected) in [(RedisOptions::new(), 0), (RedisOptions::new().locale("en_US"), 1)] {
+        let server = start(&options);
+        let reply = server.command(&compare).unwrap();
+        assert_eq!(reply.integer(), Some(expected), "{options:?}");
+    }
+}
+
+#[test]
+fn url_names_the_user_and_commands_are_those_of_default() {
+    let options = RedisOptions::new()
+        .password("root")
+        .user("app", "s", "~a* -@all +ping");
+    let server = start(&options);
+    assert!(server.url("arena").starts_with("redis://app:s@127.0.0.1:"));
+    let reply = server.command(&["ACL", "GETUSER", "app"]).unwrap();
+    let Reply::Array(fields) = reply else {
+        panic!("{reply:?}")
+    };
+    assert!(
+        fields.iter().any(|field| field.text().as_deref() == Some("~a*")),
+        "{fields:?}"
+    );
+}

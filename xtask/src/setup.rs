@@ -6,41 +6,60 @@ use std::path::Path;
 
 use crate::run::{Call, Problem, Result};
 
-/// A program from the system's packages.
+/// A program, or an absolute path to a file, from the system's packages.
 struct Need {
-    program: &'static str,
+    name: &'static str,
     packages: &'static [&'static str],
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        if self.name.starts_with('/') {
+            Path::new(self.name).exists()
+        } else {
+            on_path(self.name)
+        }
+    }
 }
 
 /// This program was linked, so some linker is there; the cargo tools below also compile C, and call
 /// the compiler by this name.
 ///
-/// The tests of Redis and etcd start servers of their own. The client of etcd is built with protoc, which
+/// The tests of Redis and etcd start servers of their own, some of them with another collation, which
+/// `localedef` makes from the source of a locale. The client of etcd is built with protoc, which
 /// reads include files of its own. Instructions are counted by valgrind. libFuzzer, which
 /// `cargo xtask fuzz` builds, is C++.
 const SYSTEM: &[Need] = &[
     Need {
-        program: "cc",
+        name: "cc",
         packages: &["gcc", "libc6-dev"],
     },
     Need {
-        program: "c++",
+        name: "c++",
         packages: &["g++"],
     },
     Need {
-        program: "redis-server",
+        name: "redis-server",
         packages: &["redis-server"],
     },
     Need {
-        program: "etcd",
+        name: "localedef",
+        packages: &["libc-bin"],
+    },
+    Need {
+        name: "/usr/share/i18n/locales/en_US",
+        packages: &["locales"],
+    },
+    Need {
+        name: "etcd",
         packages: &["etcd-server"],
     },
     Need {
-        program: "protoc",
+        name: "protoc",
         packages: &["protobuf-compiler", "libprotobuf-dev"],
     },
     Need {
-        program: "valgrind",
+        name: "valgrind",
         packages: &["valgrind"],
     },
 ];
@@ -95,7 +114,7 @@ pub(crate) fn for_tests() -> Result<()> {
 
 /// Installs the system's packages and the cargo tools that are absent.
 pub(crate) fn run(tools: &[Tool]) -> Result<()> {
-    let missing: Vec<&Need> = SYSTEM.iter().filter(|need| !on_path(need.program)).collect();
+    let missing: Vec<&Need> = SYSTEM.iter().filter(|need| !need.is_met()).collect();
     match plan(&missing, is_root(), on_path("apt-get")) {
         Plan::Nothing => {}
         Plan::Ask(text) => return Err(Problem::new(text)),
@@ -115,13 +134,13 @@ fn plan(missing: &[&Need], root: bool, apt: bool) -> Plan {
     if root && apt {
         return Plan::Install(packages);
     }
-    let programs: Vec<&str> = missing.iter().map(|need| need.program).collect();
-    let programs = programs.join(", ");
+    let names: Vec<&str> = missing.iter().map(|need| need.name).collect();
+    let names = names.join(", ");
     Plan::Ask(if apt {
         let packages = packages.join(" ");
-        format!("missing: {programs}; install it with `sudo apt-get install {packages}`, then run this again")
+        format!("missing: {names}; install it with `sudo apt-get install {packages}`, then run this again")
     } else {
-        format!("missing: {programs}; install it with this system's package manager, then run this again")
+        format!("missing: {names}; install it with this system's package manager, then run this again")
     })
 }
 
@@ -178,7 +197,7 @@ mod tests {
     use super::*;
 
     const NEED: Need = Need {
-        program: "cc",
+        name: "cc",
         packages: &["gcc", "libc6-dev"],
     };
 
@@ -209,7 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_on_the_path_or_not() {
-        assert!(!on_path("ringhold-has-no-such-program"));
+    fn need_is_a_program_on_the_path_or_an_absolute_path() {
+        let is_met = |name| Need { name, packages: &[] }.is_met();
+        assert!(is_met("sh") && is_met("/usr"));
+        assert!(!is_met("ringhold-has-no-such-program") && !is_met("/usr/no-such-file"));
     }
 }

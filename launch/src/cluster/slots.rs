@@ -163,7 +163,7 @@ impl SlotMove<'_> {
     }
 
     fn migrate<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<crate::Reply> {
-        let target = self.cluster.address(self.to);
+        let target = self.cluster.client_address(self.to);
         let (host, port) = (target.ip().to_string(), target.port().to_string());
         let mut words: Vec<&[u8]> = ["MIGRATE", &host, &port, "", "0", MIGRATE_MILLIS]
             .iter()

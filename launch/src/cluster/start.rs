@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::partition::{Partition, Wiring};
 use super::table::{Identity, nodes_conf};
 use super::{ClusterOptions, Member, RedisCluster};
+use crate::certificates::Certificates;
 use crate::client::Access;
 use crate::clock::{ClockOffset, SettableClock};
 use crate::daemon::{StartError, start_anew};
 use crate::keeper::Keeper;
 use crate::node::{Node, REDIS};
-use crate::options::{ServerClock, quoted};
+use crate::options::{ServerClock, ServerTls, quoted};
 use crate::{Error, ErrorKind, Result, ports};
 
 /// How long a cluster may take to be in order.
@@ -47,7 +48,9 @@ fn launch(
     };
     let count = options.nodes();
     let ips: Vec<IpAddr> = (0..count).map(|index| address(options, index)).collect();
-    let ports = ports::free(&ips, 2)?;
+    let tls = options.server.tls != ServerTls::Off;
+    let ports = ports::free(&ips, if tls { 3 } else { 2 })?;
+    let certificates = Certificates::of(&options.server, &folder, &ips)?;
     let ids = (0..count).map(|_| random_hex(20)).collect::<Result<Vec<_>>>()?;
     let partition = if options.cuttable {
         let wiring = Wiring {
@@ -64,6 +67,7 @@ fn launch(
             id: ids[index].clone(),
             ip: ips[index],
             port: ports[index][0],
+            tls_port: ports[index].get(2).copied(),
             bus: partition
                 .as_ref()
                 .map_or(ports[index][1], |partition| partition.announced(index)),
@@ -91,6 +95,10 @@ fn launch(
             password: options.server.password.clone(),
         };
         let mut config = config(options, identity, ports[index][1]);
+        if let (Some(certificates), Some(port)) = (&certificates, identity.tls_port) {
+            config += &certificates.config(port);
+            let _ = writeln!(config, "cluster-announce-tls-port {port}");
+        }
         if let Some(partition) = &partition {
             config += &partition.config(index);
         } else if let Some(password) = &options.server.password {
@@ -100,8 +108,9 @@ fn launch(
             let _ = writeln!(config, "{line}");
         }
         members.push(Member {
-            node: Node::new(keeper, own, access, clock_file),
+            node: Node::new(keeper, own, access, clock_file, options.server.locale.as_deref()),
             id: identity.id.clone(),
+            client_port: identity.tls_port.unwrap_or(identity.port),
             config,
             offset,
         });
@@ -110,6 +119,7 @@ fn launch(
         members,
         clock,
         partition,
+        certificates,
         options: Arc::clone(options),
     };
     for (index, member) in cluster.members.iter().enumerate() {
@@ -146,12 +156,19 @@ pub(crate) fn config(options: &ClusterOptions, identity: &Identity, bus: u16) ->
         ServerClock::Settable => NEVER,
     };
     let yes = |yes| if yes { "yes" } else { "no" };
+    let names = options
+        .server
+        .host_name
+        .as_ref()
+        .map_or_else(String::new, |name| {
+            format!("cluster-announce-hostname {name}\ncluster-preferred-endpoint-type hostname\n")
+        });
     format!(
         "bind {ip}\nbind-source-addr {ip}\nport {port}\n\
          cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-port {bus}\n\
          cluster-announce-ip {ip}\ncluster-announce-port {port}\ncluster-announce-bus-port {announced}\n\
          cluster-node-timeout {}\ncluster-require-full-coverage {}\n\
-         cluster-allow-replica-migration no\n{}",
+         cluster-allow-replica-migration no\n{names}{}",
         timeout.as_millis(),
         yes(options.full_coverage),
         options.server.config(),

@@ -12,6 +12,8 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     pub(crate) ip: IpAddr,
     pub(crate) port: u16,
+    /// The port for TLS, by which the nodes know it where it has one.
+    pub(crate) tls_port: Option<u16>,
     /// Where others reach its cluster bus.
     pub(crate) bus: u16,
 }
@@ -21,7 +23,8 @@ pub(crate) struct Identity {
 pub(crate) fn nodes_conf(nodes: &[Identity], masters: usize, myself: usize) -> String {
     let mut text = String::new();
     for (index, node) in nodes.iter().enumerate() {
-        let Identity { id, ip, port, bus } = node;
+        let Identity { id, ip, bus, .. } = node;
+        let port = node.tls_port.unwrap_or(node.port);
         let me = if index == myself { "myself," } else { "" };
         let master = index % masters;
         let epoch = master + 1;
@@ -118,6 +121,7 @@ mod tests {
                 id: format!("{index:040}"),
                 ip: [127, 0, 0, 1].into(),
                 port: 7_000 + index,
+                tls_port: None,
                 bus: 17_000 + index,
             })
             .collect()
