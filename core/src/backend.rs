@@ -113,7 +113,9 @@ mod tests {
     use crate::session::{AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions};
     use crate::session::{RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved, SessionPage};
     use crate::session::{TakeExpired, TakenSessions, Touch, TouchedMany};
-    use crate::{Limits, Membership, PlayerId, Result, Revision, SessionId, SessionRecord, Timing};
+    use crate::{
+        Limits, Membership, Partition, PlayerId, Result, Revision, SessionId, SessionRecord, Timing,
+    };
 
     /// Made, and never asked.
     #[derive(Debug)]
@@ -149,6 +151,9 @@ mod tests {
             unreachable!()
         }
         async fn list(&self, _: ListSessions) -> Result<SessionPage> {
+            unreachable!()
+        }
+        async fn count(&self, _: Partition) -> Result<u64> {
             unreachable!()
         }
         async fn take_expired(&self, _: TakeExpired) -> Result<TakenSessions> {

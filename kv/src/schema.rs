@@ -25,7 +25,7 @@
 //! and body are apart so that a touch writes the header alone; a session's *armed time* is never later
 //! than the time at which it is due, so that a touch leaves the `due` key alone.
 
-use ringhold_core::{NodeId, PlayerId, SessionId};
+use ringhold_core::{NodeId, Partition, PlayerId, SessionId};
 
 /// The number of this schema, stored with every fleet.
 pub const SCHEMA: u32 = 1;
@@ -58,6 +58,17 @@ fn key(prefix: &[u8], name: &str) -> Vec<u8> {
 
 pub(crate) fn session(id: &SessionId) -> Vec<u8> {
     key(SESSIONS, &id.to_string())
+}
+
+/// What the keys of the sessions of one partition begin with.
+pub(crate) fn sessions_of(partition: Partition) -> Vec<u8> {
+    key(SESSIONS, &format!("{:03x}-", partition.get()))
+}
+
+/// The id in a key that [`session`] made; `None` for any other.
+pub(crate) fn read_session(key: &[u8]) -> Option<SessionId> {
+    let text = key.strip_prefix(SESSIONS)?;
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 pub(crate) fn body(id: &SessionId) -> Vec<u8> {

@@ -66,6 +66,7 @@ macro_rules! __session_store_rules {
             restore_yields_to_others
             get_and_find_show_live_sessions
             list_pages_through_everything
+            count_is_of_live_sessions
             expired_is_never_read
             expired_can_be_revived
             expiry_goes_to_one_sweeper

@@ -253,6 +253,7 @@ delegate! {
         async remove(request: RemoveSession) -> Removed, of request.id;
         async restore(request: RestoreSession) -> Restored, of request.session.id;
         async list(request: ListSessions) -> SessionPage;
+        async count(partition: Partition) -> u64;
         async take_expired(request: TakeExpired) -> TakenSessions;
         async ack_expired(request: AckExpired) -> Acked, of request.id;
     }

@@ -15,7 +15,7 @@ use ringhold_core::{
 };
 use ringhold_kv::Transaction;
 use ringhold_kv::clock::ClockKind;
-use ringhold_kv::sessions::{self, Listing, SharedCursor, Sweep, SweepStep, Swept};
+use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep, SweepStep, Swept};
 use tokio::time::Instant;
 
 use crate::clock::FleetClock;
@@ -264,6 +264,16 @@ impl SessionStore for EtcdSessions {
             listing.add(self.read("list", |tx, now_ms| part.read(tx, now_ms)).await?);
         }
         Ok(listing.page())
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        let mut count = Count::new(partition);
+        while !count.is_whole() {
+            count = self
+                .read("count", |tx, now_ms| count.clone().read(tx, now_ms))
+                .await?;
+        }
+        Ok(count.sessions())
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -59,6 +59,7 @@ struct Locked(Mutex<SessionPartition>);
 /// | `touch_many` | O(1) each |
 /// | `ack_expired` | as `remove` |
 /// | `take_expired` | O(log n) for each of n that are due; O(1) for each that was touched since it was last looked at and for each tombstone that goes; locks again after 16, 64 and 128 of them |
+/// | `count` | O(sessions of the partition) |
 /// | `list` | O(sessions of the partition) for each partition on the page; locks one partition at a time |
 ///
 /// To these comes O(log t) in the t ticks of 1.07 s in which something is armed: some ten for each doubling of the
@@ -227,6 +228,10 @@ impl SessionStore for MemorySessions {
             tokio::task::coop::consume_budget().await;
         }
         Ok(page)
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        Ok(self.read(partition, SessionPartition::count))
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -117,6 +117,7 @@ scripts! {
     REMOVE = "remove", Tidy, SESSIONS;
     RESTORE = "restore", Write, SESSIONS, with_records;
     LIST = "list", Read, SESSIONS, with_records;
+    COUNT = "count", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
     REGISTER = "register", Write, MEMBERSHIP;

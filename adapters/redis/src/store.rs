@@ -50,6 +50,7 @@ const PARTITIONS_AT_ONCE: usize = 64;
 /// | `save`, `touch_many`, `claim` | O(log n) each |
 /// | `find`, `create`, `restore`, `remove`, `ack_expired` | O(sessions of the player), and O(log n) for each that is made or ends |
 /// | `take_expired` | O(log n) for each that is taken and for each tombstone that goes |
+/// | `count` | O(n) |
 /// | `list` | O(n log n) for each partition on the page |
 ///
 /// # Cancel safety
@@ -515,6 +516,13 @@ impl SessionStore for RedisSessions {
         }
         page.next = None;
         Ok(page)
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        const COUNT: &str = "count";
+        let words = self.keys.sessions(&script::COUNT, partition);
+        let (status, _) = self.run(COUNT, partition, &script::COUNT, 0, words, None).await?;
+        status.done(COUNT, None)?.number()
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -10,7 +10,7 @@ use super::{
     RestoreSession, Restored, SaveSession, Saved, SessionPage, SessionRecord, TakeExpired, TakenSessions,
     Touch, TouchedMany,
 };
-use crate::{Limits, PlayerId, Result, SessionId};
+use crate::{Limits, Partition, PlayerId, Result, SessionId};
 
 /// Holds sessions, the same on every backend.
 ///
@@ -75,6 +75,8 @@ use crate::{Limits, PlayerId, Result, SessionId};
 /// - `get_and_find_show_live_sessions`: `find` answers the player's live sessions, oldest first.
 /// - `list_pages_through_everything`: every session that lives throughout the listing is on exactly
 ///   one page; by owner, only its own.
+/// - `count_is_of_live_sessions`: `count` is the number of a partition's live sessions; tombstones and expired
+///   sessions, swept or not, are not part of it.
 /// - `expired_is_never_read`: not by `get`, `find` or `list`, swept or not.
 ///
 /// **Expiring**
@@ -137,6 +139,17 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
 
     /// One page of live sessions by id.
     async fn list(&self, request: ListSessions) -> Result<SessionPage>;
+
+    /// Returns how many live sessions a partition has, from what the store keeps and not from a listing, so that
+    /// a listing can be checked against it. Sessions that cannot be read are included where a listing has them
+    /// among the unreadable. O(sessions of the partition).
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout` and `Overloaded`.
+    ///
+    /// # Cancel safety
+    /// It writes nothing; dropping the future loses nothing.
+    async fn count(&self, partition: Partition) -> Result<u64>;
 
     /// Takes expired sessions, deletes tombstones that are due, and moves the partitions' clocks on.
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions>;

@@ -9,13 +9,13 @@ use ringhold_core::session::{
     RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
     TouchedMany,
 };
-use ringhold_core::{Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore};
+use ringhold_core::{Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 
 use super::fleet::{Reading, Write};
 use super::handle::Handle;
 use super::overlay::Overlay;
 use crate::clock::ClockKind;
-use crate::sessions::{self, Account, Listing, SharedCursor, Sweep, Swept};
+use crate::sessions::{self, Account, Count, Listing, SharedCursor, Sweep, Swept};
 
 /// How many sessions one part of a listing reads.
 const LIST_PART: usize = 256;
@@ -137,6 +137,14 @@ impl SessionStore for EmbeddedSessions {
             listing.add(self.read(move |tx, now| part.read(tx, now)).await?);
         }
         Ok(listing.page())
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        let mut count = Count::new(partition);
+        while !count.is_whole() {
+            count = self.read(move |tx, now| count.read(tx, now)).await?;
+        }
+        Ok(count.sessions())
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -1,7 +1,7 @@
 //! What readers see: a session, a player's sessions, pages of all.
 
 use ringhold_core::session::{Cursor, ListSessions, SessionPage, UnreadableSession};
-use ringhold_core::{NodeIncarnation, PlayerId, Result, SessionId, SessionRecord};
+use ringhold_core::{NodeIncarnation, Partition, PlayerId, Result, SessionId, SessionRecord};
 
 use super::entry::Entry;
 use super::{entries, entry, listed, whole, whole_or_why};
@@ -141,8 +141,7 @@ impl ListPart {
         let mut shown = Vec::new();
         let mut listed = Listed::default();
         for (key, value) in &found {
-            let text = key.strip_prefix(schema::SESSIONS).unwrap_or_default();
-            let Some(id) = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()) else {
+            let Some(id) = schema::read_session(key) else {
                 // There is no id that it could be told under.
                 continue;
             };
@@ -175,6 +174,63 @@ impl ListPart {
         listed.unreadable.sort_by_key(|unreadable| unreadable.id);
         listed.next = next;
         Ok(listed)
+    }
+}
+
+/// The number of a partition's live sessions, read in transactions of bounded size.
+///
+/// ```text
+/// while !count.is_whole() { count = /* in a transaction: */ count.read(tx, now_ms)? }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Count {
+    /// The key to go on from; `None` at the end.
+    from: Option<Vec<u8>>,
+    to: Vec<u8>,
+    sessions: u64,
+}
+
+impl Count {
+    /// A count that has not begun.
+    pub fn new(partition: Partition) -> Self {
+        let from = schema::sessions_of(partition);
+        Self {
+            to: schema::end_of(&from),
+            from: Some(from),
+            sessions: 0,
+        }
+    }
+
+    /// Whether the whole partition was read.
+    pub const fn is_whole(&self) -> bool {
+        self.from.is_none()
+    }
+
+    /// The number of sessions so far.
+    pub const fn sessions(&self) -> u64 {
+        self.sessions
+    }
+
+    /// Goes on. A session that cannot be read counts, since a listing has it, too.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn read<T: Transaction>(mut self, tx: &mut T, now_ms: u64) -> Result<Self, T::Stop> {
+        let Some(from) = self.from.take() else {
+            return Ok(self);
+        };
+        let found = tx.range(&from, &self.to, ListPart::SCAN)?;
+        for (key, value) in &found {
+            let Some(id) = schema::read_session(key) else {
+                continue;
+            };
+            let has_expired = Entry::decode(id, value).is_ok_and(|entry| !entry.is_live(now_ms));
+            self.sessions += u64::from(!has_expired);
+        }
+        if found.len() == ListPart::SCAN {
+            self.from = found.last().map(|(key, _)| behind(key));
+        }
+        Ok(self)
     }
 }
 

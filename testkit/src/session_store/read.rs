@@ -168,6 +168,50 @@ pub async fn list_pages_through_everything<H: StoreHarness + ?Sized>(harness: &H
     );
 }
 
+/// `count_is_of_live_sessions`.
+pub async fn count_is_of_live_sessions<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("count_is_of_live_sessions", harness).await;
+    let partition = bed.make.player().partition();
+    let count = async |what: &str, expected: u64| {
+        let counted = done("count", bed.store.count(partition).await);
+        assert_eq!(counted, expected, "the count {what}");
+    };
+    count("of an empty partition", 0).await;
+
+    let way = OnExisting::Allow { max: 2 };
+    let pair = bed.make.player_in(partition);
+    let mut live = Vec::new();
+    for player in [&pair, &pair, &bed.make.player_in(partition)] {
+        let login = bed.make.login_with(player, &bed.make.owner(), long(), way);
+        live.push(bed.create(login).await);
+    }
+    bed.session_of(&bed.make.player_outside(partition), long()).await;
+    count("beside another partition", 3).await;
+    done("save", bed.store.save(bed.make.save(&live[0], b"saved")).await);
+    done(
+        "claim",
+        bed.store.claim(bed.claim(&live[2], &bed.make.owner())).await,
+    );
+    count("after a save and a claim", 3).await;
+    bed.remove(&live[1]).await;
+    count("after a removal, whose tombstone is there", 2).await;
+
+    let mut expired = Vec::new();
+    for _ in 0..2 {
+        expired.push(bed.session_of(&bed.make.player_in(partition), short()).await);
+    }
+    count("with two that will expire", 4).await;
+    bed.expire(&expired).await;
+    count("with two that have expired", 2).await;
+    let (taken, ack) = bed.take_for_ack(&expired[0]).await;
+    assert_eq!(taken.sessions.len(), 2, "two have expired: {taken:?}");
+    count("with two that were taken", 2).await;
+    done("ack_expired", bed.store.ack_expired(ack).await);
+    count("with one that was acknowledged", 2).await;
+    bed.touch(expired[1].id, expired[1].fence, long()).await;
+    count("with one that was revived", 3).await;
+}
+
 /// `expired_is_never_read`, neither before, while nor after it is swept.
 pub async fn expired_is_never_read<H: StoreHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("expired_is_never_read", harness).await;

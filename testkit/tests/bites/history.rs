@@ -12,7 +12,8 @@ use ringhold_core::session::{
     TouchedMany,
 };
 use ringhold_core::{
-    Error, ErrorKind, Fence, FleetName, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore,
+    Error, ErrorKind, Fence, FleetName, Limits, Partition, PlayerId, Result, SessionId, SessionRecord,
+    SessionStore,
 };
 use ringhold_memory::MemoryBackend;
 use ringhold_testkit::history::{ComplaintKind, History, Load, check};
@@ -198,6 +199,10 @@ impl SessionStore for Flawed {
 
     async fn list(&self, request: ListSessions) -> Result<SessionPage> {
         self.inner.list(request).await
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        self.inner.count(partition).await
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -9,8 +9,8 @@ use ringhold_core::session::{
     TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany,
 };
 use ringhold_core::{
-    Clock, ErrorKind, Limits, OperationId, PlayerId, Result, SessionId, SessionRecord, SessionStore, Ttl,
-    Version,
+    Clock, ErrorKind, Limits, OperationId, Partition, PlayerId, Result, SessionId, SessionRecord,
+    SessionStore, Ttl, Version,
 };
 use ringhold_testkit::async_trait;
 
@@ -293,6 +293,23 @@ impl SessionStore for Broken {
             page.sessions.remove(0);
         }
         Ok(page)
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        match self.fault {
+            Fault::CountKeepsTheEnded => {
+                let seen = &self.state().seen;
+                Ok(seen.keys().filter(|id| id.partition() == partition).count() as u64)
+            }
+            Fault::CountIsOfAllPartitions => {
+                let mut all = 0;
+                for partition in Partition::all() {
+                    all += self.inner.count(partition).await?;
+                }
+                Ok(all)
+            }
+            _ => self.inner.count(partition).await,
+        }
     }
 
     async fn take_expired(&self, mut request: TakeExpired) -> Result<TakenSessions> {

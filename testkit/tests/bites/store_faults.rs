@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     FindTrimsThePlayer,
     ListSkipsOne,
     ListIgnoresTheOwner,
+    CountKeepsTheEnded,
+    CountIsOfAllPartitions,
     GetShowsTheExpired,
     ExpiredAreDead,
     ExpiredCannotBeClaimed,
@@ -279,6 +281,16 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::ListIgnoresTheOwner,
         "list_pages_through_everything",
         "the sessions of",
+    ),
+    (
+        Fault::CountKeepsTheEnded,
+        "count_is_of_live_sessions",
+        "the count after a removal",
+    ),
+    (
+        Fault::CountIsOfAllPartitions,
+        "count_is_of_live_sessions",
+        "the count beside another partition",
     ),
     (
         Fault::GetShowsTheExpired,

@@ -277,6 +277,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "session_store::get_and_find_show_live_sessions",
             "session_store::list_pages_through_everything",
+            "session_store::count_is_of_live_sessions",
             "session_store::expired_is_never_read",
         ],
         &[],

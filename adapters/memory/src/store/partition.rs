@@ -68,6 +68,13 @@ impl SessionPartition {
             .collect()
     }
 
+    /// How many sessions are live. O(sessions of this partition).
+    pub(crate) fn count(&self, time: Duration) -> u64 {
+        let now = self.clock.read(time);
+        let is_live = |place: &Place| self.records.head(*place).is_live(now);
+        self.records.places().filter(is_live).count() as u64
+    }
+
     /// The `limit` live sessions with the smallest ids after `after`, by id; only those of `owner`
     /// where one is given. O(sessions of this partition).
     pub(crate) fn list(

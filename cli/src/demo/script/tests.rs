@@ -9,7 +9,9 @@ use ringhold::core::session::{
     RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
     TouchedMany,
 };
-use ringhold::{Backend, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore, Timing};
+use ringhold::{
+    Backend, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore, Timing,
+};
 
 use super::{Plan, Script};
 use crate::demo::node::{Setting, Source};
@@ -69,6 +71,9 @@ impl SessionStore for Faulty {
     }
     async fn list(&self, request: ListSessions) -> Result<SessionPage> {
         self.0.list(request).await
+    }
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        self.0.count(partition).await
     }
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
         self.0.take_expired(request).await

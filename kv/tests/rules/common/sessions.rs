@@ -12,9 +12,9 @@ use ringhold_core::session::{
     RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
     TouchedMany,
 };
-use ringhold_core::{Clock, Limits, PlayerId, Result, SessionId, SessionRecord, SessionStore};
+use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
-use ringhold_kv::sessions::{self, Listing, SharedCursor, Sweep};
+use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep};
 use ringhold_testkit::SimulatedClock;
 
 use super::{Cost, Reach, Stop, TestStore, TestTx};
@@ -129,6 +129,14 @@ impl SessionStore for KvSessions {
             listing.add(self.read(|tx, now| part.read(tx, now))?);
         }
         Ok(listing.page())
+    }
+
+    async fn count(&self, partition: Partition) -> Result<u64> {
+        let mut count = Count::new(partition);
+        while !count.is_whole() {
+            count = self.read(|tx, now| count.clone().read(tx, now))?;
+        }
+        Ok(count.sessions())
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
