@@ -162,8 +162,8 @@ impl RedisSessions {
         const LIST: &str = "list";
         let mut words = self.keys.sessions(&script::LIST, partition);
         match request.after {
-            Some(Cursor(id)) => words.word(&id.to_bytes()),
-            None => words.word(b""),
+            Some(Cursor(id)) if id.partition() == partition => words.word(&id.to_bytes()),
+            _ => words.word(b""),
         };
         match &request.owner {
             Some(owner) => {

@@ -1,15 +1,28 @@
--- The live sessions of a partition by id. ARGV: the id after which to go on or nothing, the
--- incarnation and the node of an owner or nothing, how many, after how many bytes to stop, the first
--- two bytes of this partition's ids.
+-- The live sessions of a partition in the order of their ids' bytes. ARGV: the id of this partition
+-- after which to go on or nothing, the incarnation and the node of an owner or nothing, how many, after
+-- how many bytes to stop, the first two bytes of this partition's ids.
 -- Answers whether there are more, and for each its id, header and body; what cannot be read comes as
 -- it is.
 local after, owner, node, limit, room =
   ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+
+-- Lua's `<` and a plain `table.sort` compare strings by the server's collation (LC_COLLATE), which is
+-- not the order of bytes everywhere. All ids here begin with the same two bytes.
+local function precedes(a, b)
+  for i = 3, 18 do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return false
+end
+
 local ids = {}
 for _, id in ipairs(call('ZRANGE', D, 0, -1)) do
-  if #id == 18 and sub(id, 1, 2) == ARGV[6] and id > after then ids[#ids + 1] = id end
+  if #id == 18 and sub(id, 1, 2) == ARGV[6] and (after == '' or precedes(after, id)) then
+    ids[#ids + 1] = id
+  end
 end
-table.sort(ids)
+table.sort(ids, precedes)
 local answer, count, more = { 'done', now, 0 }, 0, 0
 for _, id in ipairs(ids) do
   local readable, header, tombstone = pcall(look_up, id)

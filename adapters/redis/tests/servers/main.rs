@@ -3,6 +3,7 @@
 
 #[cfg(feature = "fred")]
 mod clients;
+mod collation;
 mod connections;
 mod durability;
 mod fleets;
