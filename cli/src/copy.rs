@@ -10,10 +10,15 @@
 //! **Time.** A session's time starts anew at its time to live. While the copy runs, what came over is
 //! touched, so that the first does not expire before the last is written.
 //!
+//! **Counting.** Both sides are counted per partition, before and after, by `SessionStore::count`. A session that
+//! the source counts and its listing does not show is a failure, and so is a partition of either side that got or lost
+//! sessions during the copy by other means than the copy.
+//!
 //! **Verifying.** Both sides are read again. A session whose source was written, taken over or ended since
 //! it was read counts as changed, whatever the target has; of all others player, owner, version, time to
 //! live and data must be the same. It takes about a hundred bytes of memory for each session.
 
+mod count;
 mod report;
 mod verify;
 mod write;
@@ -27,6 +32,7 @@ use tokio::task::{JoinError, JoinSet};
 
 pub use self::report::{Place, Problem, ProblemKind, Report};
 
+use self::count::{Counts, Numbers};
 use self::verify::Verdict;
 use self::write::Wrote;
 use crate::exit::Failure;
@@ -92,14 +98,22 @@ impl From<&SessionRecord> for Came {
     }
 }
 
+/// A session that was written to the target.
+#[derive(Debug)]
+struct Written {
+    came: Came,
+    compared: bool,
+}
+
 /// A copy from one fleet to another.
 #[derive(Debug)]
 pub struct Copy {
     from: Backend,
     to: Backend,
     report: Report,
-    came: HashMap<SessionId, Came>,
+    written: HashMap<SessionId, Written>,
     refused: HashSet<SessionId>,
+    counts: Counts,
     /// The shortest time to live of what came over.
     shortest: Option<Ttl>,
     started: Instant,
@@ -113,8 +127,9 @@ impl Copy {
             report: Report::new(Place::of(&from), Place::of(&to)),
             from,
             to,
-            came: HashMap::new(),
+            written: HashMap::new(),
             refused: HashSet::new(),
+            counts: Counts::new(),
             shortest: None,
             started: Instant::now(),
             touched: Instant::now(),
@@ -140,8 +155,28 @@ impl Copy {
     }
 
     async fn run_through(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
+        // A copy may be run again.
+        self.counts = Counts::new();
+        self.written.clear();
+        (self.counts.source, self.counts.target) = self.count().await?;
         self.write(tell).await?;
-        self.verify(tell).await
+        self.verify(tell).await?;
+        self.keep_alive().await?;
+        let (source, target) = self.count().await?;
+        let disagreement = self.counts.compare(&source, &target);
+        self.report.counted = source.sum();
+        self.report.counted_at_target = target.sum();
+        self.report.unlisted = disagreement.unlisted;
+        self.report.partitions_changed = disagreement.partitions_changed;
+        Ok(())
+    }
+
+    /// The live sessions of both sides.
+    async fn count(&self) -> Result<(Numbers, Numbers), Failure> {
+        tokio::try_join!(
+            Numbers::count(&self.from.sessions, "counting the source"),
+            Numbers::count(&self.to.sessions, "counting the target"),
+        )
     }
 
     async fn write(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
@@ -181,10 +216,15 @@ impl Copy {
             match wrote.outcome {
                 Ok(data_bytes) => {
                     self.report.copied += 1;
+                    self.counts.copied.add(wrote.id);
                     self.report.data_bytes += data_bytes;
                     let ttl = wrote.came.ttl;
                     self.shortest = Some(self.shortest.map_or(ttl, |shortest| shortest.min(ttl)));
-                    self.came.insert(wrote.id, wrote.came);
+                    let written = Written {
+                        came: wrote.came,
+                        compared: false,
+                    };
+                    self.written.insert(wrote.id, written);
                 }
                 Err(error) => {
                     self.report.refused += 1;
@@ -208,7 +248,11 @@ impl Copy {
                 if comparing.len() == IN_FLIGHT {
                     self.compared(comparing.join_next().await, tell)?;
                 }
-                let (to, came) = (self.to.sessions.clone(), self.came.remove(&session.id));
+                let came = self.written.get_mut(&session.id).map(|written| {
+                    written.compared = true;
+                    written.came
+                });
+                let to = self.to.sessions.clone();
                 comparing.spawn(async move { verify::session(&*to, &session, came).await });
             }
             self.step(Stage::Verifying, page.next, self.report.compared(), tell)?;
@@ -221,10 +265,10 @@ impl Copy {
         while !comparing.is_empty() {
             self.compared(comparing.join_next().await, tell)?;
         }
-        for id in std::mem::take(&mut self.came).into_keys() {
+        for (id, _) in self.written.iter().filter(|(_, written)| !written.compared) {
             self.report.changed += 1;
             tell(Event::Problem(Problem::changed(
-                id,
+                *id,
                 "it ended since it was copied",
             )))?;
         }
@@ -256,6 +300,7 @@ impl Copy {
     ) -> Result<SessionPage, Failure> {
         let page = self.from.sessions.list(request.clone()).await;
         let page = page.map_err(|error| stopped(error, "reading the source"))?;
+        self.counts.listed[usize::from(!first)].add_page(&page);
         if first {
             for unreadable in &page.unreadable {
                 self.report.unreadable += 1;
@@ -290,9 +335,9 @@ impl Copy {
         }
         self.touched = Instant::now();
         let touches: Vec<Touch> = self
-            .came
+            .written
             .iter()
-            .map(|(id, came)| Touch::new(*id, write::fence(came.fence), came.ttl))
+            .map(|(id, Written { came, .. })| Touch::new(*id, write::fence(came.fence), came.ttl))
             .collect();
         for touches in touches.chunks(TOUCHES) {
             // Whose session is no longer as it was written shows when it is compared.

@@ -113,6 +113,14 @@ pub struct Report {
     pub changed: u64,
     /// Sessions that are not at the target what they are at the source.
     pub differs: u64,
+    /// Live sessions of the source after the copy, as its store counts them.
+    pub counted: u64,
+    /// Live sessions of the target after the copy, as its store counts them; its own ones included.
+    pub counted_at_target: u64,
+    /// Sessions in whose number the source's count and its listing differ.
+    pub unlisted: u64,
+    /// Partitions in which the source or the target got or lost sessions during the copy, other than by the copy.
+    pub partitions_changed: u64,
     /// How long it took.
     pub took_ms: u64,
     /// Whether everything is on both sides the same.
@@ -134,6 +142,10 @@ impl Report {
             verified: 0,
             changed: 0,
             differs: 0,
+            counted: 0,
+            counted_at_target: 0,
+            unlisted: 0,
+            partitions_changed: 0,
             took_ms: 0,
             ok: false,
             error: None,
@@ -167,6 +179,16 @@ impl Report {
                 self.differs,
                 "different at the target",
                 "let its fleet start after the copy; to copy one anew, end it there and wait a minute",
+            ),
+            (
+                self.unlisted,
+                "counted by the source and not in its listing",
+                "the copy is not complete; do not switch to it, look at the source's servers and report this",
+            ),
+            (
+                self.partitions_changed,
+                "partitions got or lost sessions during the copy",
+                "a fleet changed or sessions expired there; stop the fleets of both sides, and copy again",
             ),
         ];
         let wrong: Vec<String> = advice

@@ -13,7 +13,7 @@ use crate::support::{all, login, populate, ttl};
 const SECRET: &str = "hunter2";
 const LONG: Duration = Duration::from_secs(30);
 
-/// Servers on both sides, with passwords.
+/// Servers on both sides, with passwords and a collation that is not by bytes.
 struct Bed {
     from: RedisServer,
     to: RedisCluster,
@@ -22,7 +22,7 @@ struct Bed {
 impl Bed {
     async fn start() -> Self {
         let starting = tokio::task::spawn_blocking(|| {
-            let options = RedisOptions::new().password(SECRET);
+            let options = RedisOptions::new().password(SECRET).locale("en_US");
             let cluster = ClusterOptions::new()
                 .replicas_per_master(0)
                 .server(options.clone());
@@ -241,4 +241,43 @@ async fn odd_sessions_and_other_fleets_of_one_server() {
     let wrong = bed.from.url("arena").replace(SECRET, "wrong-hunter2");
     let (_, stderr) = bed.said(&["--from", &wrong], 2);
     assert!(stderr.contains("--from: "), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn session_that_no_listing_shows_fails_the_copy() {
+    let bed = Bed::start().await;
+    let (from, _) = bed.backends().await;
+    let make = Make::new("an incomplete listing");
+    let sessions = populate(&from, &make, 50).await;
+    let lost = login(&from, &make, &make.player(), &make.owner(), ttl(60)).await;
+    let (lines, _) = bed.said(&[], 0);
+    for key in ["copied", "counted", "counted_at_target"] {
+        assert_eq!(lines[0][key], sessions + 1, "{key}: {}", lines[0]);
+    }
+
+    // The index by deadline loses it, and with it each listing.
+    let Reply::Array(keys) = bed.from.command(&["KEYS", "*:arena:d"]).unwrap() else {
+        panic!("keys are a list")
+    };
+    let id = lost.id.to_bytes();
+    let mut removed = 0;
+    for key in &keys {
+        let Reply::Bytes(key) = key else {
+            panic!("{key:?} is no key")
+        };
+        let reply = bed.from.command(&[b"ZREM".as_slice(), key, &id]).unwrap();
+        removed += reply.integer().unwrap();
+    }
+    assert_eq!(removed, 1);
+    let (lines, stderr) = bed.said(&["--to-fleet", "other"], 1);
+    let report = &lines[0];
+    assert_eq!(
+        (&report["copied"], &report["verified"]),
+        (&sessions.into(), &sessions.into())
+    );
+    assert!(report["unlisted"].as_u64() > Some(0), "{report}");
+    assert!(
+        stderr.contains("counted by the source and not in its listing"),
+        "{stderr}"
+    );
 }
