@@ -2,6 +2,7 @@
 
 use ringhold_core::{Error, ErrorKind};
 
+use crate::acl::least_acl;
 use crate::client::ServerError;
 use crate::supervisor::Address;
 
@@ -126,7 +127,7 @@ const ROWS: &[Row] = &[
         "NOPERM",
         ErrorKind::InvalidArgument,
         Action::Final,
-        "the user may not do this; it needs `~ringhold:* +@scripting +@hash +@sortedset +@list +@string +time +wait +ping +info +cluster`",
+        concat!("the user may not do this; it needs `", least_acl!(), "`"),
     ),
     row(
         "WRONGTYPE",

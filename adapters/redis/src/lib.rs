@@ -21,7 +21,13 @@
 //! | `discovery.rs` | [`RedisDiscovery`], and the watch that polls |
 //! | `supervisor.rs` | topology, deadlines, retries, redirects, watchdogs |
 //! | `client.rs` | the seam: one connection to one server, through the library `redis` or `fred` |
+//! | `acl.rs` | the rights that its user needs |
 //! | `error.rs` | from a server's words to a kind |
+//!
+//! # Rights
+//!
+//! A user other than `default` needs the rights of [`LEAST_ACL`], which says them in the words of `ACL SETUSER` and
+//! names what is optional.
 //!
 //! # What is lost when
 //!
@@ -33,6 +39,7 @@
 //!
 //! The backend's tasks run on the tokio runtime that opened it, and end with its last handle.
 
+mod acl;
 mod backend;
 mod client;
 mod config;
@@ -44,6 +51,7 @@ mod script;
 mod store;
 mod supervisor;
 
+pub use acl::LEAST_ACL;
 pub use backend::RedisBackend;
 pub use config::{RedisConfig, SCHEMES};
 pub use discovery::RedisDiscovery;

@@ -416,7 +416,7 @@ impl Shared {
                         return Err(error);
                     }
                 };
-                (replies.into_iter().next_back().unwrap_or(Reply::Nil), 0)
+                (outcome(replies), 0)
             };
             match &reply {
                 Reply::Error(error) if error.code == "NOSCRIPT" && by_source.is_none() => {
@@ -532,6 +532,16 @@ impl Shared {
             None => error,
         }
     }
+}
+
+/// The outcome of the commands of one call: the first error, also of what comes before its script, or the
+/// script's reply.
+fn outcome(replies: impl IntoIterator<Item = Reply>) -> Reply {
+    let failed_first = |first, next| match first {
+        Reply::Error(_) => first,
+        _ => next,
+    };
+    replies.into_iter().reduce(failed_first).unwrap_or(Reply::Nil)
 }
 
 fn link_error(operation: &'static str, address: &Address, error: LinkError) -> Error {

@@ -146,8 +146,8 @@ async fn run(
     Ok(counts
         .into_iter()
         .map(|count| {
-            let last = replies.by_ref().take(count).last();
-            (last.unwrap_or(Reply::Nil), acknowledged)
+            let replies = replies.by_ref().take(count);
+            (super::outcome(replies), acknowledged)
         })
         .collect())
 }

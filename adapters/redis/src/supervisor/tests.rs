@@ -13,9 +13,25 @@ use ringhold_core::{ErrorKind, Partition, Result};
 use tokio::time::Instant;
 
 use self::fake::{Behaviour, Fake, Paper};
-use super::{Answer, Call, Settings, Supervisor};
-use crate::client::Reply;
+use super::{Answer, Call, Settings, Supervisor, outcome};
+use crate::client::{Reply, ServerError};
 use crate::script;
+
+#[test]
+fn first_error_of_a_call_is_its_outcome() {
+    let error = |line: &str| Reply::Error(ServerError::parse(line));
+    let code = |replies: Vec<Reply>| match outcome(replies) {
+        Reply::Error(error) => error.code,
+        other => format!("{other:?}"),
+    };
+    let refused = vec![error("NOPERM of ASKING"), error("MOVED 8 h:1")];
+    assert_eq!(code(refused), "NOPERM", "what comes before the script is refused");
+    assert_eq!(
+        code(vec![Reply::Status("OK".to_owned()), error("TRYAGAIN")]),
+        "TRYAGAIN"
+    );
+    assert_eq!(outcome([Reply::Integer(1), Reply::Integer(2)]), Reply::Integer(2));
+}
 
 /// In the first of two masters, and in the second.
 const LOW: u16 = 0;

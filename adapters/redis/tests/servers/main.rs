@@ -1,6 +1,7 @@
 //! What real servers see of the adapter: how many commands, which keys, how many replicas; and what
 //! it does when they forget.
 
+mod acl;
 #[cfg(feature = "fred")]
 mod clients;
 mod collation;
