@@ -42,7 +42,7 @@ impl RedisBackend {
         let access = Access {
             user: config.user.clone(),
             password: config.password.clone(),
-            tls: config.is_tls(),
+            tls: config.is_tls().then(|| config.tls.clone()),
         };
         let supervisor = Supervisor::connect(config.settings(), (config.connector)(access)).await?;
         let keys = Keys::new(config.fleet.clone());

@@ -12,8 +12,11 @@ mod redis_rs;
 mod reply;
 #[cfg(all(test, any(feature = "redis", feature = "fred")))]
 mod tests;
+#[cfg(all(feature = "tls", any(feature = "redis", feature = "fred")))]
+mod tls;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -56,7 +59,22 @@ pub(crate) static LIBRARIES: [Library; 2] = [
 pub(crate) struct Access {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
-    pub(crate) tls: bool,
+    /// Over TLS, with these files.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// The files of TLS connections, PEM of at most 1 MiB each. Without any, the system's authorities are trusted and no
+/// certificate is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(feature = "tls", any(feature = "redis", feature = "fred"))),
+    expect(dead_code, reason = "for TLS connections, and there are none")
+)]
+pub(crate) struct TlsFiles {
+    /// The authorities that are trusted, in place of the system's.
+    pub(crate) ca: Option<PathBuf>,
+    /// A certificate to show, and its private key.
+    pub(crate) identity: Option<[PathBuf; 2]>,
 }
 
 impl fmt::Debug for Access {
@@ -76,8 +94,15 @@ impl fmt::Debug for Access {
 pub(crate) enum LinkError {
     /// The server could not be reached, or the connection broke: what was sent may have run.
     Broken(Box<dyn std::error::Error + Send + Sync>),
-    /// The server refused the connection's user or password; the words hold no secret.
+    /// The server refused the connection's user or password, or certificates here cannot be used; the words hold no
+    /// secret.
     Denied(String),
+    /// No TLS connection was made, for this reason. It passes when certificates change.
+    #[cfg_attr(
+        not(all(feature = "tls", any(feature = "redis", feature = "fred"))),
+        expect(dead_code, reason = "of TLS connections, and there are none")
+    )]
+    Tls(String),
     /// The server said this, and with it the connection ended: what else was sent may have run.
     Refused(ServerError),
     /// What came back is not the protocol.
@@ -88,7 +113,7 @@ impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Denied(why) => f.write_str(why),
+            Self::Denied(why) | Self::Tls(why) => f.write_str(why),
             Self::Refused(error) => write!(f, "the server refused: {} {}", error.code, error.detail),
             Self::Protocol(what) => write!(f, "this is not the protocol: {what}"),
         }

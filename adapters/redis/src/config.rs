@@ -1,21 +1,21 @@
 //! What can be set, and how a URL says it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::{Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
-use crate::client::{Access, Connector, LIBRARIES};
+use crate::client::{Access, Connector, LIBRARIES, TlsFiles};
 use crate::supervisor::{Address, Settings};
 
 /// The schemes of its URLs.
 pub const SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
 
 const CONFIG: &str = "redis url";
-const PARAMETERS: &str =
-    "attempt_ms, client, data_bytes_max, deadline_ms, durability, fleet, in_flight_max, node, poll_ms";
+const PARAMETERS: &str = "attempt_ms, ca, cert, client, data_bytes_max, deadline_ms, durability, fleet, in_flight_max, key, node, poll_ms";
 /// More seeds than this are a mistake.
 const SEEDS_MAX: usize = 64;
 
@@ -37,6 +37,8 @@ const SEEDS_MAX: usize = 64;
 /// | `deadline_ms` | how long an operation may take, retries included, 500 to 45,000 | 20,000 |
 /// | `in_flight_max` | calls under way on one shard, 1 to 1,000,000; more are `Overloaded` | 8,192 |
 /// | `poll_ms` | how often a watch looks, 10 to 60,000 | the fleet's heartbeat |
+/// | `ca` | over TLS: a PEM file with the authorities that are trusted | the system's |
+/// | `cert`, `key` | over TLS: PEM files with a certificate to show and its private key | |
 /// | `client` | the client library, `redis` or `fred`; each is a feature of its own | `redis` |
 ///
 /// What is stored and what is promised is the same with both client libraries, and processes of one fleet
@@ -50,6 +52,7 @@ pub struct RedisConfig {
     pub(crate) seeds: Vec<Address>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
+    pub(crate) tls: TlsFiles,
     pub(crate) fleet: FleetName,
     pub(crate) limits: Limits,
     pub(crate) replicas: u8,
@@ -90,6 +93,7 @@ impl RedisConfig {
             seeds: vec![seed],
             user: decoded(url.username())?,
             password: url.password().map(decoded).transpose()?.flatten(),
+            tls: tls_files(url)?,
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
             replicas: 0,
@@ -146,7 +150,7 @@ impl RedisConfig {
             }
             "poll_ms" => self.poll = Some(millis(10..=60_000)?),
             // Looked at before everything else.
-            "client" => {}
+            "client" | "ca" | "cert" | "key" => {}
             _ => return Err(bad(format!("unknown parameter {key:?}; known are: {PARAMETERS}"))),
         }
         Ok(())
@@ -216,6 +220,32 @@ fn number(key: &str, value: &str, range: std::ops::RangeInclusive<u64>) -> Resul
     let number = value.parse().ok().filter(|number| range.contains(number));
     let (first, last) = (range.start(), range.end());
     number.ok_or_else(|| bad(format!("{key}={value:?} is no number from {first} to {last}")))
+}
+
+/// The files of certificates.
+fn tls_files(url: &Url) -> Result<TlsFiles> {
+    let file = |name: &str| {
+        let found = url.query_pairs().find(|(key, _)| key == name);
+        match found {
+            Some((_, path)) if path.is_empty() => Err(bad(format!("{name}= names no file"))),
+            found => Ok(found.map(|(_, path)| PathBuf::from(&*path))),
+        }
+    };
+    let (ca, certificate, key) = (file("ca")?, file("cert")?, file("key")?);
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some([certificate, key]),
+        (None, None) => None,
+        _ => return Err(bad("cert= and key= belong together".to_owned())),
+    };
+    let files = TlsFiles { ca, identity };
+    if files != TlsFiles::default() && !url.scheme().starts_with("rediss") {
+        let context = format!(
+            "{}:// has no certificates; write rediss:// or rediss-cluster://",
+            url.scheme()
+        );
+        return Err(bad(context));
+    }
+    Ok(files)
 }
 
 fn durability(value: &str) -> Result<u8> {
@@ -290,6 +320,7 @@ mod tests {
             "redis://h?deadline_ms=45001",
             "redis://h?poll_ms=x",
             "redis://h?data_bytes_max=99999999",
+            "redis://h?ca=/ca.pem",
             "redis://h?client=valkey",
             "redis://h?client=redis&client=redis",
             "redis:?fleet=a",

@@ -551,8 +551,12 @@ fn link_error(operation: &'static str, address: &Address, error: LinkError) -> E
             Error::new(ErrorKind::Unavailable, operation, context).with_source(source)
         }
         LinkError::Denied(why) => {
-            let context = format!("{address}: {why}; check both in the URL");
+            let context = format!("{address}: {why}");
             Error::new(ErrorKind::InvalidArgument, operation, context)
+        }
+        LinkError::Tls(why) => {
+            let context = format!("{address}: {why}");
+            Error::new(ErrorKind::Unavailable, operation, context)
         }
         LinkError::Refused(error) => refused(operation, &error, address),
         LinkError::Protocol(what) => {

@@ -29,6 +29,8 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::task::{JoinError, unconstrained};
 use tokio_util::task::AbortOnDropHandle;
 
+#[cfg(feature = "tls")]
+use super::tls::{Certificates, Tls};
 use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
 /// How long the library itself waits, above every deadline of ours: it is only there so that nothing
@@ -42,7 +44,7 @@ const REFUSALS: [&str; 5] = ["BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NO
 struct FredConnector {
     access: Access,
     #[cfg(feature = "tls")]
-    tls: Result<rustls::ClientConfig, rustls::Error>,
+    tls: Option<Tls>,
 }
 
 impl std::fmt::Debug for FredConnector {
@@ -57,26 +59,9 @@ impl std::fmt::Debug for FredConnector {
 pub(super) fn connector(access: Access) -> Arc<dyn Connector> {
     Arc::new(FredConnector {
         #[cfg(feature = "tls")]
-        tls: tls_config(access.tls),
+        tls: access.tls.clone().map(Tls::new),
         access,
     })
-}
-
-/// What is trusted, which is read once: the certificates of the system, or of `SSL_CERT_FILE`.
-#[cfg(feature = "tls")]
-fn tls_config(wanted: bool) -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    if wanted {
-        let found = fred::rustls_native_certs::load_native_certs();
-        for error in found.errors {
-            tracing::debug!(%error, "certificates that cannot be read");
-        }
-        roots.add_parsable_certificates(found.certs);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl FredConnector {
@@ -99,63 +84,67 @@ impl FredConnector {
             ..Config::default()
         }
     }
+}
 
-    #[cfg(feature = "tls")]
-    fn over_tls(&self, mut config: Config, host: &str) -> Result<Config, LinkError> {
-        if self.access.tls {
-            let tls = self
-                .tls
-                .clone()
-                .map_err(|error| LinkError::Broken(Box::new(error)))?;
-            config.tls = Some(TlsConnector::from(tls).into());
-            if let ServerConfig::Centralized { server } = &mut config.server {
-                server.tls_server_name = Some(host.into());
-            }
-        }
-        Ok(config)
+#[cfg(feature = "tls")]
+fn over_tls(mut config: Config, host: &str, certificates: &Certificates) -> Config {
+    config.tls = Some(TlsConnector::from(certificates.config.clone()).into());
+    if let ServerConfig::Centralized { server } = &mut config.server {
+        server.tls_server_name = Some(host.into());
     }
+    config
+}
+
+/// Makes one connection.
+async fn open(config: Config) -> Result<Arc<dyn Link>, LinkError> {
+    let performance = PerformanceConfig {
+        default_command_timeout: BACKSTOP,
+        ..PerformanceConfig::default()
+    };
+    let connection = ConnectionConfig {
+        connection_timeout: BACKSTOP,
+        internal_command_timeout: BACKSTOP,
+        max_command_attempts: 1,
+        max_redirections: 0,
+        reconnect_on_auth_error: false,
+        // Small answers to many callers: none of them waits for a full packet.
+        tcp: TcpConfig {
+            nodelay: Some(true),
+            ..TcpConfig::default()
+        },
+        // The watchdogs do that.
+        unresponsive: UnresponsiveConfig {
+            max_timeout: None,
+            ..UnresponsiveConfig::default()
+        },
+        ..ConnectionConfig::default()
+    };
+    // No policy: it never reconnects, and what was under way fails.
+    let client = Client::new(config, Some(performance), Some(connection), None);
+    // Listens before the task runs, which tells it once.
+    let mut connected = client.reconnect_rx();
+    let mut task = AbortOnDropHandle::new(client.connect());
+    tokio::select! {
+        biased;
+        outcome = &mut task => return Err(refused(outcome)),
+        told = connected.recv() => told.map_err(|gone| LinkError::Broken(Box::new(gone)))?,
+    };
+    let ended = task.map(drop).boxed().shared();
+    Ok(Arc::new(FredLink { client, ended }))
 }
 
 #[async_trait]
 impl Connector for FredConnector {
     async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
-        let performance = PerformanceConfig {
-            default_command_timeout: BACKSTOP,
-            ..PerformanceConfig::default()
-        };
-        let connection = ConnectionConfig {
-            connection_timeout: BACKSTOP,
-            internal_command_timeout: BACKSTOP,
-            max_command_attempts: 1,
-            max_redirections: 0,
-            reconnect_on_auth_error: false,
-            // Small answers to many callers: none of them waits for a full packet.
-            tcp: TcpConfig {
-                nodelay: Some(true),
-                ..TcpConfig::default()
-            },
-            // The watchdogs do that.
-            unresponsive: UnresponsiveConfig {
-                max_timeout: None,
-                ..UnresponsiveConfig::default()
-            },
-            ..ConnectionConfig::default()
-        };
         let config = self.config(host, port);
         #[cfg(feature = "tls")]
-        let config = self.over_tls(config, host)?;
-        // No policy: it never reconnects, and what was under way fails.
-        let client = Client::new(config, Some(performance), Some(connection), None);
-        // Listens before the task runs, which tells it once.
-        let mut connected = client.reconnect_rx();
-        let mut task = AbortOnDropHandle::new(client.connect());
-        tokio::select! {
-            biased;
-            outcome = &mut task => return Err(refused(outcome)),
-            told = connected.recv() => told.map_err(|gone| LinkError::Broken(Box::new(gone)))?,
-        };
-        let ended = task.map(drop).boxed().shared();
-        Ok(Arc::new(FredLink { client, ended }))
+        if let Some(tls) = &self.tls {
+            let certificates = tls.certificates().await?;
+            return tls
+                .accepted(open(over_tls(config, host, &certificates)).await)
+                .await;
+        }
+        open(config).await
     }
 }
 
@@ -292,14 +281,12 @@ fn refused(outcome: Result<FredResult<()>, JoinError>) -> LinkError {
     let said = ServerError::parse(error.details());
     if *error.kind() == ErrorKind::Auth {
         let code = said.code;
-        return LinkError::Denied(format!("the server refuses this user or password ({code})"));
+        return LinkError::Denied(format!(
+            "the server refuses this user or password ({code}); check both in the URL"
+        ));
     }
     if REFUSALS.contains(&said.code.as_str()) {
         return LinkError::Refused(said);
-    }
-    // It keeps no error but what its `Debug` shows.
-    if error.details().contains("InvalidCertificate") {
-        return LinkError::Broken(format!("the server's certificate is not trusted: {error}").into());
     }
     LinkError::Broken(Box::new(error))
 }

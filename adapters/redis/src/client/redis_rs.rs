@@ -8,10 +8,14 @@ use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisConnectionInfo,
-    RedisError, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisResult, Value,
 };
+#[cfg(feature = "tls")]
+use redis::{ClientTlsConfig, TlsCertificates};
 
+#[cfg(feature = "tls")]
+use super::tls::{Certificates, Pems, Tls};
 use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
 /// How long the library itself tries to connect, above every deadline of ours. For an answer it waits as
@@ -24,26 +28,52 @@ const QUEUE: usize = 1_024;
 const WRITE_BYTES: usize = 64 << 10;
 
 /// Connects through the `redis` crate.
-#[derive(Debug)]
 struct RedisConnector {
     access: Access,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+impl std::fmt::Debug for RedisConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConnector")
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The connector of this library.
 pub(super) fn connector(access: Access) -> Arc<dyn Connector> {
     #[cfg(feature = "tls")]
-    if access.tls {
+    if access.tls.is_some() {
         // An error says that the application has chosen a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    Arc::new(RedisConnector { access })
+    Arc::new(RedisConnector {
+        #[cfg(feature = "tls")]
+        tls: access.tls.clone().map(Tls::new),
+        access,
+    })
 }
 
-#[async_trait]
-impl Connector for RedisConnector {
-    async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
-        let Access { user, password, tls } = &self.access;
-        let address = if *tls {
+#[cfg(feature = "tls")]
+fn over_tls(info: ConnectionInfo, certificates: &Certificates) -> RedisResult<Client> {
+    let Pems { ca, identity } = certificates.pems.clone();
+    let client_tls = identity.map(|[client_cert, client_key]| ClientTlsConfig {
+        client_cert,
+        client_key,
+    });
+    let certificates = TlsCertificates {
+        client_tls,
+        root_cert: ca,
+    };
+    Client::build_with_tls(info, certificates)
+}
+
+impl RedisConnector {
+    /// The description of a connection; `tls` says whether it is over TLS.
+    fn info(&self, host: &str, port: u16, tls: bool) -> RedisResult<ConnectionInfo> {
+        let address = if tls {
             ConnectionAddr::TcpTls {
                 host: host.to_owned(),
                 port,
@@ -54,30 +84,44 @@ impl Connector for RedisConnector {
             ConnectionAddr::Tcp(host.to_owned(), port)
         };
         let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(user) = user {
+        if let Some(user) = &self.access.user {
             settings = settings.set_username(user);
         }
-        if let Some(password) = password {
+        if let Some(password) = &self.access.password {
             settings = settings.set_password(password);
         }
         // Small answers to many callers: none of them waits for a full packet.
         let tcp = TcpSettings::default().set_nodelay(true);
-        let info = address
-            .into_connection_info()
-            .map_err(broken)?
-            .set_tcp_settings(tcp)
-            .set_redis_settings(settings);
-        let client = redis::Client::open(info).map_err(broken)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(BACKSTOP))
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE)
-            .set_write_backpressure_boundary(WRITE_BYTES);
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(refused)?;
-        Ok(Arc::new(RedisLink { connection }))
+        let info = address.into_connection_info()?;
+        Ok(info.set_tcp_settings(tcp).set_redis_settings(settings))
+    }
+}
+
+async fn open(client: RedisResult<Client>) -> Result<Arc<dyn Link>, LinkError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(BACKSTOP))
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE)
+        .set_write_backpressure_boundary(WRITE_BYTES);
+    let connection = client
+        .map_err(broken)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(refused)?;
+    Ok(Arc::new(RedisLink { connection }))
+}
+
+#[async_trait]
+impl Connector for RedisConnector {
+    async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let certificates = tls.certificates().await?;
+            let info = self.info(host, port, true);
+            let client = info.and_then(|info| over_tls(info, &certificates));
+            return tls.accepted(open(client).await).await;
+        }
+        open(self.info(host, port, false).and_then(Client::open)).await
     }
 }
 
@@ -163,12 +207,14 @@ fn server_error(error: RedisError) -> Result<ServerError, LinkError> {
 /// Why a connection was not made. What the server says of a password is told in our own words.
 fn refused(error: RedisError) -> LinkError {
     if error.kind() == redis::ErrorKind::AuthenticationFailed {
-        return LinkError::Denied("the server refuses this user or password".to_owned());
+        return LinkError::Denied(
+            "the server refuses this user or password; check both in the URL".to_owned(),
+        );
     }
     match error.code() {
-        Some(code @ ("NOAUTH" | "WRONGPASS" | "NOPERM")) => {
-            LinkError::Denied(format!("the server refuses this user or password ({code})"))
-        }
+        Some(code @ ("NOAUTH" | "WRONGPASS" | "NOPERM")) => LinkError::Denied(format!(
+            "the server refuses this user or password ({code}); check both in the URL"
+        )),
         _ => broken(error),
     }
 }

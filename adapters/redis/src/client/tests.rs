@@ -20,7 +20,7 @@ fn connector(client: &str, password: Option<&str>) -> Arc<dyn Connector> {
     make.expect("a client that is compiled in")(Access {
         user: None,
         password: password.map(str::to_owned),
-        tls: false,
+        tls: None,
     })
 }
 

@@ -12,6 +12,8 @@ mod keys;
 mod proxy;
 mod rollback;
 mod round_trips;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[path = "../each_client/mod.rs"]
 mod each_client;

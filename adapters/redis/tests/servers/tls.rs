@@ -1,0 +1,144 @@
+//! Servers that speak TLS, with and without certificates of clients.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ringhold_core::{Backend, ErrorKind, SessionId};
+use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerTls};
+use ringhold_testkit::{Make, WAIT_MAX, run, wait_for};
+use url::Url;
+
+use crate::each_client::on_each_client;
+use crate::real::{Stored, open, ttl};
+
+/// So that a refusal does not take the five seconds of an `open`.
+const SOON: &str = "&attempt_ms=400&deadline_ms=800";
+
+fn server(tls: ServerTls) -> RedisServer {
+    RedisServer::start(&RedisOptions::new().tls(tls)).unwrap()
+}
+
+/// The URL of a server without these parameters.
+fn without(server: &RedisServer, parameters: &[&str]) -> String {
+    let mut url = Url::parse(&server.url("arena")).unwrap();
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| !parameters.contains(&&**name))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    url.query_pairs_mut().clear().extend_pairs(kept);
+    url.into()
+}
+
+/// The file that a URL names.
+fn file(url: &str, parameter: &str) -> PathBuf {
+    let url = Url::parse(url).unwrap();
+    let found = url.query_pairs().find(|(name, _)| name == parameter);
+    PathBuf::from(found.unwrap().1.into_owned())
+}
+
+/// Reads a session until that works, over whatever connection.
+async fn read(backend: &Backend, id: SessionId, what: &str) {
+    wait_for(what, WAIT_MAX, async || match backend.sessions.get(&id).await {
+        Ok(Some(_)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+fn missing_client_certificate_is_named_in_the_error(client: &str) {
+    let server = server(ServerTls::ClientCertificates);
+    run("no client certificate", async {
+        open(&(server.url("arena") + client)).await.unwrap();
+        let url = without(&server, &["cert", "key"]) + SOON + client;
+        let error = open(&url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.context().contains("client certificate"), "{error}");
+        assert!(error.context().contains("cert= and key="), "{error}");
+    });
+}
+
+fn unknown_authority_is_named_in_the_error(client: &str) {
+    let (one, other) = (server(ServerTls::On), server(ServerTls::On));
+    run("an unknown authority", async {
+        let strange = format!("&ca={}", file(&other.url("arena"), "ca").display());
+        for ca in ["", &strange] {
+            let url = without(&one, &["ca"]) + ca + SOON + client;
+            let error = open(&url).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.context().contains("ca= names the authorities"), "{error}");
+        }
+    });
+}
+
+fn unusable_file_is_named_in_the_error(client: &str) {
+    let server = server(ServerTls::ClientCertificates);
+    let folder = tempfile::tempdir().unwrap();
+    let spoiled = folder.path().join("spoiled.pem");
+    fs::write(&spoiled, "no certificate").unwrap();
+    run("an unusable file", async {
+        for parameter in ["ca", "cert", "key"] {
+            for path in [&spoiled, Path::new("/no/such/file.pem")] {
+                let url = without(&server, &[parameter]) + &format!("&{parameter}={}", path.display());
+                let error = open(&(url + client)).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+                assert!(error.context().contains(&format!("{parameter}=")), "{error}");
+            }
+        }
+    });
+}
+
+fn new_certificates_are_used_without_a_restart(client: &str) {
+    let (one, other) = (
+        server(ServerTls::ClientCertificates),
+        server(ServerTls::ClientCertificates),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let take = |from: &RedisServer| {
+        for name in ["ca", "cert", "key"] {
+            fs::copy(file(&from.url("arena"), name), folder.path().join(name)).unwrap();
+        }
+    };
+    run("new certificates", async {
+        take(&one);
+        let mut url = without(&one, &["ca", "cert", "key"]) + client;
+        for name in ["ca", "cert", "key"] {
+            url += &format!("&{name}={}", folder.path().join(name).display());
+        }
+        let backend = open(&url).await.unwrap();
+        let make = Make::new("new certificates");
+        let login = make.login(&make.player(), &make.owner(), ttl(600));
+        let session = backend.sessions.create(login).await.unwrap().session;
+
+        // The server has certificates of another authority from now on, and so has the client.
+        let folder = file(&other.url("arena"), "ca").parent().unwrap().to_owned();
+        let path = |name: &str| folder.join(name).display().to_string();
+        let (ca, cert, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
+        let set = [
+            "CONFIG",
+            "SET",
+            "tls-ca-cert-file",
+            &ca,
+            "tls-cert-file",
+            &cert,
+            "tls-key-file",
+            &key,
+        ];
+        one.ask(&set.map(str::as_bytes));
+        take(&other);
+        one.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
+        read(&backend, session.id, "a read over a new connection").await;
+
+        // Files that are of no use leave the certificates before them in use.
+        fs::write(file(&url, "cert"), "no certificate").unwrap();
+        one.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
+        read(&backend, session.id, "a read with the certificates before").await;
+    });
+}
+
+on_each_client!(
+    missing_client_certificate_is_named_in_the_error
+    unknown_authority_is_named_in_the_error
+    unusable_file_is_named_in_the_error
+    new_certificates_are_used_without_a_restart
+);
