@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ringhold::redis::LEAST_ACL;
 use ringhold::{
     Backend, Fleet, FleetEvent, Login, LoginOptions, NodeStatus, PlayerId, Redirect, Result, Session,
     SessionId,
 };
-use ringhold_testkit::launch::{self, ClusterOptions, RedisCluster, Reply};
+use ringhold_testkit::launch::{self, ClusterOptions, RedisCluster, RedisOptions, Reply};
 use ringhold_testkit::{poll_once, wait_for};
 use tokio::time::Instant;
 
@@ -32,7 +33,10 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn start() -> Self {
-        let options = ClusterOptions::new().node_timeout(Duration::from_secs(2));
+        let servers = RedisOptions::for_suite(LEAST_ACL).expect("a list of dimensions");
+        let options = ClusterOptions::new()
+            .node_timeout(Duration::from_secs(2))
+            .server(servers);
         let starting = tokio::task::spawn_blocking(move || RedisCluster::start(options));
         Self {
             cluster: Arc::new(starting.await.unwrap().unwrap()),

@@ -8,7 +8,7 @@ use ringhold::FleetName;
 use ringhold::core::Backend;
 use ringhold::etcd::{EtcdBackend, EtcdConfig};
 use ringhold::redb::{EmbeddedConfig, EmbeddedDurability, RedbBackend};
-use ringhold::redis::{RedisBackend, RedisConfig};
+use ringhold::redis::{LEAST_ACL, RedisBackend, RedisConfig};
 use ringhold::sled::SledBackend;
 use ringhold_testkit::launch::{
     ClusterOptions, EtcdCluster, EtcdOptions, RedisCluster, RedisOptions, RedisServer, ServerClock,
@@ -79,7 +79,8 @@ impl Redis {
 }
 
 fn settable() -> RedisOptions {
-    RedisOptions::new().clock(ServerClock::Settable)
+    let options = RedisOptions::for_suite(LEAST_ACL).expect("a list of dimensions");
+    options.clock(ServerClock::Settable)
 }
 
 #[async_trait]

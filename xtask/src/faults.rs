@@ -109,7 +109,7 @@ impl Backend {
     /// The package, its features, and the example that breaks this backend.
     fn example(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Redis => ("ringhold-redis", "fred", "faults"),
+            Self::Redis => ("ringhold-redis", "fred,tls", "faults"),
             Self::Etcd => ("ringhold-etcd", "", "faults-etcd"),
             Self::Redb => ("ringhold-redb", "", "faults-redb"),
             Self::Sled => ("ringhold-sled", "", "faults-sled"),

@@ -111,7 +111,7 @@ impl Backend {
     fn example(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Memory => ("ringhold-testkit", "", "histories-memory"),
-            Self::Redis => ("ringhold-redis", "fred", "histories"),
+            Self::Redis => ("ringhold-redis", "fred,tls", "histories"),
             Self::Etcd => ("ringhold-etcd", "", "histories-etcd"),
         }
     }

@@ -1,6 +1,9 @@
 //! The contracts of the traits, rule by rule: on a real Redis Cluster of three masters and three
 //! replicas, and on one real Redis, each with every client library. The servers' clocks stand still
-//! until a rule moves them.
+//! until a rule moves them. `RINGHOLD_REDIS_SERVERS` says in what they differ from plain ones.
+
+#[path = "suite/mod.rs"]
+mod suite;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,8 +15,10 @@ use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, Redis
 use ringhold_testkit::{DiscoveryHarness, RedisTime, StoreHarness, TestTime, async_trait};
 use url::Url;
 
+use self::suite::servers;
+
 fn settable() -> RedisOptions {
-    RedisOptions::new().clock(ServerClock::Settable)
+    servers().clock(ServerClock::Settable)
 }
 
 async fn open(url: &str) -> Backend {

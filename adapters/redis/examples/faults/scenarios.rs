@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use ringhold_core::session::Durability;
 use ringhold_core::{Partition, SessionStore};
-use ringhold_redis::{RedisBackend, RedisConfig};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster};
+use ringhold_redis::{LEAST_ACL, RedisBackend, RedisConfig};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -83,7 +83,9 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn new(plan: Plan, options: ClusterOptions) -> Result<Self, Failure> {
-        let cluster = blocking(move || RedisCluster::start(options.node_timeout(NODE_TIMEOUT))).await?;
+        let servers = RedisOptions::for_suite(LEAST_ACL)?;
+        let options = options.node_timeout(NODE_TIMEOUT).server(servers);
+        let cluster = blocking(move || RedisCluster::start(options)).await?;
         Ok(Self {
             cluster: Arc::new(cluster),
             client: plan.client,

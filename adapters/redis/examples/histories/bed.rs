@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::{Partition, SessionStore};
-use ringhold_redis::{RedisBackend, RedisConfig};
+use ringhold_redis::{LEAST_ACL, RedisBackend, RedisConfig};
 use ringhold_testkit::Make;
-use ringhold_testkit::launch::{ClusterOptions, Error, RedisCluster};
+use ringhold_testkit::launch::{ClusterOptions, Error, RedisCluster, RedisOptions};
 use url::Url;
 
 /// What may go wrong outside of what is checked.
@@ -31,7 +31,9 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn new(seed: u64) -> Result<Self, Failure> {
-        let options = ClusterOptions::new().node_timeout(NODE_TIMEOUT);
+        let options = ClusterOptions::new()
+            .node_timeout(NODE_TIMEOUT)
+            .server(RedisOptions::for_suite(LEAST_ACL)?);
         let cluster = blocking(move || RedisCluster::start(options)).await?;
         let make = Make::with_seed("the faults", seed);
         let all: Vec<Partition> = Partition::all().collect();

@@ -5,6 +5,8 @@ mod child;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod scan;
+#[path = "../suite/mod.rs"]
+mod suite;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,12 +16,13 @@ use std::time::Duration;
 
 use ringhold_core::Partition;
 use ringhold_redis::{RedisBackend, RedisConfig};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, ServerClock};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, ServerClock};
 use ringhold_testkit::{Make, wait_for};
 use url::Url;
 
 use self::raw::Raw;
 use self::scan::{Counts, Stored, faults};
+use self::suite::servers;
 
 const OPERATIONS: usize = 10_000;
 /// How many clients there are at a time.
@@ -133,7 +136,7 @@ fn read(raw: &mut Raw, faults: &mut Vec<String>) -> BTreeMap<u16, Stored> {
 
 #[test]
 fn slow_the_books_balance_after_ten_thousand_operations_of_clients_that_are_killed() {
-    let settable = RedisOptions::new().clock(ServerClock::Settable);
+    let settable = servers().clock(ServerClock::Settable);
     let cluster = RedisCluster::start(ClusterOptions::new().server(settable)).expect("redis-server");
     let done = AtomicUsize::new(0);
     let killed: usize = std::thread::scope(|scope| {

@@ -13,3 +13,5 @@ mod wrong_server;
 mod each_client;
 #[path = "../real/mod.rs"]
 mod real;
+#[path = "../suite/mod.rs"]
+mod suite;

@@ -6,10 +6,11 @@ use ringhold_core::discovery::{Changes, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
 use ringhold_core::session::{ListSessions, OnExisting, Touch, Touched};
 use ringhold_core::{ErrorKind, NodeIncarnation, SessionId, Timing, Update};
-use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerClock};
+use ringhold_testkit::launch::{RedisServer, ServerClock};
 use ringhold_testkit::{Make, run, within};
 
 use crate::real::{Stored, open, ttl};
+use crate::suite::servers;
 
 /// How a stored session is spoiled, and what readers are told.
 const SPOILS: [(&str, ErrorKind); 4] = [
@@ -43,7 +44,7 @@ fn spoil(server: &RedisServer, key: &[u8], id: &SessionId, how: &str) {
 
 #[test]
 fn unreadable_sessions_are_shown_and_stop_nobody() {
-    let options = RedisOptions::new().clock(ServerClock::Settable);
+    let options = servers().clock(ServerClock::Settable);
     let server = RedisServer::start(&options).unwrap();
     run("unreadable sessions", async {
         for (number, (how, kind)) in SPOILS.into_iter().enumerate() {
@@ -107,7 +108,7 @@ fn unreadable_sessions_are_shown_and_stop_nobody() {
 
 #[test]
 fn a_member_of_a_future_format_is_shown_and_stops_nobody() {
-    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    let server = RedisServer::start(&servers()).unwrap();
     run("a member of a future format", async {
         let make = Make::new("a member of a future format");
         let url = server.url("future") + "&poll_ms=10";

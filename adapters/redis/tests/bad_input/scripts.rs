@@ -6,11 +6,12 @@ use ringhold_core::session::{
     AckExpired, ClaimSession, ListSessions, RemoveSession, RestoreSession, Touch, Touched,
 };
 use ringhold_core::{Backend, ErrorKind, NodeIncarnation, Timing};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, RedisServer};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisServer};
 use ringhold_testkit::{Make, run};
 
 use crate::each_client::on_each_client;
 use crate::real::{Stored, open, ttl};
+use crate::suite::servers;
 
 /// Every operation once, with `forget` before each of them.
 async fn everything(backend: &Backend, forget: impl Fn()) {
@@ -97,7 +98,7 @@ async fn everything(backend: &Backend, forget: impl Fn()) {
 }
 
 fn one_server_may_forget_its_scripts(client: &str) {
-    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    let server = RedisServer::start(&servers()).unwrap();
     run("one server", async {
         let backend = open(&(server.url("scripts") + "&poll_ms=10" + client))
             .await
@@ -107,7 +108,7 @@ fn one_server_may_forget_its_scripts(client: &str) {
 }
 
 fn a_cluster_may_forget_its_scripts(client: &str) {
-    let cluster = RedisCluster::start(ClusterOptions::new()).unwrap();
+    let cluster = RedisCluster::start(ClusterOptions::new().server(servers())).unwrap();
     run("a cluster", async {
         let forget =
             || (0..cluster.len()).for_each(|index| drop((&cluster, index).ask(&[b"SCRIPT", b"FLUSH"])));

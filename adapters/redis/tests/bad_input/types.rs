@@ -6,10 +6,11 @@ use ringhold_core::session::{
     AckExpired, ClaimSession, ListSessions, RemoveSession, RestoreSession, Touch, Touched,
 };
 use ringhold_core::{ErrorKind, NodeIncarnation, Result, Timing};
-use ringhold_testkit::launch::{RedisOptions, RedisServer};
+use ringhold_testkit::launch::RedisServer;
 use ringhold_testkit::{Make, run};
 
 use crate::real::{Stored, open, ttl};
+use crate::suite::servers;
 
 fn corrupt<T: std::fmt::Debug>(what: &str, result: Result<T>) {
     let error = result.expect_err(what);
@@ -28,7 +29,7 @@ fn spoil(server: &RedisServer, fleet: &str, names: &[&str], name: &str) -> (Vec<
 
 #[test]
 fn a_key_of_another_type_spoils_its_partition_alone() {
-    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    let server = RedisServer::start(&servers()).unwrap();
     run("a key of sessions", async {
         for (name, fleet) in [("s", "type-s"), ("p", "type-p"), ("d", "type-d")] {
             let make = Make::new("a key of sessions");
@@ -94,7 +95,7 @@ fn a_key_of_another_type_spoils_its_partition_alone() {
 
 #[test]
 fn a_membership_key_of_another_type_spoils_the_membership_alone() {
-    let server = RedisServer::start(&RedisOptions::new()).unwrap();
+    let server = RedisServer::start(&servers()).unwrap();
     run("a key of the membership", async {
         for (name, fleet) in [("n", "type-n"), ("l", "type-l"), ("e", "type-e"), ("v", "type-v")] {
             let make = Make::new("a key of the membership");

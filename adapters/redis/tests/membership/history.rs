@@ -7,6 +7,7 @@ use ringhold_testkit::{Make, poll_once, within};
 use tokio::task;
 
 use super::scene::{Scene, ids, next, open};
+use crate::suite::servers;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_ahead_of_the_store_starts_over() {
@@ -147,7 +148,7 @@ async fn a_watch_that_is_dropped_between_updates_loses_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_fleets_in_one_cluster_never_see_each_other() {
-    let started = task::spawn_blocking(|| RedisCluster::start(ClusterOptions::new()));
+    let started = task::spawn_blocking(|| RedisCluster::start(ClusterOptions::new().server(servers())));
     let cluster = started.await.expect("no panic").expect("redis-server");
     // Names that are alike, and one that looks like a part of the other's keys.
     let mut fleets = Vec::new();

@@ -8,10 +8,12 @@ use ringhold_core::{
     Discovery, Membership, NodeId, NodeIncarnation, NodeRecord, Result, Revision, Timing, Update,
 };
 use ringhold_redis::{RedisBackend, RedisConfig};
-use ringhold_testkit::launch::{RedisOptions, RedisServer, Reply, ServerClock};
+use ringhold_testkit::launch::{RedisServer, Reply, ServerClock};
 use ringhold_testkit::{Make, within};
 use tokio::task;
 use url::Url;
+
+use crate::suite::servers;
 
 pub(super) async fn open(url: &str) -> Arc<dyn Discovery> {
     let config = RedisConfig::from_url(&Url::parse(url).expect("a URL")).expect("a URL of this adapter");
@@ -35,7 +37,7 @@ impl Scene {
     pub(super) const KEYS: [&str; 4] = ["n", "l", "e", "v"];
 
     pub(super) async fn new(name: &'static str) -> Self {
-        let options = RedisOptions::new().clock(ServerClock::Settable);
+        let options = servers().clock(ServerClock::Settable);
         let started = task::spawn_blocking(move || RedisServer::start(&options));
         let server = started.await.expect("no panic").expect("redis-server");
         let discovery = open(&(server.url("arena") + "&poll_ms=20")).await;

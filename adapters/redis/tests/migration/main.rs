@@ -7,6 +7,8 @@ mod fleets;
 #[path = "../raw/mod.rs"]
 mod raw;
 mod sessions;
+#[path = "../suite/mod.rs"]
+mod suite;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,12 +18,13 @@ use std::time::Duration;
 use redis::Value;
 use ringhold_core::{Backend, Error, ErrorKind, Partition, Result};
 use ringhold_redis::{RedisBackend, RedisConfig};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, ServerClock, SlotMove};
-use ringhold_testkit::wait_for;
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, ServerClock, SlotMove};
+use ringhold_testkit::{WAIT_MAX, wait_for};
 use tokio::runtime::Runtime;
 use url::Url;
 
 use self::raw::Raw;
+use self::suite::servers;
 
 /// An operation by its name: `Ok` when it did what it has to do, the error when it was refused.
 type Operation = (&'static str, Pin<Box<dyn Future<Output = Result<()>> + Send>>);
@@ -38,7 +41,7 @@ struct Bed<'c> {
 }
 
 fn start() -> (RedisCluster, Runtime) {
-    let settable = RedisOptions::new().clock(ServerClock::Settable);
+    let settable = servers().clock(ServerClock::Settable);
     let cluster = RedisCluster::start(ClusterOptions::new().server(settable)).expect("redis-server");
     let runtime = Runtime::new().expect("a runtime");
     // The first acknowledgement of a new replica takes up to a second, which is no refusal of anything.
@@ -64,10 +67,12 @@ fn start() -> (RedisCluster, Runtime) {
 async fn open(cluster: &RedisCluster, fleet: &str, settings: &str) -> Backend {
     let url = Url::parse(&(cluster.url(fleet) + settings)).expect("a URL");
     let config = RedisConfig::from_url(&url).expect("a URL of this adapter");
-    RedisBackend::open(config)
-        .await
-        .expect("servers that run")
-        .backend()
+    // A client with short deadlines may be late on a busy machine; what it does later is the subject.
+    let opened = wait_for("servers that answer in time", WAIT_MAX, async || {
+        let opened = RedisBackend::open(config.clone()).await;
+        opened.map_err(|error| error.to_string())
+    });
+    opened.await.backend()
 }
 
 /// Something that is refused for good has to be refused with this kind; that is an answer.

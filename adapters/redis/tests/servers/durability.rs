@@ -6,14 +6,15 @@ use ringhold_core::discovery::{EvictNode, LeaveFleet, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
 use ringhold_core::session::{AckExpired, ClaimSession, Durability, RemoveSession, RestoreSession, Touch};
 use ringhold_core::{Backend, NodeIncarnation, Timing};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, ServerClock};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, ServerClock};
 use ringhold_testkit::{Make, run, wait_for};
 
 use crate::each_client::on_each_client;
 use crate::real::{open, ttl};
+use crate::suite::servers;
 
 fn cluster() -> RedisCluster {
-    let servers = RedisOptions::new().clock(ServerClock::Settable);
+    let servers = servers().clock(ServerClock::Settable);
     let cluster = RedisCluster::start(ClusterOptions::new().server(servers)).unwrap();
     cluster.wait_until_in_sync(Duration::from_secs(20)).unwrap();
     cluster

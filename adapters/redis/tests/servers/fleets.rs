@@ -5,14 +5,15 @@ use std::time::Duration;
 use ringhold_core::discovery::RegisterNode;
 use ringhold_core::session::{ClaimSession, ListSessions, Touch, Touched};
 use ringhold_core::{ErrorKind, Timing, Update};
-use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, ServerClock};
+use ringhold_testkit::launch::{ClusterOptions, RedisCluster, ServerClock};
 use ringhold_testkit::{Make, run, within};
 
 use crate::real::{open, ttl};
+use crate::suite::servers;
 
 #[test]
 fn fleets_never_see_each_other() {
-    let servers = RedisOptions::new().clock(ServerClock::Settable);
+    let servers = servers().clock(ServerClock::Settable);
     let options = ClusterOptions::new().replicas_per_master(0).server(servers);
     let cluster = RedisCluster::start(options).unwrap();
     run("two fleets", async {

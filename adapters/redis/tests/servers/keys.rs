@@ -7,10 +7,12 @@ use ringhold_testkit::launch::{ClusterOptions, RedisCluster};
 use ringhold_testkit::{Make, run};
 
 use crate::real::{Stored, open, ttl};
+use crate::suite::servers;
 
 #[test]
 fn each_partition_is_three_keys_in_its_slot() {
-    let cluster = RedisCluster::start(ClusterOptions::new().replicas_per_master(0)).unwrap();
+    let cluster =
+        RedisCluster::start(ClusterOptions::new().replicas_per_master(0).server(servers())).unwrap();
     run("the keys of all partitions", async {
         let make = Make::new("the keys of all partitions");
         let (sessions, owner) = (open(&cluster.url("keys")).await.unwrap().sessions, make.owner());

@@ -21,3 +21,5 @@ mod each_client;
 mod raw;
 #[path = "../real/mod.rs"]
 mod real;
+#[path = "../suite/mod.rs"]
+mod suite;

@@ -4,10 +4,11 @@ use ringhold_core::discovery::{Changes, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
 use ringhold_core::session::{ClaimSession, Touch, Touched};
 use ringhold_core::{ErrorKind, NodeIncarnation, Timing, Update};
-use ringhold_testkit::launch::{RedisOptions, RedisServer};
+use ringhold_testkit::launch::RedisServer;
 use ringhold_testkit::{Make, run, within};
 
 use crate::real::{Stored, open, ttl};
+use crate::suite::servers;
 
 /// What some keys hold.
 struct Snapshot(Vec<(Vec<u8>, Vec<u8>)>);
@@ -27,7 +28,7 @@ impl Snapshot {
 }
 
 fn start() -> RedisServer {
-    RedisServer::start(&RedisOptions::new()).unwrap()
+    RedisServer::start(&servers()).unwrap()
 }
 
 #[test]
