@@ -11,7 +11,7 @@ pub(crate) enum Kind {
     Read,
     /// It may take memory: a server that is out of it refuses the script before its first line.
     Write,
-    /// It gives memory back, or takes none worth speaking of, so it also runs when there is none left.
+    /// It frees memory, or takes little that a fleet cannot do without, so it also runs when there is none left.
     Tidy,
 }
 
@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) kind: Kind,
     /// It answers whole sessions, which may be large.
     pub(crate) answers_records: bool,
+    /// Another form of the same operation, for a server that refused this one because it is out of memory.
+    pub(crate) at_limit: Option<&'static Script>,
     shared: &'static str,
     body: &'static str,
     built: OnceLock<Built>,
@@ -44,6 +46,7 @@ impl Script {
             name,
             kind,
             answers_records: false,
+            at_limit: None,
             shared,
             body,
             built: OnceLock::new(),
@@ -52,6 +55,11 @@ impl Script {
 
     const fn with_records(mut self) -> Self {
         self.answers_records = true;
+        self
+    }
+
+    const fn or_at_limit(mut self, other: &'static Self) -> Self {
+        self.at_limit = Some(other);
         self
     }
 
@@ -88,6 +96,11 @@ impl Script {
         words
     }
 
+    /// A command that another script began, with the name of this one.
+    pub(crate) fn named(&self, command: &Command) -> Command {
+        command.with_first(&[b"EVALSHA", self.hash()])
+    }
+
     /// A command that was begun so, with the whole script instead of its name.
     pub(crate) fn whole(&self, command: &Command) -> Command {
         command.with_first(&[b"EVAL", self.source()])
@@ -95,12 +108,14 @@ impl Script {
 }
 
 const SESSIONS: &str = include_str!("scripts/sessions.lua");
+/// For a script that must not take more memory than it frees.
+const SESSIONS_AT_LIMIT: &str = concat!(include_str!("scripts/sessions.lua"), "local AT_LIMIT = true\n");
 const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 
 macro_rules! scripts {
-    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident)?;)+) => {
+    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident $(($other:ident))?)?;)+) => {
         $($(#[$docs])* pub(crate) static $name: Script =
-            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with())?;)+
+            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with($(&$other)?))?;)+
 
         /// All of them, as a new connection's server is to know them.
         pub(crate) static ALL: &[&Script] = &[$(&$name),+];
@@ -111,23 +126,25 @@ scripts! {
     CREATE = "create", Write, SESSIONS, with_records;
     GET = "get", Read, SESSIONS, with_records;
     FIND = "find", Read, SESSIONS, with_records;
-    SAVE = "save", Write, SESSIONS;
+    SAVE = "save", Write, SESSIONS, or_at_limit(SAVE_AT_LIMIT);
+    /// It refuses data that is longer than what it replaces.
+    SAVE_AT_LIMIT = "save", Tidy, SESSIONS_AT_LIMIT;
     TOUCH = "touch", Tidy, SESSIONS;
-    CLAIM = "claim", Write, SESSIONS, with_records;
+    CLAIM = "claim", Tidy, SESSIONS, with_records;
     REMOVE = "remove", Tidy, SESSIONS;
     RESTORE = "restore", Write, SESSIONS, with_records;
     LIST = "list", Read, SESSIONS, with_records;
     COUNT = "count", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
-    REGISTER = "register", Write, MEMBERSHIP;
+    REGISTER = "register", Tidy, MEMBERSHIP;
     RENEW = "renew", Tidy, MEMBERSHIP;
     LEAVE = "leave", Tidy, MEMBERSHIP;
     EVICT = "evict", Tidy, MEMBERSHIP;
     MEMBERS = "members", Tidy, MEMBERSHIP;
     POLL = "poll", Tidy, MEMBERSHIP;
     TIMING = "timing", Read, MEMBERSHIP;
-    SCHEMA = "schema", Write, "";
+    SCHEMA = "schema", Tidy, "";
 }
 
 #[cfg(test)]

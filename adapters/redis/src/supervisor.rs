@@ -382,7 +382,8 @@ impl Shared {
         })
     }
 
-    /// One attempt at one server. A script that it does not know is sent whole.
+    /// One attempt at one server. A script that it does not know is sent whole, and one that it refuses because it is
+    /// out of memory in the form for this, where there is one.
     /// `sent` says afterwards whether anything may have reached the server.
     async fn attempt(
         &self,
@@ -393,9 +394,9 @@ impl Shared {
         sent: &mut bool,
     ) -> Result<(Reply, u8), LinkError> {
         let Target { node, asking } = target;
-        let mut by_source = None;
+        let (mut script, mut by_source, mut other) = (call.script, false, None);
         loop {
-            let command = by_source.as_ref().unwrap_or(&call.command);
+            let command = other.as_ref().unwrap_or(&call.command);
             let behind;
             let commands = if *asking {
                 behind = [Command::of(&["ASKING"]), command.clone()];
@@ -418,11 +419,19 @@ impl Shared {
                 };
                 (outcome(replies), 0)
             };
-            match &reply {
-                Reply::Error(error) if error.code == "NOSCRIPT" && by_source.is_none() => {
-                    by_source = Some(call.script.whole(&call.command));
-                }
+            let code = match &reply {
+                Reply::Error(error) => error.code.as_str(),
                 _ => return Ok((reply, replicated)),
+            };
+            if code == "NOSCRIPT" && !by_source {
+                (by_source, other) = (true, Some(script.whole(&call.command)));
+            } else if code == "OOM"
+                && let Some(at_limit) = script.at_limit
+            {
+                (script, by_source) = (at_limit, false);
+                other = Some(script.named(&call.command));
+            } else {
+                return Ok((reply, replicated));
             }
         }
     }

@@ -25,6 +25,9 @@ local partition, player = byte(id, 1) * 256 + byte(id, 2), byte(body, 1)
 local cut = 16 + (partition < 128 and 1 or 2) + (player < 128 and 1 or 2) + player
 local ahead = #body - #parts.rest
 if #body < ahead + cut then corrupt('the body of a session ends too early') end
+if AT_LIMIT and ahead + cut + #ARGV[6] > #body then
+  error({ err = 'OOM the data is longer than what it replaces' })
+end
 advance()
 local next = pack('<I8', version(header) + 1)
 header = sub(header, 1, 31) .. next .. sub(header, 40, 103) .. operation .. next .. sub(header, 128)

@@ -11,6 +11,8 @@ local UNLINKED, TAKEN, SAVED, LOGIN = 1, 2, 4, 8
 local NO_PROOF = string.rep('\0', 16)
 local NO_TAKE = string.rep('\0', 24)
 local NO_LOGIN = string.rep('\0', 18)
+-- Whether the server is out of memory, so that nothing may grow; the form of a script for this says so.
+local AT_LIMIT = false
 
 -- The three reads: a key of another type is an error of the server here, before anything is written.
 local clock = call('HGET', S, 'c')
