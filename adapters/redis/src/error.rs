@@ -158,9 +158,6 @@ const ROWS: &[Row] = &[
 /// How much of a server's own words is repeated.
 const WORDS_MAX: usize = 200;
 
-/// How a server that takes no more connections begins, behind `ERR`.
-const FULL: &str = "max number of clients";
-
 /// Judges what `asked` answered.
 pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Address) -> Verdict {
     match error.code.as_str() {
@@ -183,7 +180,7 @@ pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Addres
         }
         "NOSCRIPT" => return Verdict::NoScript,
         // The first command of a new connection is told so.
-        "ERR" if error.detail.starts_with(FULL) => {
+        "ERR" if error.is_of_full_server() => {
             let words = "all places of the server are taken; raise maxclients";
             return Verdict::Again(told(operation, ErrorKind::Unavailable, words, error, asked));
         }

@@ -18,8 +18,6 @@ pub(crate) enum Kind {
 /// A script: a file behind the functions that it shares with others of its kind.
 #[derive(Debug)]
 pub(crate) struct Script {
-    /// The name of its file without the ending.
-    pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     /// It answers whole sessions, which may be large.
     pub(crate) answers_records: bool,
@@ -41,9 +39,8 @@ const WORDS: usize = 12;
 const BYTES: usize = 512;
 
 impl Script {
-    const fn new(name: &'static str, kind: Kind, shared: &'static str, body: &'static str) -> Self {
+    const fn new(kind: Kind, shared: &'static str, body: &'static str) -> Self {
         Self {
-            name,
             kind,
             answers_records: false,
             at_limit: None,
@@ -115,9 +112,10 @@ const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 macro_rules! scripts {
     ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident $(($other:ident))?)?;)+) => {
         $($(#[$docs])* pub(crate) static $name: Script =
-            Script::new($file, Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with($(&$other)?))?;)+
+            Script::new(Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with($(&$other)?))?;)+
 
-        /// All of them, as a new connection's server is to know them.
+        /// All of them.
+        #[cfg(test)]
         pub(crate) static ALL: &[&Script] = &[$(&$name),+];
     };
 }
@@ -156,7 +154,7 @@ mod tests {
         let hashes: std::collections::BTreeSet<_> = ALL.iter().map(|script| script.hash()).collect();
         assert_eq!(hashes.len(), ALL.len());
         for script in ALL {
-            assert!(script.source().starts_with(b"#!lua flags="), "{}", script.name);
+            assert!(script.source().starts_with(b"#!lua flags="), "{script:?}");
             assert_eq!(script.hash().len(), 40);
         }
     }

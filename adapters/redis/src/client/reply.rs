@@ -28,9 +28,14 @@ pub(crate) struct ServerError {
     pub(crate) detail: String,
 }
 
-#[cfg(any(test, feature = "fred"))]
 impl ServerError {
+    /// Whether the server takes no more connections, and ends this one.
+    pub(crate) fn is_of_full_server(&self) -> bool {
+        self.code == "ERR" && self.detail.starts_with("max number of clients")
+    }
+
     /// Takes an error line apart.
+    #[cfg(any(test, feature = "fred"))]
     pub(crate) fn parse(line: &str) -> Self {
         let (code, detail) = line.split_once(' ').unwrap_or((line, ""));
         Self {

@@ -13,7 +13,6 @@ use super::lane::Lane;
 use super::sizes::{PIECES_MAX, Size};
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply};
-use crate::script;
 
 /// How long after a second connection was refused the next one is asked for.
 const SHARED: Duration = Duration::from_secs(1);
@@ -111,11 +110,7 @@ impl Node {
         if let Some(link) = self.standing(size) {
             return Ok(link);
         }
-        let made = match size {
-            Size::Small => connect(connector, &self.address).await,
-            Size::Large => connect_apart(connector, &self.address).await,
-        };
-        match made {
+        match connect(connector, &self.address).await {
             Ok(link) => {
                 *self.slot(size) = Some(Arc::clone(&link));
                 Ok(link)
@@ -249,28 +244,13 @@ async fn serves(link: &Arc<dyn Link>, cluster: bool) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Connects, and tells the server all scripts, so that it knows them before the first call.
+/// Connects, and waits for the first answer. Scripts are sent when the server says that it does not know them: all of
+/// them are more than a slow network carries in the time of an attempt.
 async fn connect(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn Link>, LinkError> {
     let link = connector.connect(&address.host, address.port).await?;
-    let commands: Vec<Command> = script::ALL
-        .iter()
-        .map(|script| Command::of(&[&b"SCRIPT"[..], b"LOAD", script.source()]))
-        .collect();
-    for (reply, script) in link.send(&commands).await?.into_iter().zip(script::ALL) {
-        // A server that is loading, or an old one, refuses here; the call itself will say why.
-        if let Reply::Error(error) = reply {
-            tracing::debug!(%address, script = script.name, code = error.code, "the server did not take a script");
-        }
-    }
-    Ok(link)
-}
-
-/// The second connection. The server has been told the scripts on the other one, or will say that it was not.
-/// One that has no place for it says so to the first command.
-async fn connect_apart(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn Link>, LinkError> {
-    let link = connector.connect(&address.host, address.port).await?;
     match link.send(&[Command::of(&["PING"])]).await?.pop() {
-        Some(Reply::Error(error)) => Err(LinkError::Refused(error)),
+        // It ends such a connection. Any other refusal is for the call itself.
+        Some(Reply::Error(error)) if error.is_of_full_server() => Err(LinkError::Refused(error)),
         _ => Ok(link),
     }
 }

@@ -61,7 +61,7 @@ async fn a_seed_that_restarts_meanwhile_is_asked_on_a_new_connection() {
         let fake = std::sync::Arc::clone(&fake);
         tokio::spawn(async move { open(&fake, |settings| settings.seeds = vec![fake.address(0)]).await })
     };
-    // sleep: time passes on the paused clock alone; the scripts are told by then, the topology is not.
+    // sleep: time passes on the paused clock alone; the connection is made by then, and the topology is not known.
     tokio::time::sleep(Duration::from_millis(150)).await;
     fake.break_links(0);
     opening.await.expect("no panic").expect("the seed answers again");
