@@ -272,8 +272,9 @@ impl AttachedTable {
         }
     }
 
-    /// Ends a stay: takes the player out and tells why. The first reason stands.
-    pub(crate) fn end(&self, attached: &Arc<Attached>, event: SessionEvent) {
+    /// Ends an attached session: takes it out and publishes why. The first reason stands; returns whether this is
+    /// the first.
+    pub(crate) fn end(&self, attached: &Arc<Attached>, event: SessionEvent) -> bool {
         self.detach(attached);
         attached.ended.send_if_modified(|ended| {
             let first = ended.is_none();
@@ -281,7 +282,7 @@ impl AttachedTable {
                 *ended = Some(event);
             }
             first
-        });
+        })
     }
 
     /// Sets when a player is touched next.

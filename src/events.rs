@@ -19,7 +19,8 @@ const BACKLOG: usize = 1_024;
 pub enum FencedReason {
     /// A newer process registered under the same node id.
     Superseded,
-    /// The lease was lost, and others have taken over so many of this node's players.
+    /// The lease was lost, and others have taken over so many of the sessions that were attached here. Each
+    /// session is counted once.
     SessionsClaimed(usize),
 }
 

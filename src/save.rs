@@ -27,9 +27,9 @@ use crate::{random, retry};
 pub(crate) enum Kept {
     /// It is this node's, under a new fence.
     Yes,
-    /// It is another node's; the player was told.
+    /// It is another node's, and this attempt ended it here.
     Lost,
-    /// The stay ended otherwise: closed, displaced by a later login here, or ended in the store.
+    /// It has ended otherwise: closed, displaced by a later login here, ended in the store, or by another request.
     Ended,
     /// The store did not answer.
     Unknown,
@@ -188,8 +188,12 @@ async fn fenced_by(node: &Arc<Node>, attached: &Arc<Attached>) -> Kept {
         node.attached.end(attached, SessionEvent::Displaced { by: owner });
         return Kept::Ended;
     }
-    node.attached.end(attached, SessionEvent::Fenced);
-    if owner.is_some() { Kept::Lost } else { Kept::Ended }
+    let ends = node.attached.end(attached, SessionEvent::Fenced);
+    if ends && owner.is_some() {
+        Kept::Lost
+    } else {
+        Kept::Ended
+    }
 }
 
 /// Brings a session back that the store lost in a failover.
@@ -227,8 +231,8 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
             Kept::Yes
         }
         Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::AlreadyExists) => {
-            node.attached.end(attached, SessionEvent::Displaced { by: None });
-            Kept::Lost
+            let ends = node.attached.end(attached, SessionEvent::Displaced { by: None });
+            if ends { Kept::Lost } else { Kept::Ended }
         }
         Err(error) => {
             tracing::warn!(session = ?attached.id, %error, "cannot restore a session yet");
@@ -276,15 +280,13 @@ pub(crate) fn event_of(answer: Touched) -> SessionEvent {
     }
 }
 
-/// Ends a stay as the store answered.
+/// Ends an attached session as the store answered. Several requests of one session may receive that answer: the
+/// first of them ends the session, and it alone is counted as claimed.
 pub(crate) fn end_by(node: &Arc<Node>, attached: &Arc<Attached>, answer: Touched) {
-    if let Touched::Fenced { owner } = &answer
-        && owner.node != node.me().node
-        && !node.is_attached()
-    {
+    let is_claimed = matches!(&answer, Touched::Fenced { owner } if owner.node != node.me().node);
+    if node.attached.end(attached, event_of(answer)) && is_claimed && !node.is_attached() {
         node.claimed.fetch_add(1, Ordering::Relaxed);
     }
-    node.attached.end(attached, event_of(answer));
 }
 
 /// Asks the store once why a write was fenced, so that the player is told the right reason.
@@ -336,9 +338,14 @@ pub(crate) async fn flush(node: &Arc<Node>, attached: &Arc<Attached>, coalescer:
     if let Some((change, data)) = coalescer.take()
         && let Err(error) = save(node, attached, change, data.clone()).await
     {
-        tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
-        if error.is_retryable() && attached.ended().is_none() {
-            coalescer.put_back(change, data);
+        if attached.ended().is_some() {
+            // The player was moved or has logged in elsewhere while the save was under way: no fault.
+            tracing::debug!(session = ?attached.id, %error, "a coalesced save came after its session");
+        } else {
+            tracing::warn!(session = ?attached.id, %error, "a coalesced save failed");
+            if error.is_retryable() {
+                coalescer.put_back(change, data);
+            }
         }
         coalescer.put_error(error);
     }

@@ -117,6 +117,60 @@ async fn a_node_that_was_cut_off_keeps_whom_nobody_claimed() {
     sees(&[lonely, other], 2).await;
 }
 
+/// Each claimed session is refused twice: to a save and to the touch that is due at the time.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_others_claimed_are_counted_once_whatever_requests_are_under_way() {
+    const PLAYERS: usize = 5;
+    let (backend, hooks) = (memory().await, Hooks::default());
+    let lonely = join(&hooks.wrap(&backend), "lonely").await;
+    let other = join(&backend, "other").await;
+    sees(&[lonely.clone(), other.clone()], 2).await;
+    let names: Vec<_> = (0..PLAYERS).map(|index| format!("player-{index}")).collect();
+    let mut sessions = Vec::new();
+    for name in &names {
+        sessions.push(here(login(&lonely, name).await));
+    }
+    hooks.cut_off();
+    timeout(LONG, other.wait_for(|view| view.nodes().len() == 1))
+        .await
+        .unwrap();
+    let mut claimed = Vec::new();
+    for name in &names {
+        claimed.push(login_until_here(&other, name).await);
+    }
+    // The store is back for sessions alone, and slow: the answers to all touches come while others wait for theirs.
+    hooks.before(|call| async move {
+        match call.method {
+            "renew" | "register" | "members" => Err(crate::hooks::no_answer()),
+            _ => Ok(()),
+        }
+    });
+    hooks.after(|call| async move {
+        if call.method == "touch_many" {
+            // sleep: this is the delay, in simulated time
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        Ok(())
+    });
+    let saves = sessions.iter_mut().map(|session| async {
+        *session.value_mut() = 1;
+        session.save().await
+    });
+    for saved in timeout(LONG, futures_util::future::join_all(saves))
+        .await
+        .unwrap()
+    {
+        assert_eq!(saved.unwrap_err().kind(), ErrorKind::Fenced);
+    }
+    // sleep: simulated time until the touches that began before are answered
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    hooks.heal();
+    assert_eq!(
+        timeout(LONG, lonely.fenced()).await.unwrap(),
+        FencedReason::SessionsClaimed(PLAYERS)
+    );
+}
+
 /// A node wakes up after its lease was given away: it must not act on its old view.
 #[tokio::test(start_paused = true)]
 async fn a_late_write_of_a_node_that_lost_its_player_is_fenced() {
