@@ -95,7 +95,8 @@ impl FleetBuilder {
         })
     }
 
-    /// An endpoint of the node, such as `player`, where clients connect. At most 8.
+    /// An endpoint of the node, such as `player`, where clients connect. At most 8. An address of no host, such as
+    /// `0.0.0.0:4000`, or of port 0 is refused: see [`Address::ensure_reachable`].
     pub fn endpoint(self, name: impl AsRef<str>, address: impl fmt::Display) -> Self {
         let entry = EndpointName::new(name).and_then(|name| Ok((name, Address::new(address.to_string())?)));
         self.set(entry, |this, (name, address)| {
@@ -232,6 +233,7 @@ impl FleetBuilder {
         heartbeat::serve_peers(&node).await;
         shared.events.send(FleetEvent::Registered(node.me()));
         shared.spawn(Arc::clone(&node).serve_until_stopped());
+        shared.spawn(Arc::clone(&shared).expire_expected());
         spawn(&node, heartbeat::run(Arc::clone(&node)));
         spawn(&node, touch::run(Arc::clone(&node)));
         spawn(&node, sweep::run(Arc::clone(&node)));
@@ -254,6 +256,7 @@ impl FleetBuilder {
         let observer = Observer::new(Arc::clone(&shared));
         first_membership(&shared).await?;
         shared.spawn(Observer::follow(Arc::clone(&shared), shared.stop.clone()));
+        shared.spawn(Arc::clone(&shared).expire_expected());
         Ok(observer)
     }
 }

@@ -137,6 +137,9 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     } = renewed;
     take_in(node, changes, loads).await?;
     node.contact.acknowledged(sent, record);
+    let nodes = node.shared.view.with(|view| view.nodes().len());
+    node.shared
+        .set_load_period(Renewed::load_period(nodes, node.timing.heartbeat()));
     // The lease stands: whoever left was displaced, not claimed.
     node.claimed.store(0, Ordering::Relaxed);
     reattach(node);

@@ -110,7 +110,12 @@ impl Observer {
             .with(|view| view.owner(key.as_ref()).map(|node| Arc::clone(&node.record)))
     }
 
-    /// The policy's choice for a new stay of `key`, with a place reserved.
+    /// The policy's choice of a node for a new session of `key`, with a reservation there.
+    ///
+    /// The reservation counts for later choices of this process. Drop it once the player was sent to the node: it
+    /// goes on as an expected login until the node reports that the player has arrived; where the player does not
+    /// come, for two load periods, and at least 3 s. [`Reservation::release`] takes it back at once. The loads
+    /// of all nodes are reported with each heartbeat; to a node of more than 128 with every eighth.
     ///
     /// # Errors
     /// - `Unavailable` in an empty fleet.
@@ -227,6 +232,7 @@ async fn follow_once(shared: &Shared) -> Result<()> {
                 }
                 if let Ok(Ok(Some(timing))) = timeout(period, discovery.timing()).await {
                     period = timing.heartbeat();
+                    shared.set_load_period(period);
                 }
                 poll = Box::pin(sleep(random::jittered(period, 80, 100)));
             }

@@ -3,17 +3,24 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ringhold_core::membership::{LeftReason, Member, Membership, Update};
 use ringhold_core::published::Published;
-use ringhold_core::{Backend, BalancingPolicy, NodeIncarnation, NodeRecord, Result, Revision, View};
+use ringhold_core::{Backend, BalancingPolicy, NodeIncarnation, NodeRecord, Result, Revision, Timing, View};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::{EventSender, FleetEvent};
+
+/// An expected login whose player does not arrive counts for two load periods, and at least for this long.
+const EXPECTED_MIN: Duration = Duration::from_secs(3);
+/// How exactly that is kept, as a part of it.
+const EXPECTED_RESOLUTION: u32 = 10;
 
 /// Locks, whatever happened to the last holder: every critical section leaves its data whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -34,6 +41,8 @@ pub(crate) struct Shared {
     runtime: Handle,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
+    /// How often loads are reported here.
+    load_period: Mutex<Duration>,
 }
 
 /// What only the writer of views looks at.
@@ -56,7 +65,27 @@ impl Shared {
             runtime: Handle::current(),
             writer: Mutex::default(),
             changed: watch::Sender::new(0),
+            load_period: Mutex::new(Timing::default().heartbeat()),
         }
+    }
+
+    /// Sets how often loads are reported here, for expected logins.
+    pub(crate) fn set_load_period(&self, period: Duration) {
+        *lock(&self.load_period) = period;
+    }
+
+    /// Takes back expected logins whose players did not arrive, until the fleet stops.
+    pub(crate) async fn expire_expected(self: Arc<Self>) {
+        let start = Instant::now();
+        let expire = async {
+            loop {
+                let limit = (*lock(&self.load_period) * 2).max(EXPECTED_MIN);
+                // sleep: only time says that a player does not come
+                sleep(limit / EXPECTED_RESOLUTION).await;
+                self.view.latest().expire_expected(start.elapsed(), limit);
+            }
+        };
+        self.stop.run_until_cancelled(expire).await;
     }
 
     /// Starts a task of this fleet.

@@ -142,6 +142,21 @@ pub struct Renewed {
 }
 
 impl Renewed {
+    /// In fleets of up to so many nodes each renewal returns all loads.
+    pub const SMALL_FLEET: usize = 128;
+    /// In larger fleets one renewal of each node in so many does.
+    pub const RENEWALS_PER_TABLE: u64 = 8;
+
+    /// The longest time between two reports of all loads to one node of a fleet of so many nodes, while it renews
+    /// each heartbeat.
+    pub fn load_period(nodes: usize, heartbeat: Duration) -> Duration {
+        if nodes <= Self::SMALL_FLEET {
+            heartbeat
+        } else {
+            heartbeat * u32::try_from(Self::RENEWALS_PER_TABLE).unwrap_or(u32::MAX)
+        }
+    }
+
     /// An answer with `changes` alone.
     pub fn new(changes: Changes) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! What one node publishes to its own threads: membership, ring, local evidence and counters.
 
+mod counters;
 #[cfg(all(test, ringhold_loom))]
 mod loom_models;
 #[cfg(all(test, not(ringhold_loom)))]
@@ -8,53 +9,15 @@ mod tests;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::{LabelKey, LabelValue, Zone};
 use crate::node::Load;
 use crate::policy::{Groups, Turns};
 use crate::ring::RingChange;
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeState, Revision, Ring};
 
-/// Counts about one incarnation. They outlive the views that show them, so that what was taken
-/// from a counter goes back to the same one.
-#[derive(Debug, Default)]
-pub struct NodeCounters {
-    sessions: AtomicU32,
-    reserved: AtomicU32,
-    /// The virtual finish time of its last turn, for fair turns that are found by looking at all nodes.
-    pub(crate) finish: AtomicU64,
-}
-
-impl NodeCounters {
-    /// Sessions on the node, as far as is known here.
-    pub fn sessions(&self) -> u32 {
-        self.sessions.load(Ordering::Relaxed)
-    }
-
-    /// Places reserved from here and not yet given back.
-    pub fn reserved(&self) -> u32 {
-        self.reserved.load(Ordering::Relaxed)
-    }
-
-    /// Sessions and reservations together.
-    pub fn total(&self) -> u32 {
-        self.sessions().saturating_add(self.reserved())
-    }
-
-    /// Sets the number of sessions, as the node told it or counted it.
-    pub fn set_sessions(&self, sessions: u32) {
-        self.sessions.store(sessions, Ordering::Relaxed);
-    }
-
-    fn reserve(&self) {
-        self.reserved.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn release(&self) {
-        self.reserved.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub use self::counters::NodeCounters;
 
 /// One member, as this node sees it.
 #[derive(Debug, Clone)]
@@ -314,7 +277,7 @@ impl View {
         })
     }
 
-    /// Reserves a place on the node at `position`.
+    /// Makes a reservation on the node at `position`.
     ///
     /// # Panics
     /// When there is no such node.
@@ -324,28 +287,52 @@ impl View {
         Reservation {
             record: Arc::clone(&node.record),
             counters: Arc::clone(&node.counters),
+            released: false,
+        }
+    }
+
+    /// Takes back expected logins that have waited for `limit`: their players did not arrive. `now` is a monotonic
+    /// time with any origin, the same for all views that follow each other. An expected login waits from the
+    /// first call after its reservation was dropped, so it counts for up to two call periods longer.
+    pub fn expire_expected(&self, now: Duration, limit: Duration) {
+        for node in self.nodes.iter() {
+            node.counters.expire_expected(now, limit);
         }
     }
 }
 
-/// A place that is kept on a node, as seen from here: local and advisory. The node itself checks
-/// its capacity when the player logs in. Dropping it gives the place back.
+/// A reservation for one player on a node, as seen from here: local and advisory. The node itself checks
+/// its capacity when the player logs in.
+///
+/// It counts on its node while it is held. Dropping it, once the player was sent there, leaves an expected login:
+/// that counts until the node reports that the player has arrived, and not forever where the player does
+/// not come. [`release`](Self::release) gives the capacity back at once.
 #[derive(Debug)]
-#[must_use = "dropping it gives the place back"]
+#[must_use = "dropping it means that its player was sent to the node"]
 pub struct Reservation {
     record: Arc<NodeRecord>,
     counters: Arc<NodeCounters>,
+    released: bool,
 }
 
 impl Reservation {
-    /// The node on which the place is.
+    /// The record of the node.
     pub fn record(&self) -> &Arc<NodeRecord> {
         &self.record
+    }
+
+    /// Gives the capacity back at once: no player was sent to the node.
+    pub fn release(mut self) {
+        self.released = true;
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.counters.release();
+        if self.released {
+            self.counters.release(1);
+        } else {
+            self.counters.expect();
+        }
     }
 }

@@ -24,12 +24,12 @@ pub fn run(bytes: &[u8]) {
             asked(&view, &mut input, &mut reserved);
         }
         if input.flag() {
-            reserved.clear();
+            reserved.drain(..).for_each(Reservation::release);
         }
     }
-    drop(reserved);
+    reserved.into_iter().for_each(Reservation::release);
     for node in view.nodes() {
-        assert_eq!(node.counters.reserved(), 0, "a place was not given back");
+        assert_eq!(node.counters.reserved(), 0, "a reservation was not released");
     }
 }
 

@@ -113,13 +113,13 @@ impl Observer {
             Some(here) => Home::Holder(here),
             None => self.home(&caller, player, &terms).await?,
         };
-        match caller.open(home.record(), Some(player), &ask, &terms).await {
+        match home.open(&caller, player, &ask, &terms).await {
             Err(error) if error.kind() == ErrorKind::NotOwner => {
                 let home = match caller.named(&error) {
                     Some(named) => Home::Holder(named),
                     None => self.home(&caller, player, &terms).await?,
                 };
-                caller.open(home.record(), Some(player), &ask, &terms).await
+                home.open(&caller, player, &ask, &terms).await
             }
             opened => opened,
         }
@@ -136,7 +136,8 @@ impl Observer {
     }
 }
 
-/// Where a player's stream goes. A place is kept until the stream is taken.
+/// Where a player's stream goes. A reservation is held until the stream is accepted; then its player's login is
+/// expected.
 enum Home {
     Holder(Arc<NodeRecord>),
     Placed(Reservation),
@@ -148,6 +149,14 @@ impl Home {
             Self::Holder(record) => record,
             Self::Placed(place) => place.record(),
         }
+    }
+
+    async fn open(self, caller: &Caller, player: &PlayerId, ask: &Ask, terms: &Terms) -> Result<PeerStream> {
+        let opened = caller.open(self.record(), Some(player), ask, terms).await;
+        if let (Self::Placed(place), Err(_)) = (self, &opened) {
+            place.release();
+        }
+        opened
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ringhold::{
     BoundedLoad, Error, ErrorKind, Fleet, FleetEvent, HealthCheck, LeastConnections, NodeRecord, NodeStatus,
-    Result, RoundRobin, Timing,
+    Reservation, Result, RoundRobin, Timing,
 };
 use tokio::time::timeout;
 
@@ -107,14 +107,94 @@ async fn least_connections_counts_players_and_reservations() {
         .map(|_| nodes[0].place("x").unwrap().record().id.to_string())
         .collect();
     assert!(spread.contains(&"a".to_owned()) || spread.contains(&"b".to_owned()));
-    drop(held);
+    held.into_iter().for_each(Reservation::release);
     assert_eq!(
         nodes[0].place("x").unwrap().record().id.as_str(),
         "b",
-        "dropped places are free again"
+        "released reservations no longer count"
     );
     let told = nodes[1].wait_for(|view| view.nodes()[0].counters.sessions() == 10);
     timeout(LONG, told).await.unwrap();
+}
+
+/// A gateway that answers each `place` over HTTP drops the reservation at once.
+#[tokio::test(start_paused = true)]
+async fn dropped_reservations_spread_players_over_the_nodes_before_any_load_is_reported() {
+    const NODES: [&str; 3] = ["a", "b", "c"];
+    let backend = memory().await;
+    let mut nodes = Vec::new();
+    for id in NODES {
+        nodes.push(join(&backend, id).await);
+    }
+    let gateway = Fleet::builder(backend.clone())
+        .policy(LeastConnections)
+        .observe()
+        .await
+        .unwrap();
+    let totals = || {
+        gateway
+            .view()
+            .nodes()
+            .iter()
+            .map(|node| node.counters.total())
+            .collect::<Vec<_>>()
+    };
+    let mut placed = [0_u32; NODES.len()];
+    let mut sessions = Vec::new();
+    for index in 0..300 {
+        let name = format!("player-{index}");
+        let chosen = gateway.place(&name).unwrap().record().id.clone();
+        let position = NODES.iter().position(|id| *id == chosen.as_str()).unwrap();
+        placed[position] += 1;
+        sessions.push((position, name));
+    }
+    assert!(
+        placed.iter().all(|placed| placed.abs_diff(100) <= 1),
+        "{placed:?}"
+    );
+    assert_eq!(totals(), placed);
+    // Half of them log in: with the next report each player counts once.
+    let mut held = Vec::new();
+    for (position, name) in sessions.iter().take(150) {
+        held.push(here(login(&nodes[*position], name).await));
+    }
+    let reported = gateway.wait_for(|view| {
+        let sessions: u32 = view.nodes().iter().map(|node| node.counters.sessions()).sum();
+        sessions == 150
+    });
+    timeout(LONG, reported).await.unwrap();
+    assert_eq!(
+        totals(),
+        placed,
+        "none counts twice, and the others are still expected"
+    );
+    // The others do not come. sleep: simulated time until they are no longer expected
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(totals().iter().sum::<u32>(), 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expected_login_counts_for_two_load_periods_and_at_least_three_seconds() {
+    for (timing, limit) in [(Timing::default(), 3), (Timing::relaxed(), 10)] {
+        let backend = memory().await;
+        let nodes = fleet_of(&backend, 2, timing).await;
+        let gateway = Fleet::builder(backend.clone()).observe().await.unwrap();
+        // sleep: simulated time until the gateway has read the fleet's timing
+        tokio::time::sleep(timing.heartbeat() * 2).await;
+        for fleet in [&*nodes[0], &gateway] {
+            let counters = {
+                let place = fleet.place("ada").unwrap();
+                let view = fleet.view();
+                Arc::clone(&view.node(&place.record().id).unwrap().counters)
+            };
+            // sleep: simulated time
+            tokio::time::sleep(Duration::from_secs(limit)).await;
+            assert_eq!(counters.reserved(), 1, "after {limit} s");
+            // sleep: simulated time
+            tokio::time::sleep(Duration::from_secs(limit) / 4).await;
+            assert_eq!(counters.reserved(), 0, "after {limit} s and a quarter of it");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +212,7 @@ async fn a_bounded_node_passes_its_keys_on_and_gets_them_back() {
     let held: Vec<_> = (0..40).map(|_| place()).collect();
     let of_owner = held.iter().filter(|place| place.record().id == owner).count();
     assert_eq!(of_owner, 30, "half of 40, and half as much again");
-    drop(held);
+    held.into_iter().for_each(Reservation::release);
     assert_eq!(place().record().id, owner, "it has room again");
 
     // Players count as places do; those of another node once it has told of them.

@@ -7,6 +7,7 @@ use super::*;
 use crate::id::{LabelKey, LabelValue, Zone};
 use crate::membership::Member;
 use crate::node::Load;
+use crate::view::Reservation;
 use crate::{Incarnation, Membership, NodeId, NodeRecord, NodeState, Nonce, Revision, Weight};
 
 fn policies() -> [Box<dyn BalancingPolicy>; 4] {
@@ -133,7 +134,7 @@ fn who_takes_nothing_is_never_ranked() {
             assert_eq!(ranked, [0, 5], "{policy:?}");
         }
     }
-    drop(full);
+    full.into_iter().for_each(Reservation::release);
     for policy in policies() {
         assert!(
             rank(&*policy, &view, &PlaceRequest::new(b"", 0), 8).contains(&4),
@@ -330,7 +331,7 @@ fn the_turns_of_full_nodes_go_by() {
         let had = count(&taken, position);
         assert!(had.abs_diff(expected) <= 1, "{position} had {had}");
     }
-    drop(full);
+    full.into_iter().for_each(Reservation::release);
     let taken = turns(&view, 800);
     assert!((0..4).all(|position| count(&taken, position).abs_diff(100) <= 1));
 }
@@ -349,7 +350,7 @@ fn a_free_node_among_many_full_ones_is_found() {
         .collect();
     assert_eq!(turns(&view, 5), [50; 5]);
     assert_eq!(rank(&RoundRobin, &view, &PlaceRequest::new(b"", 0), 8), [50]);
-    drop(full);
+    full.into_iter().for_each(Reservation::release);
     assert!(!turns(&view, 99).contains(&50));
 }
 

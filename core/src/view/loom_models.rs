@@ -1,4 +1,4 @@
-//! Models of what a view's threads count: places that are kept while the view changes, and turns.
+//! Models of what a view's threads count: reservations while the view changes, and turns.
 //! `published/loom_models.rs` says how they run.
 
 use std::sync::Arc;
@@ -31,30 +31,36 @@ fn turn(view: &View, request: &PlaceRequest<'_>) -> usize {
 }
 
 #[test]
-fn places_are_given_back_over_a_change_of_the_view() {
+fn reservations_are_taken_back_once_over_a_change_of_the_view() {
     model(|| {
         let cell = Published::new(Arc::new(follow(&View::empty(), &["a"])));
         let other = thread::spawn({
             let mut reader = cell.reader();
             move || {
-                let place = reader.get().reserve(0);
-                drop(place);
+                drop(reader.get().reserve(0));
                 reader.get().reserve(0)
             }
         });
         let mut reader = cell.reader();
         let early = reader.get().reserve(0);
         cell.update(|view| follow(view, &["0", "a"]));
-        drop(early);
+        early.release();
+        // The other's dropped reservation is seen by one of these.
+        for now in 0..2 {
+            cell.latest()
+                .expire_expected(Duration::from_secs(now), Duration::ZERO);
+        }
         let kept = other.join().unwrap();
+        cell.latest()
+            .expire_expected(Duration::from_secs(2), Duration::ZERO);
         let latest = cell.latest();
         let counters = &latest.node(&kept.record().id).unwrap().counters;
         assert_eq!(
             counters.reserved(),
             1,
-            "one place is kept, whichever view it is of"
+            "one reservation is held, whichever view it is of"
         );
-        drop(kept);
+        kept.release();
         assert_eq!(counters.reserved(), 0);
     });
 }

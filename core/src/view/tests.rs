@@ -120,7 +120,7 @@ fn counters_stay_with_their_incarnation() {
     let mut twin = record("b", 1);
     twin.incarnation.nonce = Nonce::from_bytes([9; 16]);
     assert_eq!(follow(&second, vec![(twin, 0)]).nodes()[0].counters.total(), 0);
-    drop(held);
+    held.release();
     assert_eq!(
         (
             third.nodes()[0].counters.total(),
@@ -131,7 +131,7 @@ fn counters_stay_with_their_incarnation() {
 }
 
 #[test]
-fn a_reservation_goes_back_where_it_was_taken() {
+fn a_released_reservation_is_taken_from_the_counter_that_it_was_added_to() {
     let mut view = follow(&View::empty(), vec![(record("a", 1), 2), (record("b", 1), 0)]);
     let held = [view.reserve(0), view.reserve(0), view.reserve(1)];
     assert_eq!(held[0].record().id.as_str(), "a");
@@ -142,7 +142,7 @@ fn a_reservation_goes_back_where_it_was_taken() {
         (view.nodes()[0].counters.total(), view.nodes()[1].counters.total()),
         (4, 1)
     );
-    drop(held);
+    held.into_iter().for_each(Reservation::release);
     assert_eq!(
         (view.nodes()[0].counters.total(), view.nodes()[1].counters.total()),
         (2, 0)
@@ -157,6 +157,83 @@ fn own_sessions_are_counted_where_they_are() {
     let told = membership(2, vec![(record("a", 1), 90), (record("b", 1), 90)]);
     let second = first.next(&told, Some(&own), |_| false);
     assert_eq!((sessions(&second, "a"), sessions(&second, "b")), (1, 90));
+}
+
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The sum of sessions and reservations of the first node.
+fn total(view: &View) -> u32 {
+    view.nodes()[0].counters.total()
+}
+
+fn send(view: &View, players: u32) {
+    for _ in 0..players {
+        drop(view.reserve(0));
+    }
+}
+
+#[test]
+fn a_dropped_reservation_counts_until_its_player_is_reported() {
+    let mut view = follow(&View::empty(), vec![(record("a", 1), 5)]);
+    send(&view, 10);
+    assert_eq!(total(&view), 15);
+    // The report does not show them yet, then three, then two more while three others left, then all.
+    for (sessions, expected) in [(5, 15), (8, 15), (5, 12), (7, 12), (20, 20), (19, 19)] {
+        view = follow(&view, vec![(record("a", 1), sessions)]);
+        assert_eq!(total(&view), expected, "at {sessions} sessions");
+    }
+    assert_eq!(view.nodes()[0].counters.reserved(), 0);
+}
+
+#[test]
+fn a_reported_player_takes_back_no_reservation_that_is_held() {
+    let view = follow(&View::empty(), vec![(record("a", 1), 0)]);
+    let held = view.reserve(0);
+    send(&view, 1);
+    let view = follow(&view, vec![(record("a", 1), 9)]);
+    assert_eq!((view.nodes()[0].counters.reserved(), total(&view)), (1, 10));
+    view.expire_expected(LIMIT * 10, LIMIT);
+    assert_eq!(view.nodes()[0].counters.reserved(), 1);
+    held.release();
+    assert_eq!(total(&view), 9);
+}
+
+#[test]
+fn an_expected_login_whose_player_does_not_arrive_counts_for_the_limit() {
+    let seconds = Duration::from_secs;
+    let view = follow(&View::empty(), vec![(record("a", 1), 0)]);
+    let mut seen = Vec::new();
+    for now in 100..108 {
+        if now < 103 {
+            send(&view, 2);
+        }
+        view.expire_expected(seconds(now), LIMIT);
+        seen.push(total(&view));
+    }
+    assert_eq!(seen, [2, 4, 6, 4, 2, 0, 0, 0]);
+    // The oldest arrive first: what is left expires when its own time has come.
+    send(&view, 2);
+    view.expire_expected(seconds(200), LIMIT);
+    send(&view, 2);
+    view.expire_expected(seconds(201), LIMIT);
+    let view = follow(&view, vec![(record("a", 1), 3)]);
+    assert_eq!(total(&view), 4);
+    view.expire_expected(seconds(203), LIMIT);
+    assert_eq!(total(&view), 4);
+    view.expire_expected(seconds(204), LIMIT);
+    assert_eq!(total(&view), 3);
+}
+
+#[test]
+fn an_expected_login_fills_a_node_of_limited_capacity() {
+    let mut limited = record("a", 1);
+    limited.capacity = Some(1);
+    let view = follow(&View::empty(), vec![(limited, 0)]);
+    send(&view, 1);
+    assert!(!view.takes(0, &PlaceRequest::new(b"", 0)));
+    view.expire_expected(Duration::ZERO, LIMIT);
+    view.expire_expected(LIMIT, LIMIT);
+    assert!(view.takes(0, &PlaceRequest::new(b"", 0)));
 }
 
 #[test]
@@ -219,7 +296,7 @@ fn a_place_is_taken_by_state_zone_labels_and_capacity() {
         !view.takes(0, &request),
         "two sessions and a reservation fill three places"
     );
-    drop(held);
+    held.release();
     assert!(view.takes(0, &request));
     for state in [NodeState::Joining, NodeState::Draining] {
         first.state = state;
