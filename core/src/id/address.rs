@@ -1,6 +1,7 @@
 //! Whether another host can connect to an address.
 
-use std::net::Ipv6Addr;
+// The type alone: core does no I/O.
+use core::net::Ipv6Addr;
 
 use super::Address;
 use crate::{Error, ErrorKind, Result};
