@@ -168,7 +168,7 @@ async fn dropped_reservations_spread_players_over_the_nodes_before_any_load_is_r
         placed,
         "none counts twice, and the others are still expected"
     );
-    // The others do not come. sleep: simulated time until they are no longer expected
+    // sleep: simulated time until the others, who do not come, are no longer expected
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(totals().iter().sum::<u32>(), 150);
 }
