@@ -11,8 +11,8 @@ use crate::WAIT_MAX;
 /// waits for a socket has nothing to do either, so timeouts elapse there before the bytes arrive. tokio holds
 /// paused time still while a blocking task runs; this value owns such a task.
 ///
-/// A test that waits forever does not hang: after three times [`WAIT_MAX`] of real time the paused time moves
-/// by itself again, so that the timeouts of [`within`](crate::within) and [`wait_for`](crate::wait_for) elapse.
+/// A test that waits forever does not hang: after [`WAIT_MAX`] of real time the paused time moves by itself
+/// again, so that the timeouts of [`within`](crate::within) and [`wait_for`](crate::wait_for) elapse.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -58,11 +58,8 @@ impl PausedTime {
 }
 
 fn hold(released: &Receiver<()>) {
-    if released.recv_timeout(WAIT_MAX * 3) == Err(RecvTimeoutError::Timeout) {
-        eprintln!(
-            "paused time moves again: the test took more than {:?}",
-            WAIT_MAX * 3
-        );
+    if released.recv_timeout(WAIT_MAX) == Err(RecvTimeoutError::Timeout) {
+        eprintln!("paused time moves again: the test took more than {WAIT_MAX:?}");
     }
 }
 

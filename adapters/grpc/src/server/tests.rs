@@ -1,7 +1,6 @@
 //! Callers that are told apart by their certificates.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use futures_util::future::join_all;
 use ringhold_core::id::{EndpointName, Nonce};
 use ringhold_core::transport::{PeerHandler, PeerRequest, ServeGuard};
 use ringhold_core::{ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result, Revision, Transport as _};
-use ringhold_testkit::{PausedTime, wait_for, within};
+use ringhold_testkit::{PausedTime, WAIT_MAX, wait_for, within};
 
 use crate::security::tests::pki::{Authority, Folder};
 use crate::security::tests::{fleet, node};
@@ -64,7 +63,7 @@ impl Bed {
     }
 
     fn request(&self) -> PeerRequest {
-        PeerRequest::new(fleet(), self.record.node(), Revision::default(), "x")
+        PeerRequest::new(fleet(), self.record.node(), Revision::default(), "x").within(WAIT_MAX * 2)
     }
 
     async fn call(&self, caller: &GrpcTransport) -> Result<Bytes> {
@@ -77,7 +76,12 @@ fn config(folder: &Folder) -> GrpcConfig {
 }
 
 fn caller(folder: &Folder) -> GrpcTransport {
-    GrpcTransport::new(config(folder)).unwrap()
+    // A machine whose cores are busy takes its time.
+    let limits = GrpcLimits {
+        connect: WAIT_MAX,
+        ..GrpcLimits::default()
+    };
+    GrpcTransport::new(config(folder).with_limits(limits).unwrap()).unwrap()
 }
 
 fn refused(answer: Result<Bytes>, kind: ErrorKind) {
@@ -118,7 +122,7 @@ async fn one_caller_does_not_take_the_places_of_all() {
         let other = bed.folder(&["eu-3"]);
         bed.call(&caller(&other)).await.unwrap();
         held[0] = None;
-        wait_for("a place", Duration::from_secs(20), async || {
+        wait_for("a place", WAIT_MAX, async || {
             let answer = bed.call(&caller(&folder)).await;
             answer.map(drop).map_err(|error| error.to_string())
         })

@@ -62,6 +62,8 @@ pub(crate) struct Bed {
 
 pub(crate) fn limits(set: impl FnOnce(&mut GrpcLimits)) -> GrpcLimits {
     let mut limits = GrpcLimits::default();
+    // A machine whose cores are busy takes its time.
+    limits.connect = WAIT_MAX;
     set(&mut limits);
     limits
 }
@@ -89,7 +91,8 @@ pub(crate) fn record(node: &NodeIncarnation, address: &str) -> NodeRecord {
 
 pub(crate) fn request(target: &NodeIncarnation, body: &'static str) -> PeerRequest {
     let fleet = FleetName::new("arena").unwrap();
-    PeerRequest::new(fleet, target.clone(), Revision::default(), body)
+    // Waits for an answer longer than the tests do.
+    PeerRequest::new(fleet, target.clone(), Revision::default(), body).within(WAIT_MAX * 2)
 }
 
 impl Bed {

@@ -42,7 +42,7 @@ async fn settled(count: &AtomicUsize) {
 
 #[tokio::test]
 async fn a_flood_is_no_longer_read() {
-    const CALLS: usize = 4_000;
+    const CALLS: usize = 3_000;
     let time = PausedTime::new();
     let bed = Bed::new(|limits| {
         limits.requests_per_second = 100;
@@ -176,16 +176,17 @@ async fn a_caller_above_its_rate_is_overloaded_and_keeps_its_connection() {
     let time = PausedTime::new();
     let bed = Bed::new(|limits| {
         limits.requests_per_second = 20_000;
-        limits.requests_burst = 200;
+        limits.requests_burst = 20;
     })
     .await;
     let (way, fast) = (Way::to(bed.address()).await, caller(|_| {}));
     let record = record(&bed.record.node(), &way.address);
-    for round in 0..4 {
-        // Fewer than the 2,000 above the burst, after which a connection is not read for a time.
+    for round in 0..3 {
+        // Fewer than the 2,000 above the burst after which a connection is not read for a time, and in all more
+        // than the 1,024 streams that HTTP/2 lets a server reset.
         let calls = async |_| {
             let mut answers = Vec::new();
-            for _ in 0..32 {
+            for _ in 0..14 {
                 answers.push(fast.call(&record, bed.request("")).await);
             }
             answers
@@ -194,7 +195,7 @@ async fn a_caller_above_its_rate_is_overloaded_and_keeps_its_connection() {
         let answers: Vec<_> = answers.into_iter().flatten().collect();
         let served = answers.iter().filter(|answer| answer.is_ok()).count();
         assert!(
-            (200..=400).contains(&served),
+            (20..=40).contains(&served),
             "{served} were served in round {round}"
         );
         for answer in answers.into_iter().filter(Result::is_err) {
@@ -204,6 +205,6 @@ async fn a_caller_above_its_rate_is_overloaded_and_keeps_its_connection() {
         time.advance(Duration::from_millis(200)).await;
     }
     let connections = way.asked.load(Ordering::SeqCst);
-    assert!(connections <= 2, "8,192 calls made {connections} connections");
+    assert!(connections <= 2, "2,688 calls made {connections} connections");
     bed.serves_others().await;
 }

@@ -51,6 +51,7 @@ async fn many_calls_take_a_second_connection() {
 
 #[tokio::test]
 async fn many_calls_do_without_a_second_connection_where_there_is_none() {
+    let _time = PausedTime::new();
     let bed = Bed::new(|limits| limits.connections_max = 1).await;
     let caller = caller(|_| {});
     assert_eq!(bed.call(&caller, "").await.unwrap(), "");
