@@ -271,7 +271,7 @@ async fn players_are_located_and_keys_have_owners() {
     let session = arena.login(1, "ada").await;
     assert_eq!(
         arena.run(&["locate", "ada"]).await.unwrap(),
-        "ada is on us-1#1 at 10.0.0.1:4002\n"
+        "ada is on us-1#2 at 10.0.0.1:4002\n"
     );
     let place = arena.json(&["locate", "ada"]).await.remove(0);
     assert_eq!(
@@ -301,7 +301,7 @@ async fn players_are_located_and_keys_have_owners() {
     )
     .await;
     let told = arena.run(&["locate", "ada"]).await.unwrap();
-    assert!(told.contains("was on us-1#1, which has left"), "{told}");
+    assert!(told.contains("was on us-1#2, which has left"), "{told}");
     assert_eq!(
         arena.json(&["sessions", "find", "ada"]).await[0]["owner_live"],
         false
@@ -389,7 +389,7 @@ async fn a_message_to_all_is_told_node_by_node() {
         (row("eu-1"), row("us-1")),
         (
             ["eu-1#1", "2", "0"].map(str::to_owned).to_vec(),
-            ["us-1#1", "1", "0"].map(str::to_owned).to_vec()
+            ["us-1#2", "1", "0"].map(str::to_owned).to_vec()
         ),
         "{table}"
     );
@@ -404,7 +404,7 @@ async fn a_message_to_all_is_told_node_by_node() {
     let rows = arena.json(&["send", "closing", "--all"]).await;
     assert_eq!(
         rows[1],
-        json!({ "node": "us-1", "incarnation": 1, "delivered": 1, "overloaded": 0 })
+        json!({ "node": "us-1", "incarnation": 2, "delivered": 1, "overloaded": 0 })
     );
 }
 
@@ -516,7 +516,7 @@ async fn a_watch_for_people_says_where_and_why() {
     watched.unwrap();
     let printed = String::from_utf8(printed).unwrap();
     assert!(
-        printed.contains("present  eu-1#1") && printed.contains("joined   ap-1#1 at 10.0.0.1:4003"),
+        printed.contains("present  eu-1#1") && printed.contains("joined   ap-1#3 at 10.0.0.1:4003"),
         "{printed}"
     );
 }

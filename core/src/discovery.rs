@@ -253,8 +253,8 @@ pub trait Watch: Send + fmt::Debug {
 /// Each rule has one function of the same name in `ringhold_testkit::discovery`.
 ///
 /// **Registering**
-/// - `register_gives_the_next_incarnation`: the number is `max(stored, the caller's last) + 1`, the
-///   nonce is the caller's, and the answered membership has the node in it.
+/// - `register_gives_the_next_incarnation`: the number is `max(the fleet's counter, the caller's last) + 1`, and the
+///   counter is never lowered; the nonce is the caller's, and the answered membership has the node in it.
 /// - `register_is_idempotent`: a repetition with the same nonce answers the same incarnation and
 ///   makes no second change; once another run has superseded it, it is `Superseded` and puts nobody out.
 /// - `register_supersedes`: where the id is live, its old run leaves (`Superseded`) before the new
@@ -262,6 +262,10 @@ pub trait Watch: Send + fmt::Debug {
 /// - `register_checks_the_timing`: while any node lives, another timing than the stored one is
 ///   `InvalidArgument` and names both; in an empty fleet it is stored.
 /// - `dead_is_for_ever`: no incarnation number is given twice, also after a leave or an eviction.
+/// - `a_process_of_a_dropped_id_is_refused`: what is stored of an id without a member is dropped 10 minutes of the
+///   lease clock after its last incarnation left, by the next request that lets a node go; beyond 1,000 such ids the
+///   oldest are dropped at once. A process that continues is `LeaseLost` while its id is free, and `Superseded` once it
+///   is registered again.
 ///
 /// **Leases**
 /// - `renew_keeps_alive`: a node that renews each heartbeat stays for ever.

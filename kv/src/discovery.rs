@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | a renewal | its own lease | the fleet, all leases, the changes |
 //! | … that changes its record | … its node record, the fleet | |
-//! | … that reaps | … the fleet, the leases that it reaps | |
-//! | a registration | the fleet, its own lease and runs, the leases that it reaps | leases, records |
-//! | a goodbye, an eviction | the lease, and where it is that run's the fleet | leases |
+//! | … that reaps | … the fleet, leases and runs of those that it reaps | departed ids |
+//! | a registration | the fleet, its own lease and runs, leases and runs of those that it reaps | leases, records |
+//! | a goodbye, an eviction | the lease, and where it is that run's the fleet and the runs | leases, departed ids |
 //! | `members`, `timing`, a watch | | everything |
 //!
 //! So renewals touch no common key, and what changes the membership goes one after another over the
@@ -22,20 +22,30 @@
 //!
 //! # Bounds
 //!
-//! One transaction reaps at most 16 leases, and so writes at most 100 keys. Where more have lapsed, a rule
-//! answers [`Step::More`]. The log keeps the last 256 changes; each change takes at most one old one away.
+//! One transaction reaps at most 10 leases and drops at most 24 departed ids, and so writes at most 120 keys. Where
+//! more leases have lapsed, a rule answers [`Step::More`]. The log keeps the last 256 changes; each change takes at
+//! most one old one away.
+//!
+//! # Incarnation numbers
+//!
+//! One counter of the fleet gives them, so no number is given twice, whatever is known of its id. An id is remembered
+//! while it has a member and for 10 minutes of the lease clock after that, 1,000 ids without a member at most. It is
+//! dropped by a transaction that lets a node go. A late renewal of a dropped id is `LeaseLost`, and `Superseded` where
+//! the id was registered again.
 //!
 //! # Stored bytes
 //!
 //! Numbers are unsigned and little-endian, times are milliseconds on the lease clock. A node record is
 //! that of [`ringhold_core::codec`].
 //!
-//! | `fleet`, 32 bytes | length | |
+//! | `fleet`, 48 bytes | length | |
 //! |---|---|---|
 //! | 0 | 8 | revision of the last change: number |
 //! | 8 | 8 | the same: tag |
 //! | 16 | 8 | heartbeat in milliseconds |
 //! | 24 | 8 | lease in milliseconds |
+//! | 32 | 8 | the greatest incarnation number that was given |
+//! | 40 | 8 | how many ids without a member are remembered |
 //!
 //! | `lease/NODE`, 44 bytes | length | |
 //! |---|---|---|
@@ -48,7 +58,8 @@
 //! | `runs/NODE` | length | |
 //! |---|---|---|
 //! | 0 | 8 | the last incarnation number |
-//! | 8 | 16 each | the nonces of the last runs, at most 16, oldest first |
+//! | 8 | 8 | when the last incarnation left, all bits set while the id has a member |
+//! | 16 | 16 each | the nonces of the last incarnations, at most 16, oldest first |
 //!
 //! | `change/NUMBER` | length | |
 //! |---|---|---|
@@ -69,6 +80,7 @@
 //! registration of their id alone, since no number is given twice. Where the fleet's own key cannot be
 //! read, everything is `Corrupt`.
 
+mod departed;
 mod form;
 mod leases;
 mod log;

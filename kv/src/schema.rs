@@ -15,10 +15,11 @@
 //! | `tombstone/ID` | how a session or a login ended |
 //! | `due/TIME/ID` | empty: when a session has to be looked at, its armed time |
 //! | `grave/TIME/ID` | empty: when a tombstone is forgotten |
-//! | `fleet` | the last change's revision, and the timing: see [`discovery`](crate::discovery) |
+//! | `fleet` | the last change's revision, the timing and two counts: see [`discovery`](crate::discovery) |
 //! | `node/NODE` | the record of a member |
 //! | `lease/NODE` | a member's incarnation, deadline, load |
-//! | `runs/NODE` | what is remembered of an id's runs |
+//! | `runs/NODE` | the last incarnations of an id |
+//! | `departed/TIME/NODE` | empty: when the last incarnation of an id left, on the lease clock |
 //! | `change/NUMBER` | one change of the membership |
 //!
 //! Headers, bodies, tombstones and node records are those of `ringhold_core::codec`. A session's header
@@ -28,7 +29,7 @@
 use ringhold_core::{NodeId, Partition, PlayerId, SessionId};
 
 /// The number of this schema, stored with every fleet.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The key of the schema's number.
 pub const SCHEMA_KEY: &[u8] = b"schema";
@@ -49,6 +50,7 @@ pub(crate) const DUE: &[u8] = b"due/";
 pub(crate) const GRAVES: &[u8] = b"grave/";
 pub(crate) const NODES: &[u8] = b"node/";
 pub(crate) const LEASES: &[u8] = b"lease/";
+pub(crate) const DEPARTED: &[u8] = b"departed/";
 /// What the keys of the log of changes begin with: written whenever the membership changes, and then alone.
 pub const CHANGES: &[u8] = b"change/";
 
@@ -93,6 +95,17 @@ pub(crate) fn grave(ms: u64, id: Option<&SessionId>) -> Vec<u8> {
     timed(GRAVES, ms, id)
 }
 
+/// The entry of an id whose last incarnation left at `ms`.
+pub(crate) fn departed(ms: u64, id: &NodeId) -> Vec<u8> {
+    key(DEPARTED, &format!("{ms:016x}/{id}"))
+}
+
+/// Time and id of a key that [`departed`] made; `None` for any other.
+pub(crate) fn read_departed(key: &[u8]) -> Option<(u64, NodeId)> {
+    let (time, id) = split_timed(DEPARTED, key)?;
+    Some((time, NodeId::new(id).ok()?))
+}
+
 pub(crate) fn timed(prefix: &[u8], ms: u64, id: Option<&SessionId>) -> Vec<u8> {
     let id = id.map(SessionId::to_string).unwrap_or_default();
     key(prefix, &format!("{ms:016x}/{id}"))
@@ -100,10 +113,15 @@ pub(crate) fn timed(prefix: &[u8], ms: u64, id: Option<&SessionId>) -> Vec<u8> {
 
 /// Time and id of a key that [`due`] or [`grave`] made; `None` for any other.
 pub(crate) fn read_timed(prefix: &[u8], key: &[u8]) -> Option<(u64, SessionId)> {
+    let (time, id) = split_timed(prefix, key)?;
+    Some((time, id.parse().ok()?))
+}
+
+fn split_timed<'a>(prefix: &[u8], key: &'a [u8]) -> Option<(u64, &'a str)> {
     let (time, id) = std::str::from_utf8(key.strip_prefix(prefix)?)
         .ok()?
         .split_once('/')?;
-    Some((read_number(time)?, id.parse().ok()?))
+    Some((read_number(time)?, id))
 }
 
 /// 16 lower-case hexadecimal digits.

@@ -36,6 +36,7 @@ macro_rules! __discovery_rules {
             register_supersedes
             register_checks_the_timing
             dead_is_for_ever
+            a_process_of_a_dropped_id_is_refused
             renew_keeps_alive
             a_silent_node_is_reaped
             a_lapsed_lease_shows

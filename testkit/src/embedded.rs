@@ -1,6 +1,7 @@
 //! What a store in one process is put through beside the contracts: restarts, damaged files, kills.
 
 mod damage;
+mod departed;
 mod kill;
 mod place;
 mod program;
@@ -14,6 +15,7 @@ use ringhold_core::{Backend, FleetName, Result};
 use crate::SimulatedClock;
 
 pub use damage::{Damages, survives_damage};
+pub use departed::departed_ids_are_dropped;
 pub use kill::{Kills, child, kills};
 pub use place::{
     a_full_disk_is_survived, bad_places_are_told, full_disk, one_path_is_one_store, other_process,
@@ -55,6 +57,9 @@ pub trait EmbeddedHarness: Send + Sync {
 
     /// What does not fit together of all that is stored of the fleet's sessions.
     async fn faults(&self, opening: &EmbeddedOpening) -> Result<Vec<String>>;
+
+    /// How many keys are stored of the fleet, and the bytes of keys and values.
+    async fn size(&self, opening: &EmbeddedOpening) -> Result<(usize, usize)>;
 }
 
 /// A folder of its own below `folder`, or a file's path in it.

@@ -66,7 +66,7 @@ fn plays_on(url: &str) {
     });
     for (old, new) in first.iter().zip(&second) {
         assert_eq!(old.node, new.node);
-        assert_eq!(old.incarnation.number + 1, new.incarnation.number, "{old} {new}");
+        assert_eq!(old.incarnation.number + 2, new.incarnation.number, "{old} {new}");
     }
 }
 

@@ -101,7 +101,7 @@ async fn a_restarted_node_takes_its_own_players_back_at_once() {
     drop((session, nodes.remove(0)));
     let restarted = Instant::now();
     let again = join_with(&backend, "n0", Timing::default()).await;
-    assert_eq!(again.node().incarnation.number, first.incarnation.number + 1);
+    assert!(again.node().incarnation.number > first.incarnation.number);
     let session = here(login(&again, "ada").await);
     assert_eq!(*session.value(), 8);
     assert!(restarted.elapsed() < Duration::from_secs(1));

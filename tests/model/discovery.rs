@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ringhold::core::backend::ClockScope;
 use ringhold::core::discovery::{Changes, EvictNode, LeaveFleet, RegisterNode, RenewLease};
-use ringhold::core::id::NUMBER_MAX;
 use ringhold::core::node::Load;
 use ringhold::{
     Discovery, ErrorKind, Incarnation, Membership, NodeId, NodeIncarnation, NodeRecord, NodeState, Result,
@@ -148,7 +147,7 @@ impl Scene {
         }
         let mut record = make.run_of(self.id());
         match make.below(80) {
-            0 => record.incarnation.number = NUMBER_MAX - make.bits() % 2,
+            0 => record.incarnation.number = make.bits() % 100_000,
             1..=20 => record.incarnation.number = make.bits() % 12,
             _ => {}
         }

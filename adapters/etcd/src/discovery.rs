@@ -122,8 +122,8 @@ impl Discovery for EtcdDiscovery {
 
     async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
         let _turn = self.way.turn("leave").await?;
-        let rule = |tx: &mut EtcdTransaction, _: Duration| rules::leave(tx, &request);
-        self.way.runner.run("leave", rule).await?;
+        let rule = |tx: &mut EtcdTransaction, now_ms| rules::leave(tx, now_ms, &request).map(Step::Done);
+        self.way.write("leave", rule).await?;
         let mut departed = Departed::default();
         departed.replicated = self.replicated;
         Ok(departed)

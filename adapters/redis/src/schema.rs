@@ -1,6 +1,6 @@
 //! The form of the data: which keys there are, and in which slots.
 //!
-//! # Schema 1
+//! # Schema 2
 //!
 //! A fleet is spread over 1,024 partitions; a player's is the XXH3-64 hash of its id modulo 1,024
 //! (`ringhold_core::PlayerId::partition`). The *hash tag* of partition p is entry p of a table, chosen
@@ -21,11 +21,11 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `ringhold:{tag}:<fleet>:n` | hash | node records, the runs of each node id, the lease clock, the timing |
+//! | `ringhold:{tag}:<fleet>:n` | hash | node records, the last incarnations of each remembered node id, the greatest incarnation number that was given, the lease clock, the timing |
 //! | `ringhold:{tag}:<fleet>:l` | hash | a live node's id → its incarnation and load |
-//! | `ringhold:{tag}:<fleet>:e` | sorted set | a live node's id → the end of its lease |
+//! | `ringhold:{tag}:<fleet>:e` | sorted set | a live node's id → the end of its lease; `~` and a remembered id without a member → 2⁵² + when its last incarnation left |
 //! | `ringhold:{tag}:<fleet>:v` | list | the last changes, oldest first |
-//! | `ringhold:{tag}:<fleet>:schema` | string | `1` |
+//! | `ringhold:{tag}:<fleet>:schema` | string | `2` |
 //!
 //! Numbers inside of values are as in `ringhold_core::codec`: little-endian, times in milliseconds.
 
@@ -37,7 +37,7 @@ use crate::client::Words;
 use crate::script::Script;
 
 /// The number of this schema.
-pub(crate) const SCHEMA: u16 = 1;
+pub(crate) const SCHEMA: u16 = 2;
 
 /// The hash tag of a partition.
 pub(crate) fn tag(partition: Partition) -> &'static str {

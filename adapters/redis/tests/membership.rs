@@ -5,6 +5,7 @@
 mod suite;
 
 mod membership {
+    mod departed;
     mod foreign;
     mod history;
     mod scene;

@@ -21,6 +21,10 @@ pub(super) struct Fleet {
     /// The revision of the last change.
     pub(super) head: Revision,
     pub(super) timing: Timing,
+    /// The greatest incarnation number that was given.
+    pub(super) last_number: u64,
+    /// How many ids are remembered that have no member.
+    pub(super) departed: u64,
 }
 
 impl Fleet {
@@ -37,22 +41,33 @@ impl Fleet {
     fn decode(bytes: &[u8]) -> Result<Self> {
         let malformed = || corrupt(OPERATION, "what there is once in a fleet");
         let mut fields = Fields(bytes);
-        let [number, tag, heartbeat, lease] =
-            [fields.u64(), fields.u64(), fields.u64(), fields.u64()].map(|field| field.ok_or_else(malformed));
+        let [number, tag, heartbeat, lease, last_number, departed] =
+            std::array::from_fn(|_| fields.u64().ok_or_else(malformed));
         let head = Revision::new(number?, tag?);
         let (heartbeat, lease) = (Duration::from_millis(heartbeat?), Duration::from_millis(lease?));
         let timing = Timing::new(heartbeat, lease).map_err(|error| malformed().with_source(error))?;
         fields.end().ok_or_else(malformed)?;
-        Ok(Self { head, timing })
+        let (last_number, departed) = (last_number?, departed?);
+        if last_number > NUMBER_MAX {
+            return Err(malformed());
+        }
+        Ok(Self {
+            head,
+            timing,
+            last_number,
+            departed,
+        })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Self { head, timing } = self;
+        let Self { head, timing, .. } = self;
         let numbers = [
             head.number,
             head.tag,
             millis(timing.heartbeat()),
             millis(timing.lease()),
+            self.last_number,
+            self.departed,
         ];
         numbers.map(u64::to_le_bytes).concat()
     }
@@ -101,12 +116,14 @@ impl Lease {
     }
 }
 
-/// What is remembered of the runs of one id.
+/// The last incarnations of one id.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Runs {
     /// The last incarnation number.
     pub(super) number: u64,
-    /// The nonces of the last [`Runs::NONCES_MAX`] runs, oldest first.
+    /// When the last of them left, on the lease clock; `None` while the id has a member.
+    pub(super) left_ms: Option<u64>,
+    /// The nonces of the last [`Runs::NONCES_MAX`] incarnations, oldest first.
     pub(super) nonces: Vec<Nonce>,
 }
 
@@ -114,9 +131,10 @@ impl Runs {
     /// A repetition comes within a minute or never; no id has more runs than this in that time
     /// unless its processes fight over it.
     pub(super) const NONCES_MAX: usize = 16;
+    const IS_MEMBER: u64 = u64::MAX;
 
     pub(super) fn add(&mut self, number: u64, nonce: Nonce) {
-        self.number = number;
+        (self.number, self.left_ms) = (number, None);
         if self.nonces.len() >= Self::NONCES_MAX {
             self.nonces.remove(0);
         }
@@ -129,18 +147,23 @@ impl Runs {
             return Ok(Self::default());
         };
         let malformed = || corrupt(OPERATION, "what is remembered of a node's runs");
-        let (number, nonces) = bytes.split_first_chunk().ok_or_else(malformed)?;
-        let number = u64::from_le_bytes(*number);
-        let (nonces, rest) = nonces.as_chunks::<16>();
+        let mut fields = Fields(bytes);
+        let (number, left_ms) = fields.u64().zip(fields.u64()).ok_or_else(malformed)?;
+        let (nonces, rest) = fields.0.as_chunks::<16>();
         if number > NUMBER_MAX || nonces.len() > Self::NONCES_MAX || !rest.is_empty() {
             return Err(malformed());
         }
         let nonces = nonces.iter().copied().map(Nonce::from_bytes).collect();
-        Ok(Self { number, nonces })
+        Ok(Self {
+            number,
+            left_ms: Some(left_ms).filter(|left_ms| *left_ms != Self::IS_MEMBER),
+            nonces,
+        })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.number.to_le_bytes().to_vec();
+        let left_ms = self.left_ms.unwrap_or(Self::IS_MEMBER);
+        let mut bytes = [self.number, left_ms].map(u64::to_le_bytes).concat();
         for nonce in &self.nonces {
             bytes.extend_from_slice(&nonce.to_bytes());
         }

@@ -7,24 +7,20 @@ use ringhold_core::discovery::{
 };
 use ringhold_core::id::NUMBER_MAX;
 use ringhold_core::membership::LeftReason;
-use ringhold_core::{Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result, Timing, codec};
+use ringhold_core::{
+    Error, ErrorKind, Incarnation, NodeId, NodeIncarnation, NodeRecord, Result, Timing, codec,
+};
 
-use super::Step;
 use super::form::{Change, Fleet, Lease, Runs, millis};
 use super::log::{self, Log};
 use super::read;
 use super::table::{REAPED_MAX, Table, held_lease, remove};
+use super::{Step, departed};
 use crate::schema;
 use crate::transaction::Transaction;
 
 const REGISTER: &str = "register";
 const RENEW: &str = "renew";
-
-/// Fleets up to this size are told all loads with every renewal and at every look.
-pub(super) const SMALL_FLEET: usize = 128;
-
-/// In larger fleets, every so manieth renewal of a node is answered with the loads.
-const RENEWALS_PER_TABLE: u64 = 8;
 
 /// Registers a node.
 ///
@@ -70,9 +66,10 @@ pub fn register<T: Transaction>(
         let error = Error::new(ErrorKind::Superseded, REGISTER, context);
         return Ok(Step::Refused(error));
     }
-    let last = runs.number.max(record.incarnation.number);
+    let known = record.incarnation.number;
+    let last = log.fleet().last_number.max(runs.number).max(known);
     if last >= NUMBER_MAX {
-        let context = format!("node {id} has used up its incarnation numbers; take another id");
+        let context = format!("incarnation numbers are used up at {last}; the node knows of {known}");
         let error = Error::new(ErrorKind::InvalidArgument, REGISTER, context);
         return Ok(Step::Refused(error));
     }
@@ -85,9 +82,19 @@ pub fn register<T: Transaction>(
     let bytes = codec::encode_node(&record)?;
 
     if let Some(old) = live {
-        remove(tx, &mut log, id, old.incarnation, LeftReason::Superseded, seed);
+        remove(
+            tx,
+            &mut log,
+            now_ms,
+            id,
+            old.incarnation,
+            LeftReason::Superseded,
+            seed,
+        )?;
     }
-    log.set_timing(*timing);
+    let fleet = log.fleet();
+    (fleet.timing, fleet.last_number) = (*timing, incarnation.number);
+    departed::forget_end(tx, fleet, id, &runs);
     log.push(tx, seed, &Change::Joined(&bytes));
     tx.put(schema::node(id), bytes);
     tx.put(lease_key, Lease::new(incarnation, deadline_ms).encode());
@@ -153,7 +160,7 @@ pub fn renew<T: Transaction>(
     }
     // Nothing holds the fleet's key here: its timing stays while this lease is held, and its head only has
     // to be of the same moment as the changes that are told.
-    let Fleet { head, timing } = Fleet::peek(tx)?.unwrap_or_default();
+    let Fleet { head, timing, .. } = Fleet::peek(tx)?.unwrap_or_default();
     lease.deadline_ms = now_ms.saturating_add(millis(timing.lease()));
     tx.put(lease_key, lease.encode());
     table.set(id, lease);
@@ -163,7 +170,8 @@ pub fn renew<T: Transaction>(
     // The others' leases may have been renewed since: a lapse that is told too early costs one renewal.
     let next = table.next_lapse(id);
     renewed.next_lapse = next.map(|deadline_ms| Duration::from_millis(deadline_ms.saturating_sub(now_ms)));
-    let tells_loads = table.len() <= SMALL_FLEET || lease.renewals.is_multiple_of(RENEWALS_PER_TABLE);
+    let tells_loads =
+        table.len() <= Renewed::SMALL_FLEET || lease.renewals.is_multiple_of(Renewed::RENEWALS_PER_TABLE);
     renewed.loads = tells_loads.then(|| table.loads());
     Ok(Step::Done(renewed))
 }
@@ -206,11 +214,17 @@ fn lost<T: Transaction>(tx: &mut T, node: &NodeIncarnation) -> Result<Error, T::
 ///
 /// # Errors
 /// `Corrupt` where the fleet cannot be read.
-pub fn leave<T: Transaction>(tx: &mut T, request: &LeaveFleet) -> Result<(), T::Stop> {
+pub fn leave<T: Transaction>(tx: &mut T, now_ms: u64, request: &LeaveFleet) -> Result<(), T::Stop> {
     let LeaveFleet { node, operation, .. } = request;
-    tx.expect(&[schema::FLEET, &schema::lease(&node.node)])?;
-    put_out(tx, node, LeftReason::Leave, operation.to_bytes())?;
+    expect_removal(tx, &node.node)?;
+    put_out(tx, now_ms, node, LeftReason::Leave, operation.to_bytes())?;
     Ok(())
+}
+
+/// Announces what [`put_out`] will ask for.
+fn expect_removal<T: Transaction>(tx: &mut T, id: &NodeId) -> Result<(), T::Stop> {
+    departed::expect(tx);
+    tx.expect(&[schema::FLEET, &schema::lease(id), &schema::runs(id)])
 }
 
 /// Puts exactly this incarnation out.
@@ -222,18 +236,19 @@ pub fn evict<T: Transaction>(tx: &mut T, now_ms: u64, request: &EvictNode) -> Re
         target, operation, ..
     } = request;
     Table::expect(tx);
-    tx.expect(&[schema::FLEET, &schema::lease(&target.node)])?;
+    expect_removal(tx, &target.node)?;
     let seed = operation.to_bytes();
     if !Table::read(tx)?.reap(tx, now_ms, seed)? {
         return Ok(Step::More);
     }
-    let was_member = put_out(tx, target, LeftReason::Evicted, seed)?;
+    let was_member = put_out(tx, now_ms, target, LeftReason::Evicted, seed)?;
     Ok(Step::Done(Evicted::new(was_member)))
 }
 
 /// Lets exactly this run of this node go; `false` where it is no member.
 fn put_out<T: Transaction>(
     tx: &mut T,
+    now_ms: u64,
     node: &NodeIncarnation,
     reason: LeftReason,
     seed: [u8; 16],
@@ -242,7 +257,8 @@ fn put_out<T: Transaction>(
     let is_member = lease.is_some_and(|lease| lease.incarnation == node.incarnation);
     if is_member {
         let mut log = Log::open(tx)?;
-        remove(tx, &mut log, &node.node, node.incarnation, reason, seed);
+        remove(tx, &mut log, now_ms, &node.node, node.incarnation, reason, seed)?;
+        departed::drop_old(tx, &mut log, now_ms)?;
     }
     Ok(is_member)
 }
@@ -252,7 +268,7 @@ fn put_out<T: Transaction>(
 ///
 /// # Errors
 /// `Corrupt` where the fleet cannot be read.
-pub fn evict_all<T: Transaction>(tx: &mut T, seed: [u8; 16]) -> Result<Step<()>, T::Stop> {
+pub fn evict_all<T: Transaction>(tx: &mut T, now_ms: u64, seed: [u8; 16]) -> Result<Step<()>, T::Stop> {
     let table = Table::read(tx)?;
     if table.is_empty() {
         return Ok(Step::Done(()));
@@ -263,13 +279,15 @@ pub fn evict_all<T: Transaction>(tx: &mut T, seed: [u8; 16]) -> Result<Step<()>,
             remove(
                 tx,
                 &mut log,
+                now_ms,
                 &entry.id,
                 lease.incarnation,
                 LeftReason::Evicted,
                 seed,
-            );
+            )?;
         }
     }
+    departed::drop_old(tx, &mut log, now_ms)?;
     let done = table.len() <= REAPED_MAX;
     Ok(if done { Step::Done(()) } else { Step::More })
 }

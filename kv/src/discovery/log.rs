@@ -27,21 +27,26 @@ impl Log {
         self.0.map(|fleet| fleet.timing)
     }
 
-    /// Other periods from the next change on.
-    pub(super) fn set_timing(&mut self, timing: Timing) {
-        self.0.get_or_insert_default().timing = timing;
+    /// What there is once in the fleet. A change of it is written with the next [`push`](Self::push) or [`store`](Self::store).
+    pub(super) fn fleet(&mut self) -> &mut Fleet {
+        self.0.get_or_insert_default()
     }
 
     /// Adds a change, and takes the one away that is too old now. `seed` is the caller's random bits.
     pub(super) fn push<T: Transaction>(&mut self, tx: &mut T, seed: [u8; 16], change: &Change<'_>) {
-        let fleet = self.0.get_or_insert_default();
+        let fleet = self.fleet();
         fleet.head = fleet.head.following(seed);
         let Revision { number, tag } = fleet.head;
         tx.put(schema::change(number), change.encode(tag));
         if let Some(old @ 1..) = number.checked_sub(LEN_MAX + 1) {
             tx.delete(schema::change(old));
         }
-        tx.put(schema::FLEET.to_vec(), fleet.encode());
+        self.store(tx);
+    }
+
+    /// Writes what there is once in the fleet.
+    pub(super) fn store<T: Transaction>(&mut self, tx: &mut T) {
+        tx.put(schema::FLEET.to_vec(), self.fleet().encode());
     }
 }
 

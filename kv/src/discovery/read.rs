@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ringhold_core::discovery::Renewed;
 use ringhold_core::membership::{Member, UnreadableMember};
 use ringhold_core::node::Load;
 use ringhold_core::{Membership, NodeId, NodeRecord, Result, Revision, Timing, Update, codec};
 
 use super::form::{Fleet, Lease, bad_record, millis, node_id};
-use super::leases::SMALL_FLEET;
 use super::log::{self, LEN_MAX};
 use super::table::{Entry, Table};
 use crate::schema;
@@ -103,7 +103,8 @@ impl Loads {
     /// Whether it is time to look at the loads again: a table has an entry per node, and every node changes
     /// its load about once a heartbeat, so watchers of large fleets look once a heartbeat.
     fn is_due(&self, now_ms: u64, timing: Timing) -> bool {
-        self.fleet_len <= SMALL_FLEET || now_ms.saturating_sub(self.at_ms) >= millis(timing.heartbeat())
+        self.fleet_len <= Renewed::SMALL_FLEET
+            || now_ms.saturating_sub(self.at_ms) >= millis(timing.heartbeat())
     }
 }
 
@@ -204,7 +205,10 @@ pub fn expect_poll<T: Transaction>(tx: &mut T, position: &Position) -> Result<()
     } else {
         expect_records(tx);
     }
-    if position.loads.is_none_or(|loads| loads.fleet_len <= SMALL_FLEET) {
+    if position
+        .loads
+        .is_none_or(|loads| loads.fleet_len <= Renewed::SMALL_FLEET)
+    {
         Table::expect(tx);
     }
     tx.expect(&[schema::LEASE_CLOCK, schema::FLEET])

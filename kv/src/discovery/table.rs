@@ -6,13 +6,14 @@ use ringhold_core::node::Load;
 use ringhold_core::{Incarnation, NodeId, NodeIncarnation, Nonce, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::departed;
 use super::form::{Change, Fleet, Lease, Runs, incarnation_bytes, millis, node_id};
 use super::log::Log;
 use crate::schema;
 use crate::transaction::Transaction;
 
 /// The most leases that one transaction reaps, and the most that it mends.
-pub(super) const REAPED_MAX: usize = 16;
+pub(super) const REAPED_MAX: usize = 10;
 
 /// All members are read at once.
 const ALL: usize = usize::MAX;
@@ -121,17 +122,30 @@ impl Table {
         let done = lapsed.len() <= REAPED_MAX;
         lapsed.truncate(REAPED_MAX);
 
-        let keys: Vec<_> = lapsed.iter().map(|(_, id)| schema::lease(id)).collect();
+        let keys = lapsed
+            .iter()
+            .flat_map(|(_, id)| [schema::lease(id), schema::runs(id)]);
+        let keys: Vec<_> = keys.collect();
         let mut expected: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         expected.push(schema::FLEET);
+        departed::expect(tx);
         tx.expect(&expected)?;
         let mut log = Log::open(tx)?;
         for (_, id) in &lapsed {
             // It is held from here on: a renewal that comes between undoes all of this.
             if let Some(lease) = held_lease(tx, id, 0)? {
-                remove(tx, &mut log, id, lease.incarnation, LeftReason::LeaseLapsed, seed);
+                remove(
+                    tx,
+                    &mut log,
+                    now_ms,
+                    id,
+                    lease.incarnation,
+                    LeftReason::LeaseLapsed,
+                    seed,
+                )?;
             }
         }
+        departed::drop_old(tx, &mut log, now_ms)?;
         self.0
             .retain(|entry| !lapsed.iter().any(|(_, id)| *id == entry.id));
         Ok(done)
@@ -184,16 +198,22 @@ pub(super) fn held_lease<T: Transaction>(
     Ok(Some(Lease::new(incarnation, otherwise_ms)))
 }
 
-/// Takes a member out and logs why.
+/// Takes a member out and logs why. An id that was superseded has its next member at once; any other is
+/// remembered for a time.
 pub(super) fn remove<T: Transaction>(
     tx: &mut T,
     log: &mut Log,
+    now_ms: u64,
     id: &NodeId,
     incarnation: Incarnation,
     reason: LeftReason,
     seed: [u8; 16],
-) {
+) -> Result<(), T::Stop> {
     tx.delete(schema::lease(id));
     tx.delete(schema::node(id));
+    if reason != LeftReason::Superseded {
+        departed::note(tx, log, now_ms, id, incarnation)?;
+    }
     log.push(tx, seed, &Change::Left(id, incarnation, reason));
+    Ok(())
 }

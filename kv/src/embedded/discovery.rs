@@ -85,8 +85,8 @@ impl Discovery for EmbeddedDiscovery {
     }
 
     async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
-        self.write(self.firm(), request, |tx, _, request| {
-            discovery::leave(tx, request).map(Step::Done)
+        self.write(self.firm(), request, |tx, now, request| {
+            discovery::leave(tx, now, request).map(Step::Done)
         })
         .await?;
         Ok(Departed::default())

@@ -116,7 +116,7 @@ impl FleetState {
                 written_ms: base_ms,
             })
         };
-        let members = evict_all(engine, &prefix).map_or_else(spoiled, |()| Ok(None))?;
+        let members = evict_all(engine, &prefix, leases_ms).map_or_else(spoiled, |()| Ok(None))?;
         Ok(Self {
             sessions: running(sessions_ms, StoreClock::PARTITION_CAP),
             leases: running(leases_ms, ringhold_core::Timing::default().clock_cap()),
@@ -230,7 +230,7 @@ impl FleetState {
 }
 
 /// Puts out all members: they were of a process that is gone.
-fn evict_all(engine: &Engine, prefix: &Arc<[u8]>) -> Result<()> {
+fn evict_all(engine: &Engine, prefix: &Arc<[u8]>, now_ms: u64) -> Result<()> {
     // Where there are none, the fleet's own key is looked at all the same.
     blocking(engine, Arc::clone(prefix), |tx| discovery::timing(tx).map(drop))?;
     loop {
@@ -238,7 +238,7 @@ fn evict_all(engine: &Engine, prefix: &Arc<[u8]>) -> Result<()> {
         getrandom::fill(&mut seed).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "open", "no random bits").with_source(error)
         })?;
-        let evict = move |tx: &mut Overlay<'_>| discovery::evict_all(tx, seed);
+        let evict = move |tx: &mut Overlay<'_>| discovery::evict_all(tx, now_ms, seed);
         match blocking(engine, Arc::clone(prefix), evict)? {
             Step::Done(()) => return Ok(()),
             Step::Refused(error) => return Err(error),

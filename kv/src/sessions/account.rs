@@ -11,7 +11,7 @@ const PAGE: usize = 1_000;
 /// How many faults are told in words.
 const EXAMPLES_MAX: usize = 20;
 
-/// What is stored of sessions, and what of it does not fit.
+/// What is stored of a fleet, and what of its sessions does not fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
@@ -19,6 +19,10 @@ pub struct Account {
     pub sessions: usize,
     /// How many tombstones.
     pub tombstones: usize,
+    /// How many keys there are, of sessions and of the membership.
+    pub keys: usize,
+    /// The bytes of these keys and their values.
+    pub bytes: usize,
     /// How many things do not fit together, or cannot be read.
     pub faults: usize,
     /// The first of them in words.
@@ -47,6 +51,11 @@ impl Account {
 /// None of its own: what cannot be read is a fault.
 pub fn account<T: Transaction>(tx: &mut T) -> Result<Account, T::Stop> {
     let mut account = Account::default();
+    walk(tx, &[], |_, name, value| {
+        account.keys += 1;
+        account.bytes += name.len() + value.len();
+        Ok(())
+    })?;
     walk(tx, schema::SESSIONS, |tx, name, value| {
         account.sessions += 1;
         let Some(id) = parsed(name) else {
@@ -128,13 +137,17 @@ fn parsed(name: &str) -> Option<SessionId> {
     name.parse().ok()
 }
 
-/// Shows the name behind `prefix` and the value of each key that begins so.
+/// Shows the rest after `prefix` and the value of each key that begins so. Keys are text.
 fn walk<T: Transaction>(
     tx: &mut T,
     prefix: &[u8],
     mut show: impl FnMut(&mut T, &str, &[u8]) -> Result<(), T::Stop>,
 ) -> Result<(), T::Stop> {
-    let end = schema::end_of(prefix);
+    let end = if prefix.is_empty() {
+        vec![u8::MAX]
+    } else {
+        schema::end_of(prefix)
+    };
     let mut from = prefix.to_vec();
     loop {
         let keys = tx.range(&from, &end, PAGE)?;

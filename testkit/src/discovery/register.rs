@@ -74,7 +74,10 @@ pub async fn register_gives_the_next_incarnation<H: DiscoveryHarness + ?Sized>(h
         );
     }
     let other = bed.join().await;
-    assert_eq!(other.incarnation.number, 1, "every id counts for itself");
+    assert_eq!(
+        other.incarnation.number, 45,
+        "one counter gives the numbers of all ids"
+    );
     assert_eq!(bed.members().await.members.len(), 2, "one member per id");
 }
 
@@ -232,7 +235,7 @@ pub async fn dead_is_for_ever<H: DiscoveryHarness + ?Sized>(harness: &H) {
     let bed = Bed::new("dead_is_for_ever", harness).await;
     let keeper = bed.join().await;
     let id = bed.make.node_id();
-    let mut last = 0;
+    let mut last = keeper.incarnation.number;
     for end in ["leave", "evict", "lapse", "supersede", "leave", "none"] {
         let node = bed.join_as(id.clone()).await;
         assert_eq!(
@@ -265,4 +268,36 @@ pub async fn dead_is_for_ever<H: DiscoveryHarness + ?Sized>(harness: &H) {
             "a renewal brings nobody back"
         );
     }
+}
+
+/// `a_process_of_a_dropped_id_is_refused`.
+pub async fn a_process_of_a_dropped_id_is_refused<H: DiscoveryHarness + ?Sized>(harness: &H) {
+    /// For so long an id is remembered after its last incarnation left.
+    const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(600);
+    let bed = Bed::new("a_process_of_a_dropped_id_is_refused", harness).await;
+    let keeper = bed.join().await;
+    let (paused, guest) = (bed.join().await, bed.join().await);
+    bed.leave(&paused).await;
+    bed.pass(&[&keeper], REMEMBERED + bed.slop).await;
+    // The guest was reaped on the way, and this one leaves: both drop ids that have been remembered for that long.
+    let last = bed.join().await;
+    bed.leave(&last).await;
+    for node in [&paused, &guest, &last] {
+        refused(
+            "a renewal while the id is free",
+            bed.try_renew(node).await,
+            ErrorKind::LeaseLost,
+        );
+    }
+    let again = bed.join_as(paused.node.clone()).await;
+    assert!(
+        again.incarnation.number > last.incarnation.number,
+        "the number after {last}, not {again}"
+    );
+    refused(
+        "a renewal after another process registered the id",
+        bed.try_renew(&paused).await,
+        ErrorKind::Superseded,
+    );
+    bed.renew(&again).await;
 }

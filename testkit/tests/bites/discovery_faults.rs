@@ -87,6 +87,11 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         "a renewal of the dead: must be `lease_lost`",
     ),
     (
+        Fault::SupersededIsLeaseLost,
+        "a_process_of_a_dropped_id_is_refused",
+        "after another process registered the id: must be `superseded`",
+    ),
+    (
         Fault::RenewalsAreSwallowed,
         "renew_keeps_alive",
         "nodes that renew each heartbeat stay",

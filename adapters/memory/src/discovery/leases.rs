@@ -5,7 +5,8 @@
 //! and by nothing else. What readers see stands in `read.rs`.
 //!
 //! What always holds between two operations: each member has exactly one entry among the
-//! deadlines, its lease's; and no id has a member whose number is greater than the stored one.
+//! deadlines, its lease's; no member has a number greater than the fleet's last; and each remembered id has a
+//! member or exactly one entry among the departed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -39,11 +40,19 @@ pub(super) struct Lease {
     renewals: u64,
 }
 
-/// What is remembered of the runs of one id.
+/// How long an id is remembered after its last incarnation left.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// The most ids without a member that are remembered; beyond, the oldest are dropped at once.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// The last incarnations of one id.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// The last incarnation number.
     pub(super) number: u64,
+    /// When the last of them left, on the lease clock; `None` while the id has a member.
+    left: Option<Duration>,
     /// The nonces of the last [`Runs::NONCES_MAX`] runs, oldest first.
     nonces: VecDeque<Nonce>,
 }
@@ -54,7 +63,7 @@ impl Runs {
     pub(super) const NONCES_MAX: usize = 16;
 
     fn add(&mut self, number: u64, nonce: Nonce) {
-        self.number = number;
+        (self.number, self.left) = (number, None);
         if self.nonces.len() == Self::NONCES_MAX {
             self.nonces.pop_front();
         }
@@ -70,8 +79,12 @@ pub(crate) struct Leases {
     pub(super) members: BTreeMap<NodeId, Lease>,
     /// The members by the end of their leases.
     pub(super) deadlines: BTreeSet<(Duration, NodeId)>,
-    /// The runs of every id that was ever seen.
+    /// The incarnations of every id that is remembered.
     pub(super) runs: HashMap<NodeId, Runs>,
+    /// The remembered ids without a member, by when their last incarnation left.
+    pub(super) departed: BTreeSet<(Duration, NodeId)>,
+    /// The greatest incarnation number that was given.
+    last_number: u64,
     pub(super) log: ChangeLog,
     pub(super) loads: LoadTable,
 }
@@ -86,6 +99,8 @@ impl Leases {
             members: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             runs: HashMap::new(),
+            departed: BTreeSet::new(),
+            last_number: 0,
             log: ChangeLog::default(),
             loads: LoadTable::default(),
         }
@@ -114,18 +129,15 @@ impl Leases {
             let context = format!("a later run of {} has registered since; stop this one", record.id);
             return Err(Error::new(ErrorKind::Superseded, REGISTER, context));
         }
-        let stored = runs.map_or(0, |runs| runs.number);
-        let last = stored.max(record.incarnation.number);
+        let known = record.incarnation.number;
+        let last = self.last_number.max(known);
         if last >= NUMBER_MAX {
-            let context = format!(
-                "node {} has used up its incarnation numbers; take another id",
-                record.id
-            );
+            let context = format!("incarnation numbers are used up at {last}; the node knows of {known}");
             return Err(Error::new(ErrorKind::InvalidArgument, REGISTER, context));
         }
         let number = last + 1;
 
-        self.remove(&record.id, LeftReason::Superseded, seed);
+        self.remove(&record.id, now, LeftReason::Superseded, seed);
         let mut record = NodeRecord::clone(record);
         record.incarnation = Incarnation { number, nonce };
         let (incarnation, id, node) = (record.incarnation, record.id.clone(), Arc::new(record));
@@ -144,7 +156,12 @@ impl Leases {
             },
         );
         self.deadlines.insert((deadline, id.clone()));
-        self.runs.entry(id).or_default().add(number, nonce);
+        let runs = self.runs.entry(id.clone()).or_default();
+        if let Some(left) = runs.left {
+            self.departed.remove(&(left, id));
+        }
+        runs.add(number, nonce);
+        self.last_number = number;
         self.timing = Some(*timing);
         self.clock.set_cap(timing.clock_cap());
         Ok(Registered::new(incarnation, self.membership(time)))
@@ -206,13 +223,11 @@ impl Leases {
 
     /// Lets a node go; one that is no member has gone already. Reaps nothing.
     pub(crate) fn leave(&mut self, time: Duration, request: &LeaveFleet) {
-        self.clock.advance(time);
+        let now = self.clock.advance(time);
         if self.is_member(&request.node) {
-            self.remove(
-                &request.node.node,
-                LeftReason::Leave,
-                request.operation.to_bytes(),
-            );
+            let seed = request.operation.to_bytes();
+            self.remove(&request.node.node, now, LeftReason::Leave, seed);
+            self.drop_old(now);
         }
     }
 
@@ -223,25 +238,48 @@ impl Leases {
         self.reap(now, seed);
         let found = self.is_member(&request.target);
         if found {
-            self.remove(&request.target.node, LeftReason::Evicted, seed);
+            self.remove(&request.target.node, now, LeftReason::Evicted, seed);
+            self.drop_old(now);
         }
         found
     }
 
     /// Lets everybody go whose lease has lapsed, the longest lapsed first.
     fn reap(&mut self, now: Duration, seed: [u8; 16]) {
+        let members = self.members.len();
         while let Some((deadline, id)) = self.deadlines.first()
             && *deadline <= now
         {
             let id = id.clone();
-            self.remove(&id, LeftReason::LeaseLapsed, seed);
+            self.remove(&id, now, LeftReason::LeaseLapsed, seed);
+        }
+        if self.members.len() < members {
+            self.drop_old(now);
         }
     }
 
-    /// Takes a member out and logs why.
-    fn remove(&mut self, id: &NodeId, reason: LeftReason, seed: [u8; 16]) {
+    /// Drops ids that have been remembered for long enough, or that are too many, the oldest first. Called when
+    /// nodes were let go.
+    fn drop_old(&mut self, now: Duration) {
+        while let Some((left, id)) = self.departed.first()
+            && (self.departed.len() > REMEMBERED_MAX || now.saturating_sub(*left) >= REMEMBERED)
+        {
+            self.runs.remove(id);
+            self.departed.pop_first();
+        }
+    }
+
+    /// Takes a member out and logs why. An id that was superseded has its next member at once; any other is
+    /// remembered for a time.
+    fn remove(&mut self, id: &NodeId, now: Duration, reason: LeftReason, seed: [u8; 16]) {
         if let Some(lease) = self.members.remove(id) {
             self.deadlines.remove(&(lease.deadline, id.clone()));
+            if reason != LeftReason::Superseded
+                && let Some(runs) = self.runs.get_mut(id)
+            {
+                runs.left = Some(now);
+                self.departed.insert((now, id.clone()));
+            }
             let node = lease.record.node();
             self.log.push(seed, |revision| Update::Left {
                 revision,

@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-/// Fleets up to this size are told every change of a load at once.
-const SMALL_FLEET: usize = 128;
-
-/// In larger fleets, every so manieth renewal of a node is answered with the table.
-const RENEWALS_PER_TABLE: u64 = 8;
+use ringhold_core::discovery::Renewed;
 
 /// Counts the states of the load table that watchers are to see.
 ///
 /// A table has an entry per node, and every node changes its load about once a heartbeat. Telling
 /// each change to everybody is quadratic in the nodes, so a large fleet's watchers see one table
-/// per heartbeat, and its nodes one per [`RENEWALS_PER_TABLE`] heartbeats.
+/// per heartbeat, and its nodes one per [`Renewed::RENEWALS_PER_TABLE`] heartbeats.
 #[derive(Debug, Default)]
 pub(crate) struct LoadTable {
     version: u64,
@@ -40,7 +36,7 @@ impl LoadTable {
         let quiet = self
             .published
             .is_none_or(|last| now.saturating_sub(last) >= heartbeat);
-        if self.pending && (quiet || fleet_len <= SMALL_FLEET) {
+        if self.pending && (quiet || fleet_len <= Renewed::SMALL_FLEET) {
             self.pending = false;
             self.version = self.version.wrapping_add(1);
             self.published = Some(now);
@@ -49,7 +45,7 @@ impl LoadTable {
 
     /// Whether a node's renewal of this number is answered with the table.
     pub(crate) fn answers(fleet_len: usize, renewals: u64) -> bool {
-        fleet_len <= SMALL_FLEET || renewals.is_multiple_of(RENEWALS_PER_TABLE)
+        fleet_len <= Renewed::SMALL_FLEET || renewals.is_multiple_of(Renewed::RENEWALS_PER_TABLE)
     }
 }
 

@@ -78,6 +78,15 @@ impl Scene {
             assert_eq!(lease.record.id, *id);
             assert_eq!(leases.runs[id].number, lease.record.incarnation.number);
         }
+        // Each remembered id has a member or one entry among the departed.
+        let departed: HashSet<_> = leases.departed.iter().map(|(_, id)| id).collect();
+        assert_eq!(departed.len(), leases.departed.len());
+        assert!(
+            departed
+                .iter()
+                .all(|id| !leases.members.contains_key(id) && leases.runs.contains_key(id))
+        );
+        assert_eq!(leases.runs.len(), leases.members.len() + departed.len());
     }
 }
 
@@ -126,9 +135,35 @@ fn a_late_repetition_puts_nobody_out() {
 
         // Once nobody lives under the id, it is a new run.
         assert!(scene.evict(&second));
-        assert_eq!(scene.register(record).incarnation.number, 3);
+        let number = 3 + u64::try_from(others).unwrap();
+        assert_eq!(scene.register(record).incarnation.number, number);
         scene.check();
     }
+}
+
+/// Registers and leaves under so many ids, and returns the greatest number of ids that were remembered without a
+/// member.
+fn churn(scene: &mut Scene, ids: u64) -> usize {
+    let mut most = 0;
+    for number in 1..=ids {
+        let node = scene.join();
+        assert_eq!(node.incarnation.number, number, "no number is given twice");
+        let request = LeaveFleet::new(node, scene.make.operation());
+        scene.leases.leave(scene.time, &request);
+        most = most.max(scene.leases.runs.len());
+    }
+    scene.check();
+    most
+}
+
+#[test]
+fn ids_that_come_and_go_are_dropped_beyond_a_thousand() {
+    assert_eq!(churn(&mut Scene::new("pods"), 3_000), 1_000);
+}
+
+#[test]
+fn slow_a_hundred_thousand_ids_that_come_and_go_are_dropped_beyond_a_thousand() {
+    assert_eq!(churn(&mut Scene::new("many pods"), 100_000), 1_000);
 }
 
 #[test]

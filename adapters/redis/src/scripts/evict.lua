@@ -9,4 +9,5 @@ for _, member in ipairs(silent) do
 end
 if not lease or incarnation(lease) ~= ARGV[2] then return { 'done', 0 } end
 remove(id, lease, EVICTED, ARGV[3])
+drop_old()
 return { 'done', 1 }

@@ -7,6 +7,9 @@ local pack, unpack64 = struct.pack, function(text, at) return (struct.unpack('<I
 local CHANGES_KEPT, CHANGES_TOLD = 256, 64
 local SMALL_FLEET, RENEWALS_PER_TABLE = 128, 8
 local LEAVE, LAPSED, EVICTED, SUPERSEDED = '1', '2', '3', '4'
+-- An id without a member is remembered for a time. Its entry in E is '~' and the id, as no id is, and its score is
+-- when its last incarnation left, above every end of a lease.
+local DEPARTED, REMEMBERED_MS, REMEMBERED_MAX = 4503599627370496, 600000, 1000
 local NO_TAG = string.rep('0', 16)
 -- The longest that ringhold_core::Timing allows, in ms.
 local HEARTBEAT_MAX, LEASE_MAX = 60000, 600000
@@ -74,12 +77,25 @@ local function load_of(lease) return sub(lease, 25, 28) end
 
 local function prolong(id, lease_ms) call('ZADD', E, now + lease_ms, id) end
 
--- Takes a member out and tells why.
+-- Takes a member out and logs why. An id that was superseded has its next member at once; any other is remembered.
 local function remove(id, lease, reason, seed)
   call('HDEL', L, id)
   call('ZREM', E, id)
   call('HDEL', N, 'r' .. id)
+  if reason ~= SUPERSEDED then call('ZADD', E, DEPARTED + now, '~' .. id) end
   push('L', reason, incarnation(lease) .. id, seed)
+end
+
+-- Drops ids that have been remembered for long enough, or that are too many, the oldest first. Called when nodes
+-- were let go.
+local function drop_old()
+  local old = call('ZCOUNT', E, DEPARTED, DEPARTED + now - REMEMBERED_MS)
+  local count = math.max(old, call('ZCOUNT', E, DEPARTED, '(+inf') - REMEMBERED_MAX)
+  if count <= 0 then return end
+  for _, entry in ipairs(call('ZRANGEBYSCORE', E, DEPARTED, '(+inf', 'LIMIT', 0, count)) do
+    call('HDEL', N, 'u' .. sub(entry, 2))
+    call('ZREM', E, entry)
+  end
 end
 
 -- Those whose leases have lapsed, the longest lapsed first. The end of a lease that nobody has is swept
@@ -100,6 +116,7 @@ local function reap(list, seed)
       call('ZREM', E, member[1])
     end
   end
+  if #list > 0 then drop_old() end
 end
 
 -- Heartbeat and lease; nothing where there is no timing, or one that cannot be read: the third value.

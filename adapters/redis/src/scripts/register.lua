@@ -7,6 +7,8 @@ local silent = lapsed()
 local stored_heartbeat, stored_lease = timing_of()
 local runs = call('HGET', N, 'u' .. id)
 if runs and (#runs < 8 or (#runs - 8) % 16 ~= 0) then corrupt('the runs of a node') end
+local last_number = call('HGET', N, 'i')
+if last_number and #last_number ~= 8 then corrupt('the counter of incarnations') end
 local lease = lease_of(id)
 
 advance()
@@ -14,6 +16,7 @@ reap(silent, nonce)
 for _, member in ipairs(silent) do
   if member[1] == id then lease = false end
 end
+if not lease and not call('ZSCORE', E, '~' .. id) then runs = false end
 if stored_heartbeat and (stored_heartbeat ~= heartbeat or stored_lease ~= lease_ms) and fleet_len() > 0 then
   return { 'timing', stored_heartbeat, stored_lease }
 end
@@ -26,7 +29,7 @@ if lease and runs then
     if sub(runs, at, at + 15) == nonce then return { 'superseded' } end
   end
 end
-local last = math.max(runs and unpack64(runs, 1) or 0, known)
+local last = math.max(last_number and unpack64(last_number, 1) or 0, runs and unpack64(runs, 1) or 0, known)
 if last >= NUMBER_MAX then return { 'exhausted' } end
 local number = pack('<I8', last + 1)
 
@@ -36,7 +39,8 @@ call('HSET', N, 'r' .. id, record)
 call('HSET', L, id, number .. nonce .. string.rep('\0', 8))
 prolong(id, lease_ms)
 local nonces = (runs and sub(runs, 9) or '') .. nonce
-call('HSET', N, 'u' .. id, number .. sub(nonces, -16 * NONCES_KEPT))
+call('HSET', N, 'u' .. id, number .. sub(nonces, -16 * NONCES_KEPT), 'i', number)
+call('ZREM', E, '~' .. id)
 call('HSET', N, 't', pack('<I8I8', heartbeat, lease_ms))
 call('HSET', N, 'c', pack('<I8I8I8', now, time, math.floor(heartbeat * 3 / 2)))
 push('J', '0', record, nonce)

@@ -38,7 +38,7 @@ local changes = changes_after(tonumber(ARGV[3]), ARGV[4], { reset = CHANGES_TOLD
 local next_lapse = -1
 local ends = call('ZRANGE', E, 0, 1, 'WITHSCORES')
 for i = 1, #ends, 2 do
-  if ends[i] ~= id and ends[i] ~= '' then
+  if ends[i] ~= id and ends[i] ~= '' and tonumber(ends[i + 1]) < DEPARTED then
     next_lapse = math.max(tonumber(ends[i + 1]) - now, 0)
     break
   end

@@ -52,7 +52,7 @@ impl Fake {
             "PING" => b"+PONG\r\n".to_vec(),
             "SCRIPT" => bulk("0"),
             "INFO" => bulk("redis_version:7.0.15\r\nredis_mode:standalone\r\nrole:master\r\n"),
-            "EVALSHA" if words[3].ends_with(":schema") => bulk("1"),
+            "EVALSHA" if words[3].ends_with(":schema") => bulk("2"),
             "EVALSHA" => bytes.to_vec(),
             _ => b"-ERR unknown command\r\n".to_vec(),
         })

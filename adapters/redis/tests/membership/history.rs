@@ -166,7 +166,7 @@ async fn two_fleets_in_one_cluster_never_see_each_other() {
         assert!(empty.members.is_empty() && empty.revision == Revision::default());
         watches.push(watch);
     }
-    // The same ids everywhere, with as many runs as the fleet's index says.
+    // The same ids everywhere, with one incarnation more in each fleet.
     for (index, fleet) in fleets.iter().enumerate() {
         for id in &ids {
             for _ in 0..=index {
@@ -180,12 +180,16 @@ async fn two_fleets_in_one_cluster_never_see_each_other() {
     }
     for (index, (fleet, watch)) in fleets.iter().zip(&mut watches).enumerate() {
         let members = within("members", fleet.members()).await.expect("members");
-        let numbers: Vec<_> = members
-            .members
-            .iter()
-            .map(|member| member.record.incarnation.number)
-            .collect();
-        assert_eq!(numbers, [index as u64 + 1; 2], "runs of this fleet alone");
+        let numbers = ids.each_ref().map(|id| {
+            let member = members.get(id).expect("a member");
+            member.record.incarnation.number
+        });
+        let incarnations = index as u64 + 1;
+        assert_eq!(
+            numbers,
+            [incarnations, 2 * incarnations],
+            "those of this fleet alone"
+        );
         // Each run joins, and each but the first puts the one before out.
         assert_eq!(members.revision.number, 2 * (2 * index as u64 + 1));
         let mut seen: Vec<NodeRecord> = Vec::new();

@@ -30,6 +30,7 @@ const LEFT_OUT: &[&str] = &[
     "hlen",
     "hkeys",
     "zadd",
+    "zcount",
     "zrem",
     "zscore",
     "zrange",

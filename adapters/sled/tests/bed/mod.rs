@@ -31,4 +31,9 @@ impl EmbeddedHarness for Bed {
     async fn faults(&self, opening: &EmbeddedOpening) -> Result<Vec<String>> {
         Ok(open(opening).await?.account().await?.examples)
     }
+
+    async fn size(&self, opening: &EmbeddedOpening) -> Result<(usize, usize)> {
+        let account = open(opening).await?.account().await?;
+        Ok((account.keys, account.bytes))
+    }
 }

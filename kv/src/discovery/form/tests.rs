@@ -31,22 +31,34 @@ fn a_fleet() {
     let fleet = Fleet {
         head: Revision::new(0x0a0b, 0x1122_3344_5566_7788),
         timing: Timing::relaxed(),
+        last_number: 0x0c0d,
+        departed: 7,
     };
-    let bytes = hex("0b0a000000000000 8877665544332211 8813000000000000 983a000000000000");
+    let counts = "0d0c000000000000 0700000000000000";
+    let bytes = hex(&format!(
+        "0b0a000000000000 8877665544332211 8813000000000000 983a000000000000 {counts}"
+    ));
     assert_eq!(fleet.encode(), bytes);
     assert_eq!(Fleet::decode(&bytes).unwrap(), fleet);
     for bytes in of_another_length(&bytes) {
         assert_eq!(Fleet::decode(&bytes).unwrap_err().kind(), ErrorKind::Corrupt);
     }
-    let no_timing = hex("0b0a000000000000 8877665544332211 8813000000000000 8813000000000000");
+    let no_timing = hex(&format!(
+        "0b0a000000000000 8877665544332211 8813000000000000 8813000000000000 {counts}"
+    ));
     let error = Fleet::decode(&no_timing).unwrap_err();
     assert_eq!(
         error.kind(),
         ErrorKind::Corrupt,
         "a lease as short as a heartbeat"
     );
-    let no_timing = hex("0b0a000000000000 8877665544332211 ffffffffffffffff ffffffffffffffff");
+    let no_timing = hex(&format!(
+        "0b0a000000000000 8877665544332211 ffffffffffffffff ffffffffffffffff {counts}"
+    ));
     assert!(Fleet::decode(&no_timing).is_err());
+    let mut over = bytes;
+    over[39] = 1;
+    assert!(Fleet::decode(&over).is_err(), "a number that is never given");
 }
 
 #[test]
@@ -76,20 +88,26 @@ fn runs() {
     assert_eq!(Runs::decode(None).unwrap(), runs);
     runs.add(6, Nonce::from_bytes([0xaa; 16]));
     runs.add(7, Nonce::from_bytes(*b"0123456789abcdef"));
-    let bytes = hex("0700000000000000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 30313233343536373839616263646566");
+    let nonces = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 30313233343536373839616263646566";
+    let bytes = hex(&format!("0700000000000000 ffffffffffffffff {nonces}"));
     assert_eq!(runs.encode(), bytes);
     assert_eq!(Runs::decode(Some(&bytes)).unwrap(), runs);
-    for bytes in of_another_length(&bytes).filter(|bytes| bytes.len() % 16 != 8) {
+    runs.left_ms = Some(0x0201);
+    let left = hex(&format!("0700000000000000 0102000000000000 {nonces}"));
+    assert_eq!(runs.encode(), left);
+    assert_eq!(Runs::decode(Some(&left)).unwrap(), runs);
+    for bytes in of_another_length(&bytes).filter(|bytes| bytes.len() < 16 || bytes.len() % 16 != 0) {
         assert_eq!(Runs::decode(Some(&bytes)).unwrap_err().kind(), ErrorKind::Corrupt);
     }
     for number in 8..40 {
         runs.add(number, Nonce::from_bytes([0xbb; 16]));
     }
-    assert_eq!(runs.encode().len(), 8 + 16 * Runs::NONCES_MAX);
+    assert_eq!(runs.left_ms, None, "it has a member again");
+    assert_eq!(runs.encode().len(), 16 + 16 * Runs::NONCES_MAX);
     let one_more = [runs.encode(), vec![0; 16]].concat();
     assert!(Runs::decode(Some(&one_more)).is_err());
     assert!(
-        Runs::decode(Some(&[0xff; 8])).is_err(),
+        Runs::decode(Some(&[0xff; 16])).is_err(),
         "a number that is never given"
     );
 }

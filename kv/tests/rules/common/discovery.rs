@@ -83,7 +83,7 @@ impl Discovery for TestDiscovery {
     }
 
     async fn leave(&self, request: LeaveFleet) -> Result<Departed> {
-        self.write(|tx, _| discovery::leave(tx, &request).map(Step::Done))?;
+        self.write(|tx, now_ms| discovery::leave(tx, now_ms, &request).map(Step::Done))?;
         Ok(Departed::default())
     }
 

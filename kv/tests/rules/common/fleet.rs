@@ -82,8 +82,14 @@ impl Fleet {
     }
 
     pub(crate) fn leave(&self, node: &NodeIncarnation) {
+        self.leave_at(0, node);
+    }
+
+    pub(crate) fn leave_at(&self, now_ms: u64, node: &NodeIncarnation) {
         let request = LeaveFleet::new(node.clone(), self.make.operation());
-        self.store.run(|tx| discovery::leave(tx, &request)).unwrap();
+        self.store
+            .run(|tx| discovery::leave(tx, now_ms, &request))
+            .unwrap();
     }
 
     pub(crate) fn evict(&self, now_ms: u64, node: &NodeIncarnation) -> bool {

@@ -109,11 +109,11 @@ impl Scene {
         let request = LeaveFleet::new(self.nodes[1].clone(), operation);
         note(
             "leave".into(),
-            error(fleet.store.run(|tx| discovery::leave(tx, &request))),
+            error(fleet.store.run(|tx| discovery::leave(tx, NOW_MS, &request))),
         );
         note(
             "evict all".into(),
-            outcome(fleet.store.run(|tx| discovery::evict_all(tx, [1; 16]))),
+            outcome(fleet.store.run(|tx| discovery::evict_all(tx, NOW_MS, [1; 16]))),
         );
         failed
     }
@@ -322,6 +322,9 @@ fn keys_that_name_nothing_are_none_of_the_fleets() {
         "change/",
         "change/last",
         "runs/",
+        "departed/",
+        "departed/soon/a",
+        "departed/0000000000000000/no node!",
     ] {
         let fleet = scene.with(key.as_bytes(), Some(b"?"));
         assert_eq!(fleet.members(NOW_MS), before, "{key}");
