@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //!
-//! Format 1. Numbers are unsigned and little-endian, offsets and lengths are in bytes, times are
+//! Numbers are unsigned and little-endian, offsets and lengths are in bytes, times are
 //! milliseconds on the clock of the session's partition. Nonces, tokens and operation ids are 16
 //! bytes as they are. Versions, epochs and incarnation numbers are at most 2^53 - 1, which is exact
 //! also where all numbers are floating. A *short text* is its length as one byte and its bytes.
@@ -18,7 +18,9 @@
 //! |---|---|---|
 //! | 0 | 3 | magic: `F5 52 48` |
 //! | 3 | 1 | kind: 1 session record, 2 node record, 3 peer message, 4 tombstone |
-//! | 4 | 2 | format |
+//! | 4 | 2 | format: 2 for node records, 1 for all others |
+//!
+//! A kind is written in the format in which its layout last changed.
 //!
 //! **Session record** ([`StoredSession`]), a header of 145 bytes and a body. A store keeps them as one
 //! value ([`encode_session`]), or apart ([`SessionHeader::encode`], [`encode_session_body`]).
@@ -85,6 +87,7 @@
 //! | labels | map of at most 32: key, value |
 //! | build | text, at most 64 bytes |
 //! | formats | oldest and newest as varints, 1 to 65,535, not falling |
+//! | expiry | varint: 0 handle, 1 discard, 2 leave; absent in format 1, which reads as discard |
 //!
 //! **Tombstone** ([`StoredTombstone`]), 31 bytes
 //!
@@ -115,7 +118,7 @@
 //!
 //! - Bytes that are something else, too short or too long, and values over their limits are
 //!   `Corrupt`; a newer format is `Unsupported` and named. Never a panic.
-//! - One value has one form: bytes that are decoded are those that encoding writes. A varint that is
+//! - One value has one form in each format: bytes of the newest one that are decoded are those that encoding writes. A varint that is
 //!   longer than it has to be is `Corrupt`.
 //! - What is allocated is bounded by the length of the input: a claimed length reserves nothing.
 //! - There is no checksum: of a flipped bit within data or a nonce nothing is noticed.
@@ -141,6 +144,6 @@ pub use tombstone::{StoredEnd, StoredTombstone, decode_tombstone, encode_tombsto
 
 /// The oldest format of stored records that this build reads.
 pub const FORMAT_OLDEST: u16 = 1;
-/// The newest format of stored records that this build reads, and the one that it writes where
-/// every live node reads it.
-pub const FORMAT_NEWEST: u16 = 1;
+/// The newest format of any kind of record that this build reads and writes: that of node records.
+/// Session records, tombstones and peer messages are of format 1.
+pub const FORMAT_NEWEST: u16 = 2;

@@ -30,6 +30,30 @@ impl NodeState {
     }
 }
 
+/// A node's part in the expiry of sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ExpiryMode {
+    /// Expired sessions go to a handler of the application on this node.
+    Handle,
+    /// The node acknowledges expired sessions where no member handles them.
+    #[default]
+    Discard,
+    /// The node leaves expired sessions in the store, for a node that handles or discards them.
+    Leave,
+}
+
+impl ExpiryMode {
+    /// Its name in one word, as in tables and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handle => "handle",
+            Self::Discard => "discard",
+            Self::Leave => "leave",
+        }
+    }
+}
+
 /// A small map with a limit on its entries.
 macro_rules! bounded_map {
     ($(#[$doc:meta])* $name:ident, $key:ty, $value:ty, $what:literal, $max:literal, $check:expr, $errors:literal) => {
@@ -182,10 +206,13 @@ pub struct NodeRecord {
     pub build: Build,
     /// The formats that it can read.
     pub formats: Formats,
+    /// Its part in the expiry of sessions.
+    pub expiry: ExpiryMode,
 }
 
 impl NodeRecord {
-    /// A ready node of weight 1 without endpoints, zone, labels or a limit of sessions.
+    /// A ready node of weight 1 without endpoints, zone, labels or a limit of sessions, which discards expired
+    /// sessions.
     pub fn new(id: NodeId, incarnation: Incarnation) -> Self {
         Self {
             id,
@@ -198,6 +225,7 @@ impl NodeRecord {
             labels: Labels::default(),
             build: Build::default(),
             formats: Formats::default(),
+            expiry: ExpiryMode::default(),
         }
     }
 
@@ -252,9 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn each_state_has_a_word() {
+    fn each_state_and_mode_has_a_word() {
         let words = [NodeState::Joining, NodeState::Ready, NodeState::Draining].map(NodeState::as_str);
         assert_eq!(words, ["joining", "ready", "draining"]);
+        let words = [ExpiryMode::Handle, ExpiryMode::Discard, ExpiryMode::Leave].map(ExpiryMode::as_str);
+        assert_eq!(words, ["handle", "discard", "leave"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{FORMAT_NEWEST, FORMAT_OLDEST};
+use super::FORMAT_OLDEST;
 use crate::id::NUMBER_MAX;
 use crate::{Error, ErrorKind, Fence, Incarnation, Nonce, Result};
 
@@ -42,6 +42,14 @@ impl Kind {
             Self::Node => "node record",
             Self::Frame => "peer message",
             Self::Tombstone => "tombstone",
+        }
+    }
+
+    /// The format in which this kind is written: the one in which its layout last changed.
+    pub(super) const fn newest(self) -> u16 {
+        match self {
+            Self::Node => 2,
+            Self::Session | Self::Frame | Self::Tombstone => 1,
         }
     }
 
@@ -86,7 +94,7 @@ impl Kind {
     /// Writes the envelope of the newest format, into room for `len` bytes in all.
     pub(super) fn begin(self, len: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(len);
-        out.extend_from_slice(&self.envelope(FORMAT_NEWEST));
+        out.extend_from_slice(&self.envelope(self.newest()));
         out
     }
 
@@ -145,10 +153,11 @@ impl Kind {
     /// Checks the envelope, and that this build reads the format.
     pub(super) fn open(self, bytes: &[u8]) -> Result<(u16, Fields<'_>)> {
         let (format, fields) = self.open_any(bytes)?;
-        if format > FORMAT_NEWEST {
+        let newest = self.newest();
+        if format > newest {
             let context = format!(
-                "it is of format {format} and this build reads {FORMAT_OLDEST} to {FORMAT_NEWEST}; \
-                 use a build that knows it"
+                "it is of format {format} and this build reads {FORMAT_OLDEST} to {newest}; use a build that \
+                 knows it"
             );
             return Err(Error::new(ErrorKind::Unsupported, self.as_str(), context));
         }

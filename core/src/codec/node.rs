@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{self, Fields, Kind};
 use crate::id::{Build, Zone};
-use crate::node::{Endpoints, Formats, Labels, NodeState};
+use crate::node::{Endpoints, ExpiryMode, Formats, Labels, NodeState};
 use crate::{Incarnation, NodeId, NodeRecord, Result, Weight};
 
 /// The fixed part of a stored node record, which is read without decoding the rest, of any format:
@@ -53,10 +53,12 @@ struct BodyRef<'a> {
     labels: &'a Labels,
     build: &'a Build,
     formats: Formats,
+    expiry: ExpiryMode,
 }
 
+/// `E` is `()`, which has no bytes, in format 1.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct Body<E> {
     id: NodeId,
     state: NodeState,
     endpoints: Endpoints,
@@ -66,6 +68,7 @@ struct Body {
     labels: Labels,
     build: Build,
     formats: Formats,
+    expiry: E,
 }
 
 /// The stored form of a node record, in the newest format.
@@ -84,12 +87,13 @@ pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
         labels,
         build,
         formats,
+        expiry,
     } = record;
     Kind::Node.check_number("incarnation number", incarnation.number)?;
     let mut out = Kind::Node.begin(512);
     out.extend_from_slice(&incarnation.number.to_le_bytes());
     out.extend_from_slice(&incarnation.nonce.to_bytes());
-    let (state, weight, capacity, formats) = (*state, *weight, *capacity, *formats);
+    let (state, weight, capacity, formats, expiry) = (*state, *weight, *capacity, *formats, *expiry);
     let body = BodyRef {
         id,
         state,
@@ -100,6 +104,7 @@ pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
         labels,
         build,
         formats,
+        expiry,
     };
     Kind::Node.finish(out, &body)
 }
@@ -112,27 +117,41 @@ pub fn encode_node(record: &NodeRecord) -> Result<Vec<u8>> {
 pub fn decode_node(bytes: &[u8]) -> Result<NodeRecord> {
     let (format, mut fields) = Kind::Node.open(bytes)?;
     let NodeHeader { incarnation, .. } = NodeHeader::read_fields(format, &mut fields)?;
-    let Body {
-        id,
-        state,
-        endpoints,
-        zone,
-        weight,
-        capacity,
-        labels,
-        build,
-        formats,
-    } = fields.body()?;
-    Ok(NodeRecord {
-        id,
-        incarnation,
-        state,
-        endpoints,
-        zone,
-        weight,
-        capacity,
-        labels,
-        build,
-        formats,
-    })
+    if format == 1 {
+        let body: Body<()> = fields.body()?;
+        return Ok(body.into_record(incarnation, ExpiryMode::default()));
+    }
+    let body: Body<ExpiryMode> = fields.body()?;
+    let expiry = body.expiry;
+    Ok(body.into_record(incarnation, expiry))
+}
+
+impl<E> Body<E> {
+    fn into_record(self, incarnation: Incarnation, expiry: ExpiryMode) -> NodeRecord {
+        let Self {
+            id,
+            state,
+            endpoints,
+            zone,
+            weight,
+            capacity,
+            labels,
+            build,
+            formats,
+            expiry: _,
+        } = self;
+        NodeRecord {
+            id,
+            incarnation,
+            state,
+            endpoints,
+            zone,
+            weight,
+            capacity,
+            labels,
+            build,
+            formats,
+            expiry,
+        }
+    }
 }

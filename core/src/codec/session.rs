@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::header::SessionHeader;
+use super::data;
 use super::envelope::{Fields, Kind};
-use super::{FORMAT_NEWEST, data};
 use crate::session::{CreateOutcome, Displaced};
 use crate::{
     Fence, Limits, NodeId, NodeIncarnation, Nonce, OperationId, PlayerId, Result, SessionId, SessionRecord,
@@ -110,7 +110,7 @@ impl StoredSession {
     /// keeps the format of the body that stays.
     pub fn header(&self) -> SessionHeader {
         SessionHeader {
-            format: FORMAT_NEWEST,
+            format: Kind::Session.newest(),
             unknown_flags: 0,
             fence: self.fence,
             version: self.version,

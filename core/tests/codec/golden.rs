@@ -4,10 +4,10 @@ use std::fmt::Debug;
 
 use ringhold_core::Result;
 use ringhold_core::codec::{
-    FORMAT_NEWEST, NodeHeader, SessionHeader, StoredLogin, decode_frame, decode_node, decode_session,
-    decode_session_parts, decode_tombstone, encode_frame, encode_node, encode_session, encode_session_body,
-    encode_tombstone,
+    NodeHeader, SessionHeader, StoredLogin, decode_frame, decode_node, decode_session, decode_session_parts,
+    decode_tombstone, encode_frame, encode_node, encode_session, encode_session_body, encode_tombstone,
 };
+use ringhold_core::node::ExpiryMode;
 use ringhold_core::session::Displaced;
 
 use crate::values::{self, Golden};
@@ -47,6 +47,18 @@ fn nodes_are_read_and_written_as_they_were() {
         encode_node,
         decode_node,
     );
+}
+
+/// A record without a choice is that of a node that discards.
+#[test]
+fn nodes_of_format_1_are_read_and_discard_expired_sessions() {
+    for (golden, mut record) in [
+        (&values::NODE_1, values::node_record()),
+        (&values::NODE_PLAIN_1, values::node_record_plain()),
+    ] {
+        record.expiry = ExpiryMode::Discard;
+        assert_eq!(decode_node(golden.bytes).unwrap(), record, "{}", golden.name);
+    }
 }
 
 #[test]
@@ -131,7 +143,8 @@ fn a_header_is_read_without_the_rest() {
 
     let header = NodeHeader::read(&values::NODE.bytes[..NodeHeader::LEN]).unwrap();
     assert_eq!(header.incarnation, values::node_record().incarnation);
-    assert_eq!(header.format, FORMAT_NEWEST);
+    assert_eq!(header.format, 2);
+    assert_eq!(NodeHeader::read(values::NODE_1.bytes).unwrap().format, 1);
 }
 
 /// The notes are what another implementation is written from, so they say the same.

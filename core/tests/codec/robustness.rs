@@ -8,9 +8,9 @@
 
 use bytes::Bytes;
 use ringhold_core::codec::{
-    NodeHeader, SessionHeader, StoredLogin, StoredSession, StoredTake, decode_frame, decode_node,
-    decode_session, decode_session_parts, decode_tombstone, encode_frame, encode_node, encode_session,
-    encode_session_body,
+    FORMAT_NEWEST, NodeHeader, SessionHeader, StoredLogin, StoredSession, StoredTake, decode_frame,
+    decode_node, decode_session, decode_session_parts, decode_tombstone, encode_frame, encode_node,
+    encode_session, encode_session_body,
 };
 use ringhold_core::id::NUMBER_MAX;
 use ringhold_core::node::Formats;
@@ -24,7 +24,7 @@ use crate::values::{self, Golden, Message};
 fn decode(golden: &Golden, bytes: &[u8]) -> Result<()> {
     match golden.name {
         "session-v1" | "session-plain-v1" => decode_session(bytes).map(drop),
-        "node-v1" | "node-plain-v1" => decode_node(bytes).map(drop),
+        "node-v1" | "node-plain-v1" | "node-v2" | "node-plain-v2" => decode_node(bytes).map(drop),
         "tombstone-v1" => decode_tombstone(bytes).map(drop),
         _ => decode_frame::<Message>(bytes).map(drop),
     }
@@ -114,7 +114,12 @@ fn a_flipped_bit_never_panics() {
 #[test]
 fn a_newer_format_is_named() {
     for golden in values::ALL {
-        for format in [2_u16, 300, u16::MAX] {
+        let newest = if golden.name.starts_with("node") {
+            FORMAT_NEWEST
+        } else {
+            1
+        };
+        for format in [newest + 1, 300, u16::MAX] {
             let bytes = patched(&golden, 4, &format.to_le_bytes());
             // The rest may have changed in any way, also in length.
             for bytes in [&bytes[..], &bytes[..6]] {
@@ -247,7 +252,7 @@ fn formats_of_a_node_do_not_fall() {
     }
     let formats = Formats::new(1, u16::MAX).unwrap();
     assert_eq!((formats.oldest(), formats.newest()), (1, u16::MAX));
-    let at = values::NODE_PLAIN.bytes.len() - 2;
+    let at = values::NODE_PLAIN.bytes.len() - 3;
     for bad in [[9, 1], [0, 1], [0, 0]] {
         let error = decode_node(&patched(&values::NODE_PLAIN, at, &bad)).unwrap_err();
         assert!(corrupt(&error), "{error}");
@@ -360,7 +365,7 @@ fn header_fields_out_of_range_are_corrupt() {
 #[test]
 fn body_values_over_their_limits_are_corrupt() {
     let session = |body: &[u8]| [&values::SESSION_PLAIN.bytes[..SessionHeader::LEN], body].concat();
-    let node = |body: &[u8]| [&values::NODE_PLAIN.bytes[..NodeHeader::LEN], body].concat();
+    let node = |body: &[u8]| [&values::NODE_PLAIN.bytes[..NodeHeader::LEN], body, b"\x01"].concat();
     let text = |len: u8, rest: &[u8]| [&[len][..], &vec![b'a'; usize::from(len)], rest].concat();
     let partition = PlayerId::new("p").unwrap().partition().get();
     let mut id = postcard_varint(partition);
@@ -385,6 +390,11 @@ fn body_values_over_their_limits_are_corrupt() {
     }
 
     decode_node(&node(b"\x01a\x01\0\0\x01\0\0\0\x01\x01")).unwrap();
+    let mode = patched(&values::NODE_PLAIN, values::NODE_PLAIN.bytes.len() - 1, &[3]);
+    assert!(
+        corrupt(&decode_node(&mode).unwrap_err()),
+        "a mode that is not known"
+    );
     let rest = b"\0\x01\0\0\0\x01\x01";
     for body in [
         b"\x01a\x03\0\0\x01\0\0\0\x01\x01".to_vec(), // a state that is not known

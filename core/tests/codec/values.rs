@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ringhold_core::codec::{StoredEnd, StoredLogin, StoredSave, StoredSession, StoredTake, StoredTombstone};
 use ringhold_core::id::{Address, Build, EndpointName, LabelKey, LabelValue, NUMBER_MAX, Zone};
-use ringhold_core::node::Formats;
+use ringhold_core::node::{ExpiryMode, Formats};
 use ringhold_core::session::Displaced;
 use ringhold_core::{
     Fence, Incarnation, NodeId, NodeIncarnation, NodeRecord, NodeState, Nonce, OperationId, PlayerId,
@@ -30,11 +30,22 @@ macro_rules! golden {
 
 pub(crate) const SESSION: Golden = golden!("session-v1");
 pub(crate) const SESSION_PLAIN: Golden = golden!("session-plain-v1");
-pub(crate) const NODE: Golden = golden!("node-v1");
-pub(crate) const NODE_PLAIN: Golden = golden!("node-plain-v1");
+pub(crate) const NODE_1: Golden = golden!("node-v1");
+pub(crate) const NODE_PLAIN_1: Golden = golden!("node-plain-v1");
+pub(crate) const NODE: Golden = golden!("node-v2");
+pub(crate) const NODE_PLAIN: Golden = golden!("node-plain-v2");
 pub(crate) const FRAME: Golden = golden!("frame-v1");
 pub(crate) const TOMBSTONE: Golden = golden!("tombstone-v1");
-pub(crate) const ALL: [Golden; 6] = [SESSION, SESSION_PLAIN, NODE, NODE_PLAIN, TOMBSTONE, FRAME];
+pub(crate) const ALL: [Golden; 8] = [
+    SESSION,
+    SESSION_PLAIN,
+    NODE,
+    NODE_PLAIN,
+    NODE_1,
+    NODE_PLAIN_1,
+    TOMBSTONE,
+    FRAME,
+];
 
 /// 16 bytes that rise from `first`.
 pub(crate) fn run(first: u8) -> [u8; 16] {
@@ -139,6 +150,7 @@ pub(crate) fn node_record() -> NodeRecord {
     }
     record.build = Build::new("1.2.3 (\u{e9})").unwrap();
     record.formats = Formats::new(1, 300).unwrap();
+    record.expiry = ExpiryMode::Handle;
     record
 }
 
@@ -146,6 +158,7 @@ pub(crate) fn node_record_plain() -> NodeRecord {
     let NodeIncarnation { node, incarnation } = node("a", 1, 0xb0);
     let mut record = NodeRecord::new(node, incarnation);
     record.formats = Formats::new(1, 1).unwrap();
+    record.expiry = ExpiryMode::Leave;
     record
 }
 

@@ -336,10 +336,12 @@ async fn another_schema_is_not_opened() {
     let path = std::env::temp_dir().join(format!("ringhold-schema-{}", std::process::id()));
     let at = path.parent().unwrap().canonicalize().unwrap();
     let disk = Disk::at(&at.join(path.file_name().unwrap()));
-    lock(&disk.keys).insert(b"arena/schema".to_vec(), Bytes::from_static(b"2"));
     let config = |fleet| EmbeddedConfig::new(&path, FleetName::new(fleet).unwrap());
-    let told = EmbeddedBackend::open(DRIVER, config("arena")).await.unwrap_err();
-    assert_eq!(told.kind(), ErrorKind::Unsupported, "{told}");
+    for (fleet, schema) in [("older", b"1"), ("newer", b"3")] {
+        lock(&disk.keys).insert(format!("{fleet}/schema").into_bytes(), Bytes::from_static(schema));
+        let told = EmbeddedBackend::open(DRIVER, config(fleet)).await.unwrap_err();
+        assert_eq!(told.kind(), ErrorKind::Unsupported, "{told}");
+    }
     EmbeddedBackend::open(DRIVER, config("other"))
         .await
         .expect("another fleet has a schema of its own");

@@ -1,5 +1,5 @@
 //! Entry p is the hash tag of partition p: the shortest, then smallest text of `0-9a-z` whose slot is
-//! 16p + 8. Part of schema 1, so it never changes.
+//! 16p + 8. Part of every schema, so it never changes.
 
 #[rustfmt::skip]
 pub(super) const TAGS: [&str; 1024] = [

@@ -1,7 +1,6 @@
 //! The fixed part of a stored session.
 
 use super::{StoredSave, StoredTake, read_session_id};
-use crate::codec::FORMAT_NEWEST;
 use crate::codec::envelope::{self, Fields, Kind};
 use crate::id::NUMBER_MAX;
 use crate::{Error, Fence, Incarnation, Nonce, OperationId, Result, SessionId, Ttl, Version};
@@ -25,7 +24,7 @@ const KNOWN: u8 = UNLINKED | TAKEN | SAVED | LOGGED_IN;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionHeader {
-    /// The format of the record; above [`FORMAT_NEWEST`] its body cannot be read here.
+    /// The format of the record; above 1 its body cannot be read here.
     pub format: u16,
     /// Flags of a newer format, written as they were read.
     pub(super) unknown_flags: u8,
@@ -128,7 +127,7 @@ impl SessionHeader {
         if epoch | version | number | answer > NUMBER_MAX {
             return Err(above([epoch, version, number, answer]));
         }
-        if has(!KNOWN) && format <= FORMAT_NEWEST {
+        if has(!KNOWN) && format <= Kind::Session.newest() {
             return Err(unknown_flags(flags));
         }
         if !has(TAKEN) && at::<24>(raw, 73) != [0; 24] {
