@@ -141,7 +141,11 @@ impl Pair {
             }
             9 => {
                 let token = model.token(&id).filter(|_| input.below(5) > 0);
-                let request = AckExpired::new(id, token.unwrap_or(nonce));
+                let token = token.unwrap_or(nonce);
+                let request = match input.one_of(&[0, 1, 20]) {
+                    0 => AckExpired::new(id, token),
+                    secs => AckExpired::hide(id, token, Duration::from_secs(secs)),
+                };
                 let expected = model.ack(time, &request);
                 same(now(store.ack_expired(request)), expected, |_| ());
             }

@@ -26,7 +26,7 @@ use crate::transaction::{Transaction, corrupt};
 pub use self::account::{Account, account};
 pub use self::login::create;
 pub use self::read::{Count, ListPart, Listed, Listing, find, get};
-pub use self::sweep::{SharedCursor, Sweep, SweepCursor, SweepStep, Swept, ack_expired};
+pub use self::sweep::{SharedCursor, Sweep, SweepBytes, SweepCursor, SweepStep, Swept, ack_expired};
 pub use self::write::{claim, remove, restore, save, touch, touch_many};
 
 /// How long a session id is in a player's list.

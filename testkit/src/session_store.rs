@@ -71,6 +71,9 @@ macro_rules! __session_store_rules {
             expired_can_be_revived
             expiry_goes_to_one_sweeper
             expiry_comes_again
+            hiding_keeps_the_take
+            a_take_is_bounded_in_bytes
+            a_tick_names_partitions_with_expired_sessions
             a_write_voids_the_token
             ack_is_idempotent
             tombstones_go

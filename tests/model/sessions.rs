@@ -82,7 +82,12 @@ async fn ask(store: &dyn SessionStore, request: Request) -> Result<Answer> {
         }
         Request::List(request) => Answer::Page(store.list(request).await?),
         Request::Take(request) => {
+            let is_tick = request.limit == 0;
             let mut taken = store.take_expired(request).await?;
+            if is_tick {
+                // A store of ordered keys also names partitions with sessions that were touched since.
+                taken.more.clear();
+            }
             // Sorted within a partition; which partition answers first is left open.
             taken.sessions.sort_by_key(|taken| taken.session.id.partition());
             taken.more.sort();
@@ -318,7 +323,12 @@ impl Scene {
                     return Request::Ack(AckExpired::new(self.session().id, make.nonce()));
                 };
                 let token = if self.chance(8) { make.nonce() } else { token };
-                Request::Ack(AckExpired::new(id, token))
+                Request::Ack(if self.chance(3) {
+                    let hidden_for = Duration::from_millis(500 + make.bits() % 6_000);
+                    AckExpired::hide(id, token, hidden_for)
+                } else {
+                    AckExpired::new(id, token)
+                })
             }
             _ => self.again().unwrap_or_else(|| Request::Create(self.create())),
         }

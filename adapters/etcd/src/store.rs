@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
     RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSession, TakenSessions,
@@ -15,7 +16,7 @@ use ringhold_core::{
 };
 use ringhold_kv::Transaction;
 use ringhold_kv::clock::ClockKind;
-use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep, SweepStep, Swept};
+use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep, SweepBytes, SweepStep, Swept};
 use tokio::time::Instant;
 
 use crate::clock::FleetClock;
@@ -142,20 +143,30 @@ impl EtcdSessions {
             .write(TAKE, |tx, now_ms| Sweep::plan(tx, now_ms, request, &from))
             .await?;
         self.cursor.follow(&sweep);
-        let chunks: Vec<_> = sweep.steps().chunks(STEPS_AT_ONCE).collect();
-        let calls = chunks.into_iter().map(|steps| {
-            self.write(TAKE, move |tx, now_ms| {
-                let keys: Vec<Vec<u8>> = steps.iter().flat_map(SweepStep::keys).collect();
-                tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-                steps
-                    .iter()
-                    .map(|step| step.run(tx, now_ms, request))
-                    .collect::<Result<Vec<Swept>, Stop>>()
-            })
-        });
-        let calls: Vec<_> = calls.collect();
-        let swept: Vec<Vec<Swept>> = stream::iter(calls).buffered(CALLS_AT_ONCE).try_collect().await?;
-        let swept: Vec<Swept> = swept.into_iter().flatten().collect();
+        let (mut swept, mut bytes) = (Vec::new(), SweepBytes::new(request));
+        let mut steps = sweep.steps();
+        while !steps.is_empty() {
+            // As many at once as have bytes for any one session each.
+            let at_once = bytes.shares(Limits::DATA_BYTES_CEILING, CALLS_AT_ONCE);
+            let (wave, rest) = steps.split_at(steps.len().min(STEPS_AT_ONCE * at_once));
+            let calls = wave.chunks(STEPS_AT_ONCE).map(|steps| {
+                let share = bytes.share(wave.len().div_ceil(STEPS_AT_ONCE));
+                self.write(TAKE, move |tx, now_ms| {
+                    let keys: Vec<Vec<u8>> = steps.iter().flat_map(SweepStep::keys).collect();
+                    tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+                    let mut bytes = share;
+                    steps
+                        .iter()
+                        .map(|step| step.run(tx, now_ms, request, &mut bytes))
+                        .collect::<Result<Vec<Swept>, Stop>>()
+                })
+            });
+            for part in try_join_all(calls).await? {
+                bytes.spend(&part);
+                swept.extend(part);
+            }
+            steps = rest;
+        }
         let missed = swept.iter().filter_map(|swept| match swept {
             Swept::Missed(partition) => Some(*partition),
             _ => None,
@@ -295,9 +306,16 @@ impl SessionStore for EtcdSessions {
                 .limit
                 .saturating_sub(u16::try_from(most).unwrap_or(u16::MAX));
             request.partitions = missed.into_iter().collect();
+            let bytes: usize = round.sessions.iter().map(|taken| taken.session.data.len()).sum();
+            let bytes_left = request.bytes_max().saturating_sub(bytes);
+            request = request.with_bytes_max(bytes_left);
             taken.sessions.extend(round.sessions);
             taken.unreadable.extend(round.unreadable);
             if request.partitions.is_empty() || request.limit == 0 {
+                return Ok(taken);
+            }
+            if bytes_left < Limits::DATA_BYTES_CEILING && !taken.sessions.is_empty() {
+                taken.more.extend(request.partitions);
                 return Ok(taken);
             }
         }

@@ -33,6 +33,7 @@ use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, Sessi
 use self::hold::Holds;
 use self::partition::SessionPartition;
 use self::records::SHORT_MAX;
+use self::sweep::Capacity;
 
 /// How many touches of one partition are made under one hold of its lock.
 const TOUCHES_PER_LOCK: usize = 256;
@@ -235,15 +236,20 @@ impl SessionStore for MemorySessions {
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
-        let (limit, visibility) = (usize::from(request.limit), request.visibility());
+        let visibility = request.visibility();
+        let mut capacity = Capacity {
+            sessions: 0,
+            bytes: request.bytes_max(),
+            is_empty: true,
+        };
         let mut taken = TakenSessions::default();
         for partition in request.partitions {
             let mut sessions = Vec::new();
             let mut more = false;
+            capacity.sessions = usize::from(request.limit);
             for _ in 0..HOLDS_PER_TAKE {
                 let swept = self.with(partition, |partition, time| {
-                    let limit = limit.saturating_sub(sessions.len());
-                    partition.take_expired(time, limit, visibility, request.token)
+                    partition.take_expired(time, &mut capacity, visibility, request.token)
                 });
                 sessions.extend(swept.sessions);
                 more = swept.more;

@@ -2,22 +2,25 @@
 
 mod answer;
 mod argument;
+mod take;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Durability,
     ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
-    SessionPage, TakeExpired, TakenSession, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany,
-    UnreadableSession,
+    SessionPage, TakeExpired, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany, UnreadableSession,
 };
 use ringhold_core::{
     Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
 };
+use tokio::time::timeout;
 
 use self::answer::{Found, Status};
+use self::take::Take;
 use crate::client::Words;
 use crate::schema::Keys;
 use crate::script::{self, Script};
@@ -30,6 +33,12 @@ const TOUCHES_PER_CALL: usize = 256;
 /// How many calls of one operation over many partitions are under way at once. They share round
 /// trips, as all calls to one server do.
 const CALLS_AT_ONCE: usize = 256;
+
+/// How many partitions a take asks at once: all, so that those of a stuck shard delay no other.
+const TAKES_AT_ONCE: usize = Partition::COUNT as usize;
+
+/// What a stored session has beside its data, at most: ids, names and header.
+const RECORD_BYTES: usize = 1_024;
 
 /// After how many bytes of sessions a script that answers many of them stops, and says that there
 /// are more.
@@ -127,29 +136,30 @@ impl RedisSessions {
         ))
     }
 
+    /// Takes at most `limit` sessions of at most `bytes`; the first one may be longer where `first_any`.
     async fn take_partition(
         &self,
         partition: Partition,
         request: &TakeExpired,
+        limit: u16,
+        (bytes, first_any): (usize, bool),
     ) -> Result<(bool, Vec<Found>)> {
         const TAKE: &str = "take_expired";
-        let visibility = u64::try_from(request.visibility().as_millis()).unwrap_or(u64::MAX);
+        let visibility = millis(request.visibility());
         let mut words = self.keys.sessions(&script::TAKE, partition);
         words
-            .decimal(u64::from(request.limit))
+            .decimal(u64::from(limit))
             .decimal(visibility)
             .word(&request.token.to_bytes())
-            .decimal(ANSWER_BYTES as u64);
-        let (status, _) = self
-            .run(
-                TAKE,
-                partition,
-                &script::TAKE,
-                0,
-                words,
-                about(&partition.get().to_be_bytes()),
-            )
-            .await?;
+            .decimal(bytes as u64)
+            .word(if first_any { b"1" } else { b"" as &[u8] });
+        let about = about(&partition.get().to_be_bytes());
+        let run = self.run(TAKE, partition, &script::TAKE, 0, words, about);
+        let deadline = request.deadline();
+        let (status, _) = timeout(deadline, run).await.unwrap_or_else(|_| {
+            let context = format!("no answer for partition {} within {deadline:?}", partition.get());
+            Err(Error::new(ErrorKind::Timeout, TAKE, context))
+        })?;
         answer::page(TAKE, partition, status.done(TAKE, None)?)
     }
 
@@ -183,6 +193,10 @@ impl RedisSessions {
             .await?;
         answer::page(LIST, partition, status.done(LIST, None)?)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A hash of what names sessions that may be large.
@@ -526,48 +540,25 @@ impl SessionStore for RedisSessions {
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
-        let calls = request
-            .partitions
-            .iter()
-            .map(|partition| async { (*partition, self.take_partition(*partition, &request).await) });
-        let calls: Vec<_> = calls.collect();
-        let mut taken = TakenSessions::default();
-        let (mut answered, mut failed) = (false, None);
-        let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-        while let Some((partition, result)) = calls.next().await {
-            let (more, mut found) = match result {
-                Ok(answer) => answer,
-                Err(error) => {
-                    taken.failed.push((partition, error.kind()));
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            answered = true;
-            if more {
-                taken.more.push(partition);
-            }
-            // Those that come again are due by their visibility, not by their age.
-            found.sort_by_key(|found| {
-                (
-                    found.stored.as_ref().map_or(0, |stored| stored.deadline_ms),
-                    found.id,
-                )
-            });
-            for found in found {
-                match found.stored {
-                    Ok(stored) => {
-                        let session = stored.record(found.now);
-                        taken.sessions.push(TakenSession::new(session, request.token));
-                    }
-                    Err(error) => taken.unreadable.push(UnreadableSession::new(found.id, &error)),
-                }
-            }
+        let record_max = self.limits.data_bytes_max() + RECORD_BYTES;
+        let mut take = Take::new(&request);
+        // All share the bytes; where that is too little for a large session, few share what is left.
+        let mut wave: Vec<(Partition, u16)> =
+            request.partitions.iter().map(|p| (*p, request.limit)).collect();
+        let mut left_out = take.wave(self, wave).await?;
+        while !left_out.is_empty() && take.goes_on(record_max) {
+            let at_once = (take.bytes / record_max).clamp(1, left_out.len());
+            let rest = left_out.split_off(at_once);
+            wave = std::mem::replace(&mut left_out, rest);
+            let again = take.wave(self, wave).await?;
+            take.taken
+                .more
+                .extend(again.into_iter().map(|(partition, _)| partition));
         }
-        match failed {
-            Some(error) if !answered => Err(error),
-            _ => Ok(taken),
-        }
+        take.taken
+            .more
+            .extend(left_out.into_iter().map(|(partition, _)| partition));
+        Ok(take.taken)
     }
 
     async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
@@ -575,6 +566,10 @@ impl SessionStore for RedisSessions {
         let id = request.id;
         let mut words = self.keys.sessions(&script::ACK, id.partition());
         words.word(&id.to_bytes()).word(&request.token.to_bytes());
+        match request.hidden_for() {
+            Some(duration) => words.decimal(millis(duration)),
+            None => words.word(b""),
+        };
         let (status, replicated) = self
             .run(ACK, id.partition(), &script::ACK, self.replicas, words, None)
             .await?;

@@ -82,8 +82,14 @@ use crate::{Limits, Partition, PlayerId, Result, SessionId};
 /// **Expiring**
 /// - `expired_can_be_revived`: by `touch`, `save`, `claim`, or a repetition of what made its holder,
 ///   until acknowledged or unlinked.
-/// - `expiry_goes_to_one_sweeper`: of two takes within the visibility time one gets the session.
-/// - `expiry_comes_again`: after the visibility time, until acknowledged.
+/// - `expiry_goes_to_one_sweeper`: of two takes within the visibility timeout one gets the session.
+/// - `expiry_comes_again`: after the visibility timeout, until acknowledged.
+/// - `hiding_keeps_the_take`: [`AckExpired::hide`] sets how long the session stays hidden, longer or shorter
+///   than before, and keeps its token; with a void token it is `Fenced`, for an unknown id `NotFound`.
+/// - `a_take_is_bounded_in_bytes`: over all its partitions, and for one; a session that alone exceeds the
+///   limit is taken alone. Sessions that are left out are not hidden, and `more` has their partitions.
+/// - `a_tick_names_partitions_with_expired_sessions`: a take with limit 0 takes nothing, and `more` has the
+///   partitions from which another take gets sessions.
 /// - `a_write_voids_the_token`: after a touch, save or claim, `ack_expired` is `Fenced`.
 /// - `ack_is_idempotent`: a repetition with the same token is `Ok`; another token is `Fenced`, an
 ///   unknown id `NotFound`.
@@ -103,7 +109,7 @@ use crate::{Limits, Partition, PlayerId, Result, SessionId};
 /// # Cancel safety
 /// Dropping the future of a write is *ambiguous*, as a `Timeout` is: the write may have happened.
 /// Repeat it unchanged; every write is idempotent. A `take_expired` whose answer was lost hides its
-/// sessions for the visibility time; draw a new token for the next one.
+/// sessions for the visibility timeout; draw a new token for the next one.
 ///
 /// # Errors
 /// Beside the kinds named above: `Unavailable`, `Timeout` and `Overloaded`, all retryable;
@@ -151,10 +157,11 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// It writes nothing; dropping the future loses nothing.
     async fn count(&self, partition: Partition) -> Result<u64>;
 
-    /// Takes expired sessions, deletes tombstones that are due, and moves the partitions' clocks on.
+    /// Takes expired sessions, deletes tombstones that are due, and advances the partitions' clocks.
+    /// A partition that does not answer within the deadline of the request delays no other.
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions>;
 
-    /// Ends an expired session for good.
+    /// Ends an expired session for good, or keeps it hidden from other takes.
     async fn ack_expired(&self, request: AckExpired) -> Result<Acked>;
 }
 

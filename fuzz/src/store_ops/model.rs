@@ -371,7 +371,7 @@ impl Model {
         self.graves.retain(|_, (_, until)| now < *until);
         let mut due: Vec<_> = self.stays.iter_mut().filter(|stay| stay.due() <= now).collect();
         due.sort_by_key(|stay| (stay.due(), stay.record.id));
-        let more = request.limit > 0 && due.len() > request.limit.into();
+        let more = due.len() > request.limit.into();
         due.truncate(request.limit.into());
         for stay in &mut due {
             stay.take = Some((request.token, now + request.visibility()));
@@ -383,14 +383,17 @@ impl Model {
     pub(super) fn ack(&mut self, time: Duration, request: &AckExpired) -> Answer<()> {
         let now = self.advance(time);
         let ending = Ending::Expired(request.token);
-        match self.stay(&request.id) {
+        match self.stay_mut(&request.id) {
             Some(stay) if stay.take.is_some_and(|(token, _)| token == request.token) => {
-                self.end(&request.id, ending, now);
+                match request.hidden_for() {
+                    Some(duration) => stay.take = Some((request.token, now + duration)),
+                    None => self.end(&request.id, ending, now),
+                }
                 Ok(())
             }
             Some(_) => Err(Fenced),
             None => match self.graves.get(&request.id) {
-                Some((known, _)) if *known == ending => Ok(()),
+                Some((known, _)) if *known == ending && request.hidden_for().is_none() => Ok(()),
                 Some(_) => Err(Fenced),
                 None => Err(NotFound),
             },

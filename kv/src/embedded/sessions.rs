@@ -15,7 +15,7 @@ use super::fleet::{Reading, Write};
 use super::handle::Handle;
 use super::overlay::Overlay;
 use crate::clock::ClockKind;
-use crate::sessions::{self, Account, Count, Listing, SharedCursor, Sweep, Swept};
+use crate::sessions::{self, Account, Count, Listing, SharedCursor, Sweep, SweepBytes, Swept};
 
 /// How many sessions one part of a listing reads.
 const LIST_PART: usize = 256;
@@ -153,19 +153,23 @@ impl SessionStore for EmbeddedSessions {
         }
         let asked = request.clone();
         let from = self.cursor.get();
+        let mut bytes = SweepBytes::new(&request);
         let plan = move |tx: &mut Overlay<'_>, now| {
             let sweep = Sweep::plan(tx, now, &asked, &from)?;
-            let swept = run_steps(tx, now, &asked, sweep.steps().iter().take(SWEEP_PART))?;
+            let swept = run_steps(tx, now, &asked, bytes, sweep.steps().iter().take(SWEEP_PART))?;
             Ok((sweep, swept))
         };
         let (sweep, mut swept) = self.write(self.firm(), plan).await?;
+        bytes.spend(&swept);
         self.cursor.follow(&sweep);
         let mut left = sweep.steps().iter().skip(SWEEP_PART).copied().peekable();
         while left.peek().is_some() {
             let asked = request.clone();
             let steps: Vec<_> = left.by_ref().take(SWEEP_PART).collect();
-            let part = move |tx: &mut Overlay<'_>, now| run_steps(tx, now, &asked, steps.iter());
-            swept.extend(self.write(self.firm(), part).await?);
+            let part = move |tx: &mut Overlay<'_>, now| run_steps(tx, now, &asked, bytes, steps.iter());
+            let part = self.write(self.firm(), part).await?;
+            bytes.spend(&part);
+            swept.extend(part);
         }
         drop(left);
         Ok(sweep.answer(swept))
@@ -183,7 +187,10 @@ fn run_steps<'a>(
     tx: &mut Overlay<'_>,
     now_ms: u64,
     request: &TakeExpired,
+    mut bytes: SweepBytes,
     steps: impl Iterator<Item = &'a sessions::SweepStep>,
 ) -> Result<Vec<Swept>> {
-    steps.map(|step| step.run(tx, now_ms, request)).collect()
+    steps
+        .map(|step| step.run(tx, now_ms, request, &mut bytes))
+        .collect()
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ringhold_core::codec::{self, StoredEnd, StoredTake};
 use ringhold_core::session::{
@@ -23,6 +24,9 @@ const PAGE: usize = 1_000;
 /// How many sessions of a partition one sweep looks at beside those that it takes: those that were
 /// touched since they were armed.
 const EXTRA: usize = 256;
+
+/// What a record has beside its data, at most: ids, header and names.
+const RECORD_BYTES: usize = 512;
 
 /// How many sessions one sweep looks at, over all its partitions.
 const LOOKED_MAX: usize = 4_096;
@@ -42,6 +46,8 @@ pub struct Sweep {
     steps: Vec<SweepStep>,
     more: Vec<Partition>,
     next: SweepCursor,
+    /// Whether it takes; with limit 0 it does not read on among the sessions.
+    takes: bool,
 }
 
 /// Where a sweeper goes on that could not read all that is due at once: a backlog of others, however long,
@@ -64,7 +70,12 @@ impl SharedCursor {
 
     /// Goes on behind `sweep`.
     pub fn follow(&self, sweep: &Sweep) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sweep.next.clone();
+        let SweepCursor { due, graves } = sweep.next.clone();
+        let mut cursor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cursor.graves = graves;
+        if sweep.takes {
+            cursor.due = due;
+        }
     }
 }
 
@@ -99,6 +110,60 @@ pub enum Swept {
     /// What was to be taken was taken or revived by somebody who was faster. There may be others in its
     /// place: plan again for its partition, unless no sweep runs beside this one.
     Missed(Partition),
+    /// An expired session was not taken, since its record exceeds the bytes that are left.
+    LeftOut(Partition),
+}
+
+/// How many bytes of records a sweep may still take.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepBytes {
+    left: usize,
+    /// The first record may be longer.
+    is_unused: bool,
+}
+
+impl SweepBytes {
+    /// All bytes of `request`.
+    pub const fn new(request: &TakeExpired) -> Self {
+        Self {
+            left: request.bytes_max(),
+            is_unused: true,
+        }
+    }
+
+    /// How many equal shares there are of at least `bytes` each, at most `most` and at least one.
+    pub fn shares(&self, bytes: usize, most: usize) -> usize {
+        (self.left / bytes.max(1)).clamp(1, most.max(1))
+    }
+
+    /// One of `count` equal shares.
+    #[must_use]
+    pub fn share(self, count: usize) -> Self {
+        Self {
+            left: self.left / count.max(1),
+            ..self
+        }
+    }
+
+    /// Subtracts the records that steps have taken out of a copy or a share.
+    pub fn spend(&mut self, swept: &[Swept]) {
+        for swept in swept {
+            if let Swept::Taken(taken) = swept {
+                self.admit(taken.session.data.len());
+            }
+        }
+    }
+
+    /// Whether there are bytes left for a record with so much data; subtracts them.
+    fn admit(&mut self, data: usize) -> bool {
+        let bytes = data.saturating_add(RECORD_BYTES);
+        let admits = self.is_unused || bytes <= self.left;
+        if admits {
+            self.left = self.left.saturating_sub(bytes);
+            self.is_unused = false;
+        }
+        admits
+    }
 }
 
 impl Sweep {
@@ -114,18 +179,25 @@ impl Sweep {
         from: &SweepCursor,
     ) -> Result<Self, T::Stop> {
         let asked: BTreeSet<Partition> = request.partitions.iter().copied().collect();
-        let mut sweep = Self::default();
         let limit = usize::from(request.limit);
-        if limit > 0 {
-            let start = from.due.as_deref().unwrap_or(schema::DUE);
-            tx.expect_range(start, &end_of(schema::DUE, now_ms), PAGE);
-        }
+        let mut sweep = Self {
+            takes: limit > 0,
+            ..Self::default()
+        };
+        let from_due = from.due.as_deref().filter(|_| sweep.takes);
+        tx.expect_range(
+            from_due.unwrap_or(schema::DUE),
+            &end_of(schema::DUE, now_ms),
+            PAGE,
+        );
         sweep.next.graves = sweep.graves(tx, now_ms, &asked, from.graves.as_deref())?;
-        if limit > 0 {
-            sweep.next.due = sweep.sessions(tx, now_ms, &asked, limit, from.due.as_deref())?;
+        if sweep.takes {
+            sweep.next.due = sweep.sessions(tx, now_ms, &asked, limit, from_due)?;
             if sweep.next != SweepCursor::default() {
                 sweep.more = asked.into_iter().collect();
             }
+        } else {
+            sweep.more = with_sessions(tx, now_ms, asked)?.into_iter().collect();
         }
         Ok(sweep)
     }
@@ -136,13 +208,14 @@ impl Sweep {
     }
 
     /// The answer, from what the steps came to.
-    pub fn answer(self, swept: impl IntoIterator<Item = Swept>) -> TakenSessions {
+    pub fn answer(mut self, swept: impl IntoIterator<Item = Swept>) -> TakenSessions {
         let mut taken = TakenSessions::default();
         for swept in swept {
             match swept {
                 Swept::Taken(session) => taken.sessions.push(session),
                 Swept::Unreadable(session) => taken.unreadable.push(session),
-                Swept::Tidied | Swept::Missed(_) => {}
+                Swept::LeftOut(partition) if !self.more.contains(&partition) => self.more.push(partition),
+                Swept::Tidied | Swept::Missed(_) | Swept::LeftOut(_) => {}
             }
         }
         taken.more = self.more;
@@ -247,6 +320,25 @@ impl Sweep {
     }
 }
 
+/// The partitions of `asked` that have a `due` key up to `now_ms`; all of them, where one page does not show
+/// all keys.
+fn with_sessions<T: Transaction>(
+    tx: &mut T,
+    now_ms: u64,
+    asked: BTreeSet<Partition>,
+) -> Result<BTreeSet<Partition>, T::Stop> {
+    let keys = tx.range(schema::DUE, &end_of(schema::DUE, now_ms), PAGE)?;
+    if keys.len() == PAGE {
+        return Ok(asked);
+    }
+    let due = keys
+        .iter()
+        .filter_map(|(key, _)| schema::read_timed(schema::DUE, key))
+        .take_while(|(at_ms, _)| *at_ms <= now_ms)
+        .map(|(_, id)| id.partition());
+    Ok(due.filter(|partition| asked.contains(partition)).collect())
+}
+
 /// Shows each key of a stretch of `due` or `grave` keys up to `now_ms`, until `show` answers `false` or so
 /// many were read. Answers the key to go on with where it did not come to the end.
 fn walk<T: Transaction>(
@@ -300,7 +392,7 @@ impl SweepStep {
         }
     }
 
-    /// Does it. Writes at most three keys.
+    /// Does it, as far as `bytes` admit. Writes at most three keys.
     ///
     /// # Errors
     /// None of its own.
@@ -309,6 +401,7 @@ impl SweepStep {
         tx: &mut T,
         now_ms: u64,
         request: &TakeExpired,
+        bytes: &mut SweepBytes,
     ) -> Result<Swept, T::Stop> {
         let Self { what, id, at_ms } = *self;
         if what == What::Forget {
@@ -362,6 +455,11 @@ impl SweepStep {
             return Ok(Swept::Tidied);
         }
         let read = whole_or_why(tx, &entry)?;
+        if let Ok(session) = &read
+            && !bytes.admit(session.data.len())
+        {
+            return Ok(Swept::LeftOut(id.partition()));
+        }
         let hidden_until_ms = now_ms.saturating_add(visibility_ms(request));
         entry.header.take = Some(StoredTake::new(request.token, hidden_until_ms));
         entry.armed_ms = arm(tx, &id, Some(at_ms), hidden_until_ms);
@@ -378,10 +476,14 @@ fn taken(session: SessionRecord, token: Nonce) -> TakenSession {
 }
 
 fn visibility_ms(request: &TakeExpired) -> u64 {
-    u64::try_from(request.visibility().as_millis()).unwrap_or(u64::MAX)
+    millis(request.visibility())
 }
 
-/// Ends a session that was taken, once its taker has done what an expiry asks for.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ends a session that was taken, or keeps it hidden for longer.
 ///
 /// # Errors
 /// As the contract says of `ack_expired`.
@@ -391,9 +493,9 @@ pub fn ack_expired<T: Transaction>(tx: &mut T, now_ms: u64, request: &AckExpired
     let ending = StoredEnd::Expired(*token);
     let keys = [schema::session(id), schema::tombstone(id)];
     tx.expect(&keys.each_ref().map(Vec::as_slice))?;
-    let Some(entry) = entry(tx, id)? else {
+    let Some(mut entry) = entry(tx, id)? else {
         return match tombstone(tx, id)? {
-            Some(known) if known == ending => Ok(Acked::default()),
+            Some(known) if known == ending && request.hidden_for().is_none() => Ok(Acked::default()),
             Some(known) => Err(ended(ACK, id, known.reason()).into()),
             None => Err(not_found(ACK, id).into()),
         };
@@ -402,6 +504,16 @@ pub fn ack_expired<T: Transaction>(tx: &mut T, now_ms: u64, request: &AckExpired
         let context = format!("the token is void: session {id:?} was revived, or taken by another");
         return Err(Error::new(ErrorKind::Fenced, ACK, context).into());
     }
-    end(tx, &entry, ending, now_ms)?;
+    let Some(hidden_for) = request.hidden_for() else {
+        end(tx, &entry, ending, now_ms)?;
+        return Ok(Acked::default());
+    };
+    let hidden_until_ms = now_ms.saturating_add(millis(hidden_for));
+    entry.header.take = Some(StoredTake::new(*token, hidden_until_ms));
+    // A later time costs no key: the `due` key moves when it comes up.
+    if hidden_until_ms < entry.armed_ms {
+        entry.armed_ms = arm(tx, id, Some(entry.armed_ms), hidden_until_ms);
+    }
+    put_entry(tx, &entry);
     Ok(Acked::default())
 }

@@ -5,7 +5,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_core::session::{AckExpired, EndReason, OnExisting, TakenSession, Touched};
+use ringhold_core::session::{AckExpired, EndReason, OnExisting, TakeExpired, TakenSession, Touched};
 use ringhold_core::{ErrorKind, Nonce, SessionRecord, Version};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -210,7 +210,7 @@ pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
         assert_eq!(
             bed.take(partition, 10).await.sessions,
             [],
-            "time {time}: hidden for the visibility time"
+            "time {time}: hidden for the visibility timeout"
         );
         if time < 3 {
             bed.pass(of, bed.slop * 4).await;
@@ -227,6 +227,157 @@ pub async fn expiry_comes_again<H: StoreHarness + ?Sized>(harness: &H) {
         [],
         "never again once it was acknowledged"
     );
+}
+
+/// `hiding_keeps_the_take`: for longer and for less long than the take itself.
+pub async fn hiding_keeps_the_take<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("hiding_keeps_the_take", harness).await;
+    let session = bed.session_of(&bed.make.player(), short()).await;
+    let (of, partition) = (slice::from_ref(&session), session.id.partition());
+    let visibility = short().duration();
+    bed.expire(of).await;
+    let mut token = None;
+    // The second time it stays hidden for less long than the take asked for.
+    for (taken_for, hidden_for) in [(visibility, visibility * 3), (visibility * 3, visibility)] {
+        let request = bed.make.take(partition, 10).with_visibility(taken_for);
+        token = Some(request.token);
+        let hide = AckExpired::hide(session.id, request.token, hidden_for);
+        let other = AckExpired::hide(session.id, bed.make.nonce(), hidden_for);
+        let what = format!("a session taken for {taken_for:?} and hidden for {hidden_for:?}");
+        let taken = done("take_expired", bed.store.take_expired(request).await).sessions;
+        assert_eq!(taken.len(), 1, "{what} is taken: {taken:?}");
+        let half = taken_for.min(hidden_for) / 2;
+        bed.pass(of, half).await;
+        refused(
+            "hiding with another token",
+            bed.store.ack_expired(other).await,
+            ErrorKind::Fenced,
+        );
+        for attempt in ["hiding", "its retry"] {
+            done(attempt, bed.store.ack_expired(hide).await);
+        }
+        bed.is_gone(&what, &session).await;
+        bed.pass(of, shorter(hidden_for, bed.slop * 2)).await;
+        let hidden = bed.take(partition, 10).await.sessions;
+        assert_eq!(hidden, [], "{what} stays hidden from the moment of hiding on");
+        bed.pass(of, bed.slop * 4).await;
+    }
+    let (taken, ack) = bed.take_for_ack(&session).await;
+    assert_eq!(taken.sessions.len(), 1, "it comes again: {taken:?}");
+    let old = token.map(|token| AckExpired::hide(session.id, token, visibility));
+    refused(
+        "hiding with the token of an earlier take",
+        bed.store.ack_expired(old.expect("two takes")).await,
+        ErrorKind::Fenced,
+    );
+    let hide = AckExpired::hide(session.id, ack.token, visibility);
+    done("hiding", bed.store.ack_expired(hide).await);
+    done("ack_expired after hiding", bed.store.ack_expired(ack).await);
+    refused(
+        "hiding after the acknowledgement",
+        bed.store.ack_expired(hide).await,
+        ErrorKind::Fenced,
+    );
+    bed.has_ended("an acknowledged session", &session, &[EndReason::Expired])
+        .await;
+    let unknown = bed.make.session_id(&session.player);
+    refused(
+        "hiding an unknown id",
+        bed.store
+            .ack_expired(AckExpired::hide(unknown, ack.token, visibility))
+            .await,
+        ErrorKind::NotFound,
+    );
+
+    let mut revived = bed.session_of(&bed.make.player(), short()).await;
+    bed.expire(slice::from_ref(&revived)).await;
+    let (_, ack) = bed.take_for_ack(&revived).await;
+    revived = revive(&bed, "touch", &revived).await;
+    let hide = AckExpired::hide(revived.id, ack.token, visibility);
+    refused(
+        "hiding after a touch",
+        bed.store.ack_expired(hide).await,
+        ErrorKind::Fenced,
+    );
+    bed.is_unchanged("a session that was touched", &revived).await;
+}
+
+/// `a_take_is_bounded_in_bytes`: of one partition and of several, with sessions of 64 KiB.
+pub async fn a_take_is_bounded_in_bytes<H: StoreHarness + ?Sized>(harness: &H) {
+    const DATA: usize = 64 * 1024;
+    let bed = Bed::new("a_take_is_bounded_in_bytes", harness).await;
+    let player = bed.make.player();
+    let in_one = std::iter::repeat_n(player, 6);
+    let apart = std::iter::repeat_with(|| bed.make.player()).take(6);
+    let mut sessions = Vec::new();
+    for player in in_one.chain(apart) {
+        let way = OnExisting::Allow { max: 12 };
+        let login = bed.make.login_with(&player, &bed.make.owner(), short(), way);
+        sessions.push(bed.create(login.with_data(vec![7; DATA])).await);
+    }
+    bed.expire(&sessions).await;
+    let mut partitions: Vec<_> = sessions.iter().map(|session| session.id.partition()).collect();
+    partitions.dedup();
+    for (what, partitions, due) in [
+        ("one partition", vec![partitions[0]], 6),
+        ("seven partitions", partitions.clone(), 12),
+    ] {
+        // Room for three of them, and for none.
+        for (bytes_max, most) in [(DATA * 7 / 2, 3), (DATA / 2, 1)] {
+            let visibility = TakeExpired::VISIBILITY_MIN;
+            let mut left = partitions.clone();
+            let mut ids = Vec::new();
+            while !left.is_empty() {
+                let request = TakeExpired::new(left, 100, bed.make.nonce())
+                    .with_visibility(TakeExpired::VISIBILITY_MAX)
+                    .with_bytes_max(bytes_max);
+                let token = request.token;
+                let taken = done("take_expired", bed.store.take_expired(request).await);
+                let got = taken.sessions.len();
+                assert!(
+                    (1..=most).contains(&got),
+                    "{what}, {bytes_max} bytes: {got} sessions of {DATA} bytes were taken, at most {most} fit"
+                );
+                for taken in &taken.sessions {
+                    assert_eq!(taken.session.data.len(), DATA, "{what}: the data is whole");
+                    let hide = AckExpired::hide(taken.session.id, token, visibility);
+                    done("hiding", bed.store.ack_expired(hide).await);
+                    ids.push(taken.session.id);
+                }
+                left = taken.more;
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(
+                ids.len(),
+                due,
+                "{what}, {bytes_max} bytes: each is taken in the end"
+            );
+            bed.pass(&sessions, visibility + bed.slop * 2).await;
+        }
+    }
+}
+
+/// `a_tick_names_partitions_with_expired_sessions`.
+pub async fn a_tick_names_partitions_with_expired_sessions<H: StoreHarness + ?Sized>(harness: &H) {
+    let bed = Bed::new("a_tick_names_partitions_with_expired_sessions", harness).await;
+    let expired = bed.session_of(&bed.make.player(), short()).await;
+    let live = bed.session_of(&bed.make.player(), long()).await;
+    let both = [expired.clone(), live.clone()];
+    let partitions: Vec<_> = both.iter().map(|session| session.id.partition()).collect();
+    let tick = async || {
+        let request = TakeExpired::new(partitions.clone(), 0, bed.make.nonce());
+        let taken = done("take_expired", bed.store.take_expired(request).await);
+        assert_eq!(taken.sessions, [], "a take with limit 0 takes nothing");
+        taken.more
+    };
+    assert_eq!(tick().await, [], "before a session has expired");
+    bed.expire(slice::from_ref(&expired)).await;
+    assert_eq!(tick().await, [expired.id.partition()], "an expired session");
+    let (_, ack) = bed.take_for_ack(&expired).await;
+    assert_eq!(tick().await, [], "the session is hidden");
+    done("ack_expired", bed.store.ack_expired(ack).await);
+    assert_eq!(tick().await, [], "the session has ended");
 }
 
 /// `a_write_voids_the_token`.

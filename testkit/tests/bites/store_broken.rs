@@ -320,14 +320,25 @@ impl SessionStore for Broken {
             let partitions = self.state().partitions.iter().copied().collect();
             self.tick(partitions).await;
         }
-        let (limit, proof) = (request.limit, request.token);
+        let (limit, proof, bytes_max) = (request.limit, request.token, request.bytes_max());
+        let asked = request.partitions.clone();
         if limit > 0 {
             match self.fault {
+                Fault::TakeIgnoresTheBytes | Fault::SessionsLeftOutAreHidden => {
+                    request = request.with_bytes_max(usize::MAX);
+                }
+                Fault::LargeSessionsAreNeverTaken if bytes_max < 64 * 1024 => request.limit = 0,
                 Fault::TakeIgnoresTheLimit | Fault::TakeAnswersTheNewestFirst => request.limit = 1_000,
                 _ => {}
             }
         }
         let mut taken = self.inner.take_expired(request).await?;
+        match self.fault {
+            Fault::TicksNameNoPartition if limit == 0 => taken.more.clear(),
+            Fault::TicksNameEachPartition if limit == 0 => taken.more = asked,
+            Fault::SessionsLeftOutAreHidden => taken.sessions.truncate((bytes_max / (64 * 1024)).max(1)),
+            _ => {}
+        }
         let mut kept = Vec::new();
         for session in taken.sessions {
             let id = session.session.id;
@@ -359,7 +370,19 @@ impl SessionStore for Broken {
         Ok(taken)
     }
 
-    async fn ack_expired(&self, request: AckExpired) -> Result<Acked> {
+    async fn ack_expired(&self, mut request: AckExpired) -> Result<Acked> {
+        if let Some(hidden_for) = request.hidden_for() {
+            match self.fault {
+                Fault::HidingDoesNothing => {
+                    request = AckExpired::hide(request.id, request.token, Duration::ZERO)
+                }
+                Fault::HidingNeverShortens => {
+                    let longest = hidden_for.max(Duration::from_secs(18));
+                    request = AckExpired::hide(request.id, request.token, longest);
+                }
+                _ => {}
+            }
+        }
         let known = self.live(&request.id).await;
         let result = self.inner.ack_expired(request).await;
         match (self.fault, result, known) {

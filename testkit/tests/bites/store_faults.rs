@@ -59,6 +59,13 @@ pub(crate) enum Fault {
     TakeIgnoresTheLimit,
     TakeAnswersTheNewestFirst,
     ExpiryComesOnce,
+    HidingDoesNothing,
+    HidingNeverShortens,
+    TakeIgnoresTheBytes,
+    LargeSessionsAreNeverTaken,
+    SessionsLeftOutAreHidden,
+    TicksNameNoPartition,
+    TicksNameEachPartition,
     VoidTokensWork,
     AckForgetsItself,
     TimeGoesOn,
@@ -330,7 +337,47 @@ pub(crate) const CASES: &[Case<Fault>] = &[
     (
         Fault::TakenAreNotHidden,
         "expiry_comes_again",
-        "hidden for the visibility time",
+        "hidden for the visibility timeout",
+    ),
+    (
+        Fault::HidingDoesNothing,
+        "hiding_keeps_the_take",
+        "stays hidden from the moment of hiding on",
+    ),
+    (
+        Fault::HidingNeverShortens,
+        "hiding_keeps_the_take",
+        "it comes again",
+    ),
+    (
+        Fault::VoidTokensWork,
+        "hiding_keeps_the_take",
+        "hiding after a touch",
+    ),
+    (
+        Fault::TakeIgnoresTheBytes,
+        "a_take_is_bounded_in_bytes",
+        "at most 3 fit",
+    ),
+    (
+        Fault::LargeSessionsAreNeverTaken,
+        "a_take_is_bounded_in_bytes",
+        "0 sessions of",
+    ),
+    (
+        Fault::SessionsLeftOutAreHidden,
+        "a_take_is_bounded_in_bytes",
+        "each is taken in the end",
+    ),
+    (
+        Fault::TicksNameNoPartition,
+        "a_tick_names_partitions_with_expired_sessions",
+        "an expired session",
+    ),
+    (
+        Fault::TicksNameEachPartition,
+        "a_tick_names_partitions_with_expired_sessions",
+        "before a session has expired",
     ),
     (
         Fault::VoidTokensWork,

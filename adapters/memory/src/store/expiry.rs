@@ -130,20 +130,10 @@ impl ExpiryIndex {
         false
     }
 
-    /// Takes out the session that is due first, if it is by `now`; it has to be entered again or end.
-    pub(crate) fn next(&mut self, now: u64) -> Option<Place> {
-        let (due, ..) = *self.in_order.first()?;
-        let next = if due <= now {
-            self.in_order.pop_first()
-        } else {
-            None
-        };
-        next.map(|(.., place)| place)
-    }
-
-    /// Whether a session that was put in order is due by `now`.
-    pub(crate) fn has_next(&self, now: u64) -> bool {
-        self.in_order.first().is_some_and(|(due, ..)| *due <= now)
+    /// The session, of those that were put in order, that is due first, if it is by `now`.
+    pub(crate) fn first(&self, now: u64) -> Option<Place> {
+        let (due, _, place) = *self.in_order.first()?;
+        (due <= now).then_some(place)
     }
 
     /// How many entries there are.

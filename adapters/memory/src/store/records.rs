@@ -206,6 +206,12 @@ impl Records {
         Bytes::copy_from_slice(bytes)
     }
 
+    /// The bytes of the whole record, long data included.
+    pub(crate) fn len_of(&self, head: &Head) -> usize {
+        let long = self.extra(head).and_then(|extra| extra.data.as_deref());
+        HEAD + usize::from(head.player_len) + long.map_or(head.data_len as usize, Bytes::len)
+    }
+
     /// The record as a reader sees it at `now`.
     pub(crate) fn show(&self, place: Place, head: &Head, now: Duration) -> SessionRecord {
         self.show_with(|| self.player_id(place), place, head, now)

@@ -11,7 +11,7 @@ use ringhold_core::{ErrorKind, NodeIncarnation, PlayerId, Result, SessionRecord,
 use ringhold_testkit::Make;
 
 use super::partition::SessionPartition;
-use super::sweep::{SORTED_MAX, TAKEN_MAX};
+use super::sweep::{Capacity, SORTED_MAX, TAKEN_MAX};
 
 mod account;
 mod many;
@@ -66,9 +66,11 @@ impl Scene {
     /// A take as the store makes it, of as many holds of the lock as it needs.
     fn take(&mut self, limit: usize) -> (Vec<TakenSession>, bool) {
         let (nonce, mut taken) = (self.make.nonce(), Vec::new());
+        let mut capacity = capacity(limit);
         loop {
-            let limit = limit.saturating_sub(taken.len());
-            let swept = self.partition.take_expired(self.time, limit, SECOND * 30, nonce);
+            let swept = self
+                .partition
+                .take_expired(self.time, &mut capacity, SECOND * 30, nonce);
             taken.extend(swept.sessions.into_iter().map(|(_, taken)| taken));
             if !swept.left {
                 return (taken, swept.more);
@@ -79,7 +81,9 @@ impl Scene {
     /// What one hold of the lock takes: how many, and whether there is more.
     fn take_once(&mut self, limit: usize) -> (usize, bool) {
         let token = self.make.nonce();
-        let swept = self.partition.take_expired(self.time, limit, SECOND * 30, token);
+        let swept = self
+            .partition
+            .take_expired(self.time, &mut capacity(limit), SECOND * 30, token);
         (swept.sessions.len(), swept.more)
     }
 
@@ -100,8 +104,16 @@ impl Scene {
         while self.time < end {
             self.time = end.min(self.time + SECOND * 3);
             self.partition
-                .take_expired(self.time, 0, SECOND, self.make.nonce());
+                .take_expired(self.time, &mut capacity(0), SECOND, self.make.nonce());
         }
+    }
+}
+
+fn capacity(sessions: usize) -> Capacity {
+    Capacity {
+        sessions,
+        bytes: usize::MAX,
+        is_empty: true,
     }
 }
 

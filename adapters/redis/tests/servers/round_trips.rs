@@ -28,6 +28,7 @@ const LEFT_OUT: &[&str] = &[
     "hdel",
     "hexists",
     "hlen",
+    "hstrlen",
     "hkeys",
     "zadd",
     "zcount",

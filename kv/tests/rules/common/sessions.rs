@@ -14,7 +14,7 @@ use ringhold_core::session::{
 };
 use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
-use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep};
+use ringhold_kv::sessions::{self, Count, Listing, SharedCursor, Sweep, SweepBytes};
 use ringhold_testkit::SimulatedClock;
 
 use super::{Cost, Reach, Stop, TestStore, TestTx};
@@ -143,16 +143,18 @@ impl SessionStore for KvSessions {
         let from = self.cursor.get();
         let sweep = self.write(|tx, now| Sweep::plan(tx, now, &request, &from))?;
         self.cursor.follow(&sweep);
-        let mut swept = Vec::new();
+        let (mut swept, mut bytes) = (Vec::new(), SweepBytes::new(&request));
         for steps in sweep.steps().chunks(100) {
             let rule = |tx: &mut TestTx, now| {
-                let mut swept = Vec::new();
+                let (mut swept, mut bytes) = (Vec::new(), bytes);
                 for step in steps {
-                    swept.push(step.run(tx, now, &request)?);
+                    swept.push(step.run(tx, now, &request, &mut bytes)?);
                 }
                 Ok(swept)
             };
-            swept.extend(self.write(rule)?);
+            let part = self.write(rule)?;
+            bytes.spend(&part);
+            swept.extend(part);
         }
         Ok(sweep.answer(swept))
     }

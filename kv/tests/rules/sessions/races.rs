@@ -38,10 +38,11 @@ fn run(write: &Write, tx: &mut TestTx, now: u64) -> Result<String, Stop> {
         Write::Ack(request) => text(sessions::ack_expired(tx, now, request)),
         Write::Take(request) => {
             let sweep = sessions::Sweep::plan(tx, now, request, &sessions::SweepCursor::default())?;
+            let mut bytes = sessions::SweepBytes::new(request);
             let swept: Result<Vec<_>, Stop> = sweep
                 .steps()
                 .iter()
-                .map(|step| step.run(tx, now, request))
+                .map(|step| step.run(tx, now, request, &mut bytes))
                 .collect();
             text(swept.map(|swept| sweep.answer(swept)))
         }
@@ -114,6 +115,8 @@ fn writes(make: &Make, sessions: &[SessionRecord], taken: AckExpired) -> Vec<Wri
     writes.push(Write::Restore(restore));
     writes.push(Write::Take(make.take(old.id.partition(), 5)));
     writes.push(Write::Ack(taken));
+    let hide = AckExpired::hide(taken.id, taken.token, Duration::from_secs(5));
+    writes.push(Write::Ack(hide));
     writes
 }
 
@@ -192,6 +195,7 @@ async fn a_write_asks_for_what_it_needs_at_once() {
             Write::Restore(restore) if sessions.iter().all(|known| known.id != restore.session.id) => 3,
             // What is due, its entries, its bodies.
             Write::Take(_) => 4,
+            Write::Ack(ack) if ack.hidden_for().is_some() => 2,
             // Which sessions the player has stands in a list, and whose list it is in the entry.
             Write::Create(_) | Write::Ack(_) | Write::Remove(_) => 3,
             _ => 2,
