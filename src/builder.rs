@@ -1,5 +1,6 @@
 //! Joining and observing a fleet.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use ringhold_core::policy::ConsistentHash;
 use ringhold_core::transport::PeerHandler;
 use ringhold_core::{
     Backend, BalancingPolicy, Error, ErrorKind, HealthCheck, Incarnation, NodeId, NodeRecord, Nonce, Result,
-    Timing, Transport, Ttl, Weight,
+    SessionRecord, Timing, Transport, Ttl, Weight,
 };
 
 use crate::events::FleetEvent;
+use crate::expiry::{Expired, Expiry, ExpiryOptions, Handler, OnExpired};
 use crate::fleet::{Fleet, WeakFleet};
 use crate::node::Node;
 use crate::observer::{Observer, first_membership};
@@ -32,6 +34,8 @@ pub struct FleetBuilder {
     session_ttl: Duration,
     health_check: Option<Arc<dyn HealthCheck>>,
     handler: Option<MakeHandler>,
+    on_expired: OnExpired,
+    expiry: ExpiryOptions,
     first_error: Option<Error>,
 }
 
@@ -74,6 +78,8 @@ impl FleetBuilder {
             session_ttl: Duration::from_secs(60),
             health_check: None,
             handler: None,
+            on_expired: OnExpired::Not(Expired::default()),
+            expiry: ExpiryOptions::new(),
             first_error: None,
         }
     }
@@ -169,6 +175,76 @@ impl FleetBuilder {
         self
     }
 
+    /// Calls `handler` with each session that expires in the partitions of this node. The members with a
+    /// handler divide the partitions of the fleet among them.
+    ///
+    /// Each expiry is delivered at least once, also if it happened while no node ran. It is acknowledged
+    /// after the handler returned `Ok`. After an error, a panic or a
+    /// [timeout](ExpiryOptions::timeout) the session is delivered again, to some member with a handler,
+    /// after exponential backoff with jitter (1 s to 5 minutes per session), and the first failure of a
+    /// session is logged. A session may also come again after a crash, and after its acknowledgement was
+    /// lost. [`ExpiryOptions`] sets how many handlers run at once.
+    ///
+    /// The handler gets the stored record with the data as bytes, since a fleet may hold several types of
+    /// values. A handler that holds a [`Fleet`] keeps it running for ever;
+    /// [`Fleet::downgrade`] gives a handle that does not.
+    ///
+    /// # A later session of the same player
+    /// The handler may run at the same time as a later session of the player, or after it. A write to a
+    /// database of your own therefore compares the fence: each login stores the fence of its session beside
+    /// the player's row, and the handler writes only where the row still has the fence of the expired
+    /// session. Compare for equality, since the fences of different sessions have no order. A login that comes
+    /// before the handler reads the row without the data of the expired session.
+    ///
+    /// ```
+    /// # use ringhold::{Backend, Fence, Fleet, PlayerId, Result};
+    /// # use ringhold::core::Error;
+    /// # #[derive(Clone)] struct Database;
+    /// # impl Database {
+    /// #     async fn execute(&self, _: &str, _: (&[u8], &PlayerId, Fence)) -> Result<u64> { Ok(1) }
+    /// # }
+    /// # async fn run(backend: Backend, database: Database) -> Result<Fleet> {
+    /// let fleet = Fleet::builder(backend)
+    ///     .node("eu-1")
+    ///     .on_expired(move |session| {
+    ///         let database = database.clone();
+    ///         async move {
+    ///             // The login wrote: UPDATE players SET fence = $2 WHERE player = $1
+    ///             let write = "UPDATE players SET data = $1 WHERE player = $2 AND fence = $3";
+    ///             // No row: a later session of the player owns it.
+    ///             let _rows = database
+    ///                 .execute(write, (&session.data, &session.player, session.fence))
+    ///                 .await?;
+    ///             Ok::<(), Error>(())
+    ///         }
+    ///     })
+    ///     .join()
+    ///     .await?;
+    /// # Ok(fleet) }
+    /// ```
+    pub fn on_expired<H, F, E>(mut self, handler: H) -> Self
+    where
+        H: Fn(SessionRecord) -> F + Send + Sync + 'static,
+        F: Future<Output = std::result::Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.on_expired = OnExpired::Handle(Handler::new(handler));
+        self
+    }
+
+    /// The use that the node makes of expired sessions without a handler; [`Expired::Discard`] unless
+    /// given. Of this and [`on_expired`](Self::on_expired) the last call counts.
+    pub fn expired(mut self, choice: Expired) -> Self {
+        self.on_expired = OnExpired::Not(choice);
+        self
+    }
+
+    /// The options of the expiry handler; [`ExpiryOptions::new`] unless given.
+    pub fn expiry_options(mut self, options: ExpiryOptions) -> Self {
+        self.expiry = options;
+        self
+    }
+
     /// How nodes talk to each other, in place of the backend's own way. Observers call through it, too.
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.backend.transport = Some(transport);
@@ -212,6 +288,8 @@ impl FleetBuilder {
             return Err(Error::new(ErrorKind::InvalidArgument, "join", context));
         }
         let session_ttl = Ttl::new(self.session_ttl)?;
+        self.expiry.check()?;
+        self.record.expiry = self.on_expired.mode();
         self.record.incarnation.nonce = random::nonce()?;
         if let Some(transport) = &self.backend.transport
             && let Some(address) = transport.listen().await?
@@ -223,7 +301,14 @@ impl FleetBuilder {
         }
         let shared = Arc::new(Shared::new(self.backend, self.policy));
         let record = Arc::new(self.record.clone());
-        let node = Arc::new(Node::new(Arc::clone(&shared), self.timing, session_ttl, record));
+        let expiry = Expiry::new(record.expiry, self.expiry);
+        let node = Arc::new(Node::new(
+            Arc::clone(&shared),
+            self.timing,
+            session_ttl,
+            record,
+            expiry,
+        ));
         // From here on a dropped future stops whatever was started.
         let fleet = Fleet::new(Arc::clone(&node));
         if let Some(MakeHandler(make)) = self.handler {
@@ -236,7 +321,7 @@ impl FleetBuilder {
         shared.spawn(Arc::clone(&shared).expire_expected());
         spawn(&node, heartbeat::run(Arc::clone(&node)));
         spawn(&node, touch::run(Arc::clone(&node)));
-        spawn(&node, sweep::run(Arc::clone(&node)));
+        spawn(&node, sweep::run(Arc::clone(&node), self.on_expired));
         if let Some(check) = self.health_check {
             spawn(&node, health::run(Arc::clone(&node), check));
         }
@@ -246,11 +331,16 @@ impl FleetBuilder {
     /// Sees the fleet without being a node of it.
     ///
     /// # Errors
-    /// - `InvalidArgument`: a bad value.
+    /// - `InvalidArgument`: a bad value, or an expiry handler.
     /// - `Unavailable`: the backend did not answer for 20 s.
     pub async fn observe(mut self) -> Result<Observer> {
         if let Some(error) = self.first_error.take() {
             return Err(error);
+        }
+        if matches!(self.on_expired, OnExpired::Handle(_)) {
+            let context =
+                "an observer takes no expired sessions; join as a node, with weight 0 if it takes no players";
+            return Err(Error::new(ErrorKind::InvalidArgument, "observe", context));
         }
         let shared = Arc::new(Shared::new(self.backend, self.policy));
         let observer = Observer::new(Arc::clone(&shared));

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ringhold_core::membership::LeftReason;
-use ringhold_core::{NodeIncarnation, NodeRecord, SessionRecord};
+use ringhold_core::{NodeIncarnation, NodeRecord};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +41,6 @@ pub enum FleetEvent {
     },
     /// There is evidence against a node; it gets nothing new.
     Suspect(NodeIncarnation),
-    /// A session expired in a partition that this node sweeps. Told at least once per expiry, over
-    /// the whole fleet.
-    SessionExpired(Arc<SessionRecord>),
     /// This node could not renew its lease in time: it keeps its players and takes none.
     Detached,
     /// It can again.

@@ -13,6 +13,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::codec::Codec;
 use crate::events::{FencedReason, SessionEvent};
+use crate::expiry::ExpiryCounts;
 use crate::login::{Login, LoginOptions};
 use crate::node::{Node, NodeStatus, not_attached};
 use crate::observer::Observer;
@@ -104,6 +105,11 @@ impl Fleet {
         self.node.attached.taken() as usize
     }
 
+    /// Counts of this node's part in the expiry of sessions.
+    pub fn expiry_counts(&self) -> ExpiryCounts {
+        self.node.expiry.counts()
+    }
+
     /// Logs a player in: a new one, one who comes back, or one who has to be taken over.
     ///
     /// - The player has no live session: it is [`Login::Here`] with `T::default()`.
@@ -156,7 +162,7 @@ impl Fleet {
     }
 
     /// Changes this node's record, such as its weight, its capacity or its state, and waits until
-    /// the backend has it. Id and incarnation stay.
+    /// the backend has it. Id, incarnation and expiry mode stay.
     ///
     /// # Errors
     /// `Unavailable` when the lease cannot be renewed for 20 s (the change is tried again with every
@@ -173,7 +179,8 @@ impl Fleet {
     }
 
     /// Says goodbye: saves what is pending, lets go of the players, and leaves the fleet, so that
-    /// others may claim them at once. Each session is told [`SessionEvent::Fenced`].
+    /// others may claim them at once. Each session is told [`SessionEvent::Fenced`]. Expiry handlers that
+    /// run get 20 s to finish; the sessions of those that do not are handled again by another node.
     ///
     /// # Cancel safety
     /// A dropped goodbye is half said: call it again, and it goes on where it stopped. So does one
@@ -199,7 +206,10 @@ impl Fleet {
                 let _ = tokio::time::timeout(retry::OVERALL_DEADLINE, attached.lane.lock()).await;
             });
         }
-        saving.join_all().await;
+        tokio::join!(
+            saving.join_all(),
+            self.node.expiry.finished(retry::OVERALL_DEADLINE)
+        );
         self.node.end_everybody(&SessionEvent::Fenced);
         if !self.node.stop.is_cancelled() {
             self.node.stop.cancel();

@@ -8,6 +8,7 @@ mod coalesce;
 mod codec;
 mod contact;
 mod events;
+mod expiry;
 mod fleet;
 mod health;
 mod heartbeat;
@@ -30,6 +31,7 @@ mod touch;
 
 pub use builder::FleetBuilder;
 pub use events::{Events, FencedReason, FleetEvent, SessionEvent};
+pub use expiry::{Expired, ExpiryCounts, ExpiryOptions};
 pub use fleet::{Fleet, WeakFleet};
 pub use inbox::PlayerMessage;
 pub use login::{Login, LoginOptions, Redirect};
@@ -52,7 +54,7 @@ pub use ringhold_core::id::{
     NodeIncarnation, Nonce, OperationId, Partition, PlayerId, SessionId, Ttl, Version, Weight, Zone,
 };
 pub use ringhold_core::membership::{LeftReason, Membership, Revision, Update};
-pub use ringhold_core::node::{NodeRecord, NodeState};
+pub use ringhold_core::node::{ExpiryMode, NodeRecord, NodeState};
 pub use ringhold_core::policy::{BalancingPolicy, BoundedLoad, ConsistentHash, LeastConnections, RoundRobin};
 pub use ringhold_core::ring::Ring;
 pub use ringhold_core::session::{Saved, SessionRecord, SessionStore};

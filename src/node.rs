@@ -16,6 +16,7 @@ use crate::attached::{Attached, AttachedTable};
 use crate::coalesce::Coalescer;
 use crate::contact::Contact;
 use crate::events::{FencedReason, FleetEvent, SessionEvent};
+use crate::expiry::Expiry;
 use crate::peers::Answers;
 use crate::shared::{Shared, lock};
 
@@ -43,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) session_ttl: Ttl,
     pub(crate) attached: AttachedTable,
     pub(crate) contact: Contact,
+    pub(crate) expiry: Expiry,
     pub(crate) status: watch::Sender<NodeStatus>,
     pub(crate) fenced: watch::Sender<Option<FencedReason>>,
     /// Ends the tasks of the node, and leaves those of the observer.
@@ -73,6 +75,7 @@ impl Node {
         timing: Timing,
         session_ttl: Ttl,
         record: Arc<NodeRecord>,
+        expiry: Expiry,
     ) -> Self {
         let stop = shared.stop.child_token();
         Self {
@@ -81,6 +84,7 @@ impl Node {
             session_ttl,
             attached: AttachedTable::new(),
             contact: Contact::new(),
+            expiry,
             status: watch::Sender::new(NodeStatus::Attached),
             fenced: watch::Sender::new(None),
             stop,
@@ -101,10 +105,11 @@ impl Node {
         Arc::clone(&lock(&self.record))
     }
 
-    /// Sets what the application may change; who the node is stays.
+    /// Sets what the application may change; who the node is stays, and so does its expiry mode.
     pub(crate) fn set_record(&self, mut record: NodeRecord) {
         let mut current = lock(&self.record);
         (record.id, record.incarnation) = (current.id.clone(), current.incarnation);
+        record.expiry = current.expiry;
         *current = Arc::new(record);
     }
 

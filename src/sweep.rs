@@ -1,197 +1,288 @@
-//! The sweeper: each node takes what expired in the partitions that the ring gives it, tells its
-//! application, and acknowledges. It also moves the clocks of those partitions on.
+//! The sweeper of one node. It advances the clocks of the node's partitions each second, takes expired
+//! sessions as far as there are permits, and hands them to the handler, or discards them.
+//!
+//! Three loops of one task share the state: one ticks partitions that answer, one those that did not
+//! answer last, so that a stuck shard delays no other, and one takes. Each session that was taken has a
+//! task of its own, which acknowledges it after the handler succeeded.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+mod grace;
+mod settle;
+mod share;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringhold_core::session::{AckExpired, TakeExpired};
-use ringhold_core::{Error, ErrorKind, Partition, Result, Ring};
+use ringhold_core::node::ExpiryMode;
+use ringhold_core::session::{TakeExpired, TakenSession, TakenSessions};
+use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::events::FleetEvent;
+use self::grace::Grace;
+use self::settle::settle;
+use self::share::Share;
+use crate::expiry::OnExpired;
 use crate::node::Node;
+use crate::shared::lock;
 use crate::{random, touch};
 
-/// How often every partition is looked at, and its clock moved on.
+/// How often every partition's clock is advanced.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The most sessions of one partition in one take.
-const TAKE_MAX: u16 = 64;
-/// No take or acknowledgement takes longer.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a partition may take to answer. Others wait as long once, so it is below the cap of a partition's
+/// clock, and no time is lost.
+const PARTITION_DEADLINE: Duration = Duration::from_secs(2);
+/// The same for a partition that did not answer last: long enough for a failover.
+const STUCK_DEADLINE: Duration = Duration::from_secs(4);
+/// No request takes longer, whatever the store makes of its deadline.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Sweeps for as long as the node runs.
-pub(crate) async fn run(node: Arc<Node>) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut mine = Mine::default();
-    let mut calm = Calm::new(
-        node.timing
-            .lease()
-            .max(touch::period(node.session_ttl.duration())),
+pub(crate) async fn run(node: Arc<Node>, on_expired: OnExpired) {
+    let grace = node
+        .timing
+        .lease()
+        .max(touch::period(node.session_ttl.duration()));
+    let sweeper = Sweeper {
+        state: Mutex::new(State::new(grace)),
+        taking: Notify::new(),
+        node,
+        on_expired,
+    };
+    tokio::join!(
+        sweeper.tick(Lane::Answering),
+        sweeper.tick(Lane::Stuck),
+        sweeper.take()
     );
-    loop {
-        ticks.tick().await;
-        // A node that is late may hold an old ring, and a store that was away holds old deadlines.
-        if !node.is_attached() || node.contact.age() > node.timing.soft() + PERIOD {
-            calm.all();
-        }
-        let (quiet, mut due): (Vec<_>, Vec<_>) = mine
-            .partitions(&node)
-            .iter()
-            .partition(|partition| calm.holds(**partition));
-        // Moving the clocks on is right for whoever can.
-        if !quiet.is_empty() {
-            tell(sweep(&node, quiet, 0, &mut calm).await, &mut calm);
-        }
-        while !due.is_empty() {
-            due = tell(sweep(&node, due, TAKE_MAX, &mut calm).await, &mut calm);
-        }
-    }
 }
 
-/// What is left to sweep; nothing after a failure, when all keep calm.
-fn tell(swept: Result<Vec<Partition>>, calm: &mut Calm) -> Vec<Partition> {
-    swept.unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot sweep expired sessions; trying again");
-        calm.all();
-        Vec::new()
-    })
+/// Which partitions a loop ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// Those that answered last.
+    Answering,
+    /// Those that did not.
+    Stuck,
 }
 
-/// After contact was lost, with the store or with one shard of it, owners get the time to touch what
-/// only seems to have expired.
-struct Calm {
-    period: Duration,
-    all_until: Instant,
-    until: HashMap<Partition, Instant>,
+struct Sweeper {
+    node: Arc<Node>,
+    on_expired: OnExpired,
+    state: Mutex<State>,
+    /// Notified when there is something to take.
+    taking: Notify,
 }
 
-impl Calm {
-    fn new(period: Duration) -> Self {
+/// What the loops share.
+struct State {
+    share: Share,
+    grace: Grace,
+    /// Partitions that did not answer last.
+    stuck: HashSet<Partition>,
+    /// Partitions in which sessions are due.
+    due: BTreeSet<Partition>,
+    /// The partition that was taken from last: each has its turn.
+    last: Option<Partition>,
+    /// When a member with a handler was last seen; at first, when this node joined.
+    handled: Instant,
+}
+
+impl State {
+    fn new(grace: Duration) -> Self {
         Self {
-            period,
-            all_until: Instant::now(),
-            until: HashMap::new(),
+            share: Share::default(),
+            grace: Grace::new(grace),
+            stuck: HashSet::new(),
+            due: BTreeSet::new(),
+            last: None,
+            handled: Instant::now(),
         }
     }
 
-    fn all(&mut self) {
-        self.all_until = Instant::now() + self.period;
-        self.until.clear();
+    /// Whether sessions may be taken from `partition` now.
+    fn may_take(&self, partition: Partition) -> bool {
+        let takes = match self.share.mode() {
+            ExpiryMode::Handle => true,
+            // A member with a handler may be about to start, or to start again.
+            ExpiryMode::Discard => self.handled.elapsed() >= self.grace.period,
+            _ => false,
+        };
+        takes && !self.grace.holds(partition)
     }
 
-    fn one(&mut self, partition: Partition) {
-        self.until.insert(partition, Instant::now() + self.period);
-    }
-
-    fn holds(&self, partition: Partition) -> bool {
-        let until = self.until.get(&partition).copied().unwrap_or(self.all_until);
-        Instant::now() < until.max(self.all_until)
-    }
-}
-
-/// The partitions of this node, as long as the ring stands.
-#[derive(Default)]
-struct Mine {
-    ring: Option<Arc<Ring>>,
-    partitions: Vec<Partition>,
-}
-
-impl Mine {
-    fn partitions(&mut self, node: &Node) -> &[Partition] {
-        let view = node.shared.view.latest();
-        if !self
-            .ring
-            .as_ref()
-            .is_some_and(|ring| Arc::ptr_eq(ring, view.ring()))
-        {
-            let own = node.me().node;
-            // Where nobody has a weight, the first by id looks after everything.
-            let first = view.nodes().first().map(|node| &node.record.id);
-            let is_mine =
-                |partition: &Partition| view.ring().owner(&partition.ring_key()).or(first) == Some(&own);
-            self.partitions = Partition::all().filter(is_mine).collect();
-            self.ring = Some(Arc::clone(view.ring()));
+    /// Up to `most` partitions to take from, the next ones in turn.
+    fn next_due(&mut self, most: usize) -> Vec<Partition> {
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let in_turn = self.due.range((after, Bound::Unbounded)).chain(&self.due);
+        let in_turn = in_turn.copied().take(self.due.len());
+        let next: Vec<_> = in_turn
+            .filter(|partition| self.may_take(*partition))
+            .take(most)
+            .collect();
+        for partition in &next {
+            self.due.remove(partition);
         }
-        &self.partitions
+        self.last = next.last().copied().or(self.last);
+        next
     }
 }
 
-/// One take, told and acknowledged. Answers the partitions that hold more.
-async fn sweep(
-    node: &Arc<Node>,
-    partitions: Vec<Partition>,
-    limit: u16,
-    calm: &mut Calm,
-) -> Result<Vec<Partition>> {
-    let store = &node.backend().sessions;
-    let request = TakeExpired::new(partitions, limit, random::nonce()?);
-    let taken = timeout(DEADLINE, store.take_expired(request))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Timeout,
-                "sweep",
-                format!("no answer within {DEADLINE:?}"),
-            ))
-        })?;
-    for (partition, kind) in &taken.failed {
-        tracing::warn!(?partition, %kind, "cannot sweep a partition; trying again");
-        calm.one(*partition);
-    }
-    for unreadable in &taken.unreadable {
-        tracing::error!(session = ?unreadable.id, reason = unreadable.context, "an expired session cannot be read");
-    }
-    let unreadable: HashSet<_> = taken
-        .unreadable
-        .iter()
-        .map(|session| session.id.partition())
-        .collect();
-    for expired in taken.sessions {
-        let ack = AckExpired::new(expired.session.id, expired.token);
-        node.shared
-            .events
-            .send(FleetEvent::SessionExpired(Arc::new(expired.session)));
-        match timeout(DEADLINE, store.ack_expired(ack)).await {
-            // Revived, or taken by another sweeper meanwhile: it comes again when it expires again.
-            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::NotFound) => {}
-            Ok(Err(error)) => return Err(error),
-            _ => {}
+impl Sweeper {
+    /// Advances the clocks of a lane's partitions each second, and notes where sessions are due.
+    async fn tick(&self, lane: Lane) {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let partitions = self.partitions(lane);
+            if partitions.is_empty() {
+                continue;
+            }
+            let deadline = match lane {
+                Lane::Answering => PARTITION_DEADLINE,
+                Lane::Stuck => STUCK_DEADLINE,
+            };
+            if let Some(taken) = self.request(partitions, 0, deadline).await {
+                let mut state = lock(&self.state);
+                let State { share, due, .. } = &mut *state;
+                due.extend(taken.more.iter().filter(|partition| share.has(**partition)));
+                if !due.is_empty() {
+                    self.taking.notify_one();
+                }
+            }
         }
     }
-    // What cannot be read is taken again and again; do not spin on it.
-    Ok(taken
-        .more
-        .into_iter()
-        .filter(|partition| !unreadable.contains(partition))
-        .collect())
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// The partitions of a lane, by the newest view.
+    fn partitions(&self, lane: Lane) -> Vec<Partition> {
+        let node = &self.node;
+        let mut state = lock(&self.state);
+        // A node that is late may hold an old view, and a store that was away holds old deadlines.
+        if !node.is_attached() || node.contact.age() > node.timing.soft() + PERIOD {
+            state.grace.all();
+        }
+        let State {
+            share, stuck, due, ..
+        } = &mut *state;
+        if share.update(&node.shared.view.latest(), &node.me().node) {
+            stuck.retain(|partition| share.has(*partition));
+            due.clear();
+        }
+        let partitions = match lane {
+            Lane::Answering if stuck.is_empty() => share.partitions().to_vec(),
+            Lane::Answering => {
+                let answer = |partition: &&Partition| !stuck.contains(*partition);
+                share.partitions().iter().filter(answer).copied().collect()
+            }
+            Lane::Stuck => stuck.iter().copied().collect(),
+        };
+        if state.share.mode() == ExpiryMode::Handle {
+            state.handled = Instant::now();
+        }
+        partitions
+    }
 
-    #[tokio::test(start_paused = true)]
-    async fn calm_is_kept_for_a_period_by_one_partition_or_by_all() {
-        let [stuck, other] = [1, 2].map(|index| Partition::new(index).unwrap());
-        let mut calm = Calm::new(Duration::from_secs(20));
-        assert!(
-            !calm.holds(stuck) && !calm.holds(other),
-            "a new node sweeps at once"
-        );
-        calm.one(stuck);
-        assert!(
-            calm.holds(stuck) && !calm.holds(other),
-            "a stuck shard keeps no other from being swept"
-        );
-        // sleep: simulated time, most of the period
-        tokio::time::sleep(Duration::from_secs(19)).await;
-        assert!(calm.holds(stuck));
-        calm.all();
-        assert!(calm.holds(stuck) && calm.holds(other));
-        // sleep: simulated time, the whole period
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        assert!(!calm.holds(stuck) && !calm.holds(other));
+    /// Takes what is due, as far as there are permits, in turn.
+    async fn take(&self) {
+        loop {
+            // Nothing is taken that would have to wait for a permit.
+            let Some(mut free) = self.node.expiry.free_permits().await else {
+                return;
+            };
+            let partitions = if self.node.is_attached() {
+                lock(&self.state).next_due(free.num_permits())
+            } else {
+                Vec::new()
+            };
+            if partitions.is_empty() {
+                drop(free);
+                self.taking.notified().await;
+                continue;
+            }
+            let limit = u16::try_from(free.num_permits() / partitions.len()).unwrap_or(u16::MAX);
+            let Some(taken) = self.request(partitions, limit, PARTITION_DEADLINE).await else {
+                continue;
+            };
+            let unreadable: HashSet<_> = taken
+                .unreadable
+                .iter()
+                .map(|session| session.id.partition())
+                .collect();
+            for session in &taken.unreadable {
+                tracing::error!(session = ?session.id, reason = session.context, "an expired session cannot be read");
+            }
+            for session in taken.sessions {
+                self.start(session, free.split(1));
+            }
+            let mut state = lock(&self.state);
+            let State { share, due, .. } = &mut *state;
+            // A partition with unreadable sessions waits for the next tick, so that they cost no more.
+            let more = taken.more.into_iter();
+            due.extend(more.filter(|partition| share.has(*partition) && !unreadable.contains(partition)));
+        }
+    }
+
+    /// One request to the store; `None` after a failure of all partitions.
+    async fn request(
+        &self,
+        partitions: Vec<Partition>,
+        limit: u16,
+        deadline: Duration,
+    ) -> Option<TakenSessions> {
+        let take = async {
+            let request = TakeExpired::new(partitions.clone(), limit, random::nonce()?)
+                .with_visibility(self.node.expiry.visibility())
+                .with_deadline(deadline);
+            let sessions = &self.node.backend().sessions;
+            timeout(REQUEST_DEADLINE, sessions.take_expired(request))
+                .await
+                .unwrap_or_else(|_| {
+                    let context = format!("no answer within {REQUEST_DEADLINE:?}");
+                    Err(Error::new(ErrorKind::Timeout, "take_expired", context))
+                })
+        };
+        let taken: Result<TakenSessions> = take.await;
+        let failed: HashMap<Partition, ErrorKind> = match &taken {
+            Ok(taken) => taken.failed.iter().copied().collect(),
+            Err(error) => partitions
+                .iter()
+                .map(|partition| (*partition, error.kind()))
+                .collect(),
+        };
+        let mut state = lock(&self.state);
+        let mut newly = 0;
+        for partition in failed.keys() {
+            newly += usize::from(state.stuck.insert(*partition));
+            state.grace.one(*partition);
+        }
+        if !state.stuck.is_empty() {
+            for partition in partitions
+                .iter()
+                .filter(|partition| !failed.contains_key(partition))
+            {
+                state.stuck.remove(partition);
+            }
+        }
+        drop(state);
+        if let Some(kind) = failed.values().next().filter(|_| newly > 0) {
+            tracing::warn!(partitions = newly, %kind, "partitions do not answer the sweeper; trying again");
+        }
+        taken.ok()
+    }
+
+    /// Starts the task of a session that was taken.
+    fn start(&self, session: TakenSession, permit: Option<OwnedSemaphorePermit>) {
+        let handler = match &self.on_expired {
+            OnExpired::Handle(handler) => Some(handler.clone()),
+            OnExpired::Not(_) => None,
+        };
+        let node = Arc::clone(&self.node);
+        let stop = node.stop.clone();
+        let task = async move {
+            stop.run_until_cancelled(settle(&node, session, handler, permit))
+                .await;
+        };
+        self.node.shared.spawn(self.node.expiry.tasks.track_future(task));
     }
 }

@@ -162,6 +162,36 @@ async fn nodes_are_shown_with_shares_and_sessions() {
 }
 
 #[tokio::test]
+async fn nodes_warns_where_no_node_handles_or_discards_expired_sessions() {
+    let backend = ringhold::open("memory:").await.unwrap();
+    let observer = Fleet::builder(backend.clone()).observe().await.unwrap();
+    let leaves = Fleet::builder(backend.clone())
+        .node("eu-1")
+        .expired(ringhold::Expired::Leave);
+    let mut arena = Arena {
+        nodes: vec![leaves.join().await.unwrap()],
+        backend,
+        observer,
+    };
+    let table = arena.run(&["nodes"]).await.unwrap();
+    assert!(table.contains("warning: no node handles or discards"), "{table}");
+    let report = arena.json(&["nodes"]).await.remove(0);
+    assert_eq!(report["nodes"][0]["expiry"], "leave");
+    assert!(
+        report["warning"].as_str().unwrap().contains("on_expired"),
+        "{report}"
+    );
+
+    let discards = Fleet::builder(arena.backend.clone()).node("eu-2");
+    arena.nodes.push(discards.join().await.unwrap());
+    let report = arena.json(&["nodes"]).await.remove(0);
+    assert_eq!(
+        (&report["nodes"][1]["expiry"], &report["warning"]),
+        (&"discard".into(), &Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn an_empty_fleet_is_an_answer() {
     let backend = ringhold::open("memory:").await.unwrap();
     let observer = Fleet::builder(backend.clone()).observe().await.unwrap();

@@ -159,6 +159,7 @@ async fn lose_masters(fault: Fault) {
     sees(&fleet, 5).await;
     game.finish(&bed.backend().await).await;
     witness.saw_nothing();
+    assert_eq!(bed.expired(), [], "sessions of live owners expired");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,6 +194,7 @@ async fn slow_an_outage_of_the_whole_cluster_kills_nobody() {
     sees(&fleet, 5).await;
     game.finish(&bed.backend().await).await;
     witness.saw_nothing();
+    assert_eq!(bed.expired(), [], "sessions of live owners expired");
 }
 
 /// What an operator does is not noticed: nobody is even detached.
@@ -244,4 +246,5 @@ async fn slow_planned_failovers_and_moved_slots_are_not_noticed() {
     sees(&fleet, 5).await;
     game.finish(&bed.backend().await).await;
     witness.saw_nothing();
+    assert_eq!(bed.expired(), [], "sessions of live owners expired");
 }

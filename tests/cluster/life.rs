@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringhold::{Fleet, FleetEvent, LoginOptions, SessionEvent};
+use ringhold::{Fleet, LoginOptions, SessionEvent, SessionRecord};
 use ringhold_testkit::wait_for;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ async fn slow_players_come_back_are_displaced_and_expire() {
     let fleet = bed.fleet(2, TTL).await;
     comes_back(&fleet[0], &fleet[1]).await;
     is_displaced(&fleet[0], &fleet[1]).await;
-    is_left_behind(&fleet).await;
+    is_left_behind(&bed, &fleet).await;
     observers_agree(&bed, &fleet).await;
 }
 
@@ -63,24 +63,19 @@ async fn is_displaced(a: &Fleet, b: &Fleet) {
     new.close().await.unwrap();
 }
 
-async fn is_left_behind(fleet: &[Fleet]) {
-    let (mut told_by_a, mut told_by_b) = (fleet[0].events(), fleet[1].events());
+async fn is_left_behind(bed: &Bed, fleet: &[Fleet]) {
     let eve = here(login(&fleet[0], "eve").await);
     let id = eve.id();
     drop(eve);
-    let expired = timeout(LONG, async {
-        loop {
-            let event = tokio::select! {
-                event = told_by_a.next() => event,
-                event = told_by_b.next() => event,
-            };
-            if let FleetEvent::SessionExpired(session) = event.expect("the fleet goes on") {
-                return session;
-            }
+    wait_for("one of the two to handle the expiry", LONG, async || {
+        let expired = bed.expired();
+        let is_it = |expired: &SessionRecord| (&expired.player, expired.id) == (&player("eve"), id);
+        match &expired[..] {
+            [expired] if is_it(expired) => Ok(()),
+            _ => Err(format!("handled: {expired:?}")),
         }
-    });
-    let expired = expired.await.expect("one of the two sweeps it");
-    assert_eq!((expired.player.clone(), expired.id), (player("eve"), id));
+    })
+    .await;
     assert!(here(login(&fleet[1], "eve").await).is_new());
 }
 

@@ -8,4 +8,5 @@ mod claims;
 mod failover;
 mod life;
 mod rollback;
+mod stuck;
 mod support;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ringhold::redis::LEAST_ACL;
 use ringhold::{
-    Backend, Fleet, FleetEvent, Login, LoginOptions, NodeStatus, PlayerId, Redirect, Result, Session,
-    SessionId,
+    Backend, Fleet, FleetBuilder, FleetEvent, Login, LoginOptions, NodeStatus, PlayerId, Redirect, Result,
+    Session, SessionId, SessionRecord,
 };
 use ringhold_testkit::launch::{self, ClusterOptions, RedisCluster, RedisOptions, Reply};
 use ringhold_testkit::{poll_once, wait_for};
@@ -29,18 +29,23 @@ const CLIENTS: &[&str] = &[
 pub(crate) struct Bed {
     cluster: Arc<RedisCluster>,
     opened: Arc<AtomicUsize>,
+    /// The expiries that the handlers of its nodes got.
+    expired: Arc<Mutex<Vec<SessionRecord>>>,
 }
 
 impl Bed {
     pub(crate) async fn start() -> Self {
+        Self::start_with(ClusterOptions::new().node_timeout(Duration::from_secs(2))).await
+    }
+
+    pub(crate) async fn start_with(options: ClusterOptions) -> Self {
         let servers = RedisOptions::for_suite(LEAST_ACL).expect("a list of dimensions");
-        let options = ClusterOptions::new()
-            .node_timeout(Duration::from_secs(2))
-            .server(servers);
+        let options = options.server(servers);
         let starting = tokio::task::spawn_blocking(move || RedisCluster::start(options));
         Self {
             cluster: Arc::new(starting.await.unwrap().unwrap()),
             opened: Arc::default(),
+            expired: Arc::default(),
         }
     }
 
@@ -64,13 +69,21 @@ impl Bed {
 
     /// A node that sees whoever was there before it, with sessions of this time to live.
     pub(crate) async fn node_with(&self, id: &str, ttl: Duration) -> Fleet {
+        self.builder(id, ttl).await.join().await.unwrap()
+    }
+
+    /// A node that notes the expiries that it handles.
+    pub(crate) async fn builder(&self, id: &str, ttl: Duration) -> FleetBuilder {
+        let expired = Arc::clone(&self.expired);
         Fleet::builder(self.backend().await)
             .node(id)
             .endpoint("player", format!("{id}.test:4000"))
             .session_ttl(ttl)
-            .join()
-            .await
-            .unwrap()
+            .on_expired(move |session| {
+                let mut expired = expired.lock().unwrap_or_else(PoisonError::into_inner);
+                expired.push(session);
+                async { Ok::<(), &str>(()) }
+            })
     }
 
     /// Nodes `n0`, `n1`, … who all see each other, each with connections of its own.
@@ -81,6 +94,14 @@ impl Bed {
         }
         sees(&fleet, nodes).await;
         fleet
+    }
+
+    /// The sessions whose expiry its nodes have handled.
+    pub(crate) fn expired(&self) -> Vec<SessionRecord> {
+        self.expired
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The slot of the membership.
@@ -106,7 +127,7 @@ impl Bed {
     }
 }
 
-/// The slot of a session: schema 1 has it written down.
+/// The slot of a session, as the schema has it.
 pub(crate) fn slot_of(id: &SessionId) -> u16 {
     16 * id.partition().get() + 8
 }
@@ -223,8 +244,5 @@ impl Witness {
 
 /// A death, or a player taken from a node that never died.
 pub(crate) fn is_a_loss(event: &FleetEvent) -> bool {
-    matches!(
-        event,
-        FleetEvent::Left { .. } | FleetEvent::Fenced(_) | FleetEvent::SessionExpired(_)
-    )
+    matches!(event, FleetEvent::Left { .. } | FleetEvent::Fenced(_))
 }

@@ -185,23 +185,21 @@ async fn odd_player_ids_are_players_like_others() {
 #[tokio::test(start_paused = true)]
 async fn a_login_may_have_its_own_time_to_live() {
     let backend = memory().await;
-    let node = join(&backend, "a").await;
+    let (told, mut expired) = tokio::sync::mpsc::unbounded_channel();
+    let node = Fleet::builder(backend.clone())
+        .node("a")
+        .on_expired(move |session| {
+            let told = told.send(session.player);
+            async { told }
+        });
+    let node = node.join().await.unwrap();
     let ttl = Ttl::new(Duration::from_secs(3)).unwrap();
     let session = here(
         node.login::<u64>(&player("ada"), LoginOptions::new().ttl(ttl))
             .await,
     );
-    let mut events = node.events();
     drop(session);
-    let expired = timeout(LONG, async {
-        while let Some(event) = events.next().await {
-            if let ringhold::FleetEvent::SessionExpired(session) = event {
-                return session.player.clone();
-            }
-        }
-        panic!("the fleet stopped");
-    });
-    assert_eq!(expired.await.unwrap(), player("ada"));
+    assert_eq!(timeout(LONG, expired.recv()).await.unwrap(), Some(player("ada")));
 }
 
 #[tokio::test(start_paused = true)]

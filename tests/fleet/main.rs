@@ -4,6 +4,7 @@ mod calls;
 mod crowd;
 mod decoding;
 mod displaced;
+mod expiry;
 mod failover;
 mod hooks;
 mod isolation;

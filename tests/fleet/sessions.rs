@@ -1,11 +1,11 @@
 //! Attached sessions: staying alive, being lost by the store, expiring, being removed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringhold::core::session::RemoveSession;
-use ringhold::{ErrorKind, FleetEvent, LoginOptions, OperationId, SessionEvent, Timing, Ttl};
+use ringhold::{ErrorKind, Fleet, LoginOptions, OperationId, SessionEvent, SessionId, Timing, Ttl};
 use tokio::time::timeout;
 
 use crate::hooks::{Hooks, no_answer};
@@ -32,12 +32,19 @@ async fn an_attached_session_outlives_its_time_to_live_many_times() {
 #[tokio::test(start_paused = true)]
 async fn a_detached_session_expires_once_and_the_player_starts_anew() {
     let backend = memory().await;
-    let nodes = fleet_of(&backend, 3, Timing::default()).await;
-    let mut events: Vec<_> = nodes
-        .iter()
-        .map(ringhold::Fleet::clone)
-        .map(|node| node.events())
-        .collect();
+    let expired: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+    let mut nodes = Vec::new();
+    for id in ["n0", "n1", "n2"] {
+        let expired = Arc::clone(&expired);
+        let node = Fleet::builder(backend.clone())
+            .node(id)
+            .on_expired(move |session| {
+                expired.lock().unwrap().push(session.id);
+                async { Ok::<(), &str>(()) }
+            });
+        nodes.push(node.join().await.unwrap());
+    }
+    sees(&nodes, 3).await;
     let mut session = here(login(&nodes[0], "ada").await);
     *session.value_mut() = 3;
     session.save().await.unwrap();
@@ -47,24 +54,9 @@ async fn a_detached_session_expires_once_and_the_player_starts_anew() {
     tokio::time::sleep(Duration::from_secs(200)).await;
     assert!(backend.sessions.get(&id).await.unwrap().is_none());
     assert!(nodes[1].locate(&player("ada")).await.unwrap().is_none());
-    let mut expiries = Vec::new();
-    drop(nodes.clone());
     let fresh = here(login(&nodes[1], "ada").await);
     assert!(fresh.is_new() && *fresh.value() == 0 && fresh.id() != id);
-    drop(fresh);
-    drop(nodes);
-    for events in &mut events {
-        while let Ok(Some(event)) = timeout(Duration::from_secs(1), events.next()).await {
-            if let FleetEvent::SessionExpired(session) = event {
-                expiries.push(session.id);
-            }
-        }
-    }
-    assert_eq!(
-        expiries.iter().filter(|expired| **expired == id).count(),
-        1,
-        "{expiries:?}"
-    );
+    assert_eq!(*expired.lock().unwrap(), [id]);
 }
 
 #[tokio::test(start_paused = true)]

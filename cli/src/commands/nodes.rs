@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ringhold::{Membership, Observer, Ring};
+use ringhold::{ExpiryMode, Membership, Observer, Ring};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -21,7 +21,13 @@ pub struct FleetReport {
     pub nodes: Vec<NodeRow>,
     /// Nodes whose records this build cannot read.
     pub unreadable: Vec<UnreadableRow>,
+    /// A fault of the fleet as a whole.
+    pub warning: Option<&'static str>,
 }
+
+/// Expired sessions stay in the store where each member leaves them to another one.
+const NO_SWEEPER: &str = "no node handles or discards expired sessions, so they stay in the store; join a node with \
+                          on_expired(…), or with expired(Discard)";
 
 /// One node.
 #[derive(Debug, Serialize)]
@@ -50,6 +56,8 @@ pub struct NodeRow {
     pub labels: BTreeMap<String, String>,
     /// The build of the application.
     pub build: String,
+    /// Its part in the expiry of sessions: `handle`, `discard`, `leave`.
+    pub expiry: &'static str,
 }
 
 /// A node whose record this build cannot read.
@@ -112,6 +120,7 @@ impl FleetReport {
                         .map(|(key, value)| owned((key, value)))
                         .collect(),
                     build: record.build.to_string(),
+                    expiry: record.expiry.as_str(),
                 }
             });
         let unreadable = membership.unreadable.iter().map(|member| UnreadableRow {
@@ -119,12 +128,15 @@ impl FleetReport {
             kind: member.kind.as_str(),
             message: member.context.clone(),
         });
+        let mut modes = membership.members.iter().map(|member| member.record.expiry);
+        let warns = modes.len() > 0 && modes.all(|mode| mode == ExpiryMode::Leave);
         Self {
             fleet: fleet.to_owned(),
             revision: membership.revision.number,
             clock_lag_ms: millis(membership.clock_lag),
             nodes: rows.collect(),
             unreadable: unreadable.collect(),
+            warning: warns.then_some(NO_SWEEPER),
         }
     }
 }
@@ -140,6 +152,7 @@ fn words(report: &FleetReport) -> String {
         "ZONE",
         "ENDPOINTS",
         "BUILD",
+        "EXPIRY",
     ]);
     for node in &report.nodes {
         let state = if node.lapsed {
@@ -166,6 +179,7 @@ fn words(report: &FleetReport) -> String {
             node.zone.clone(),
             endpoints.join(" "),
             shown(&node.build),
+            node.expiry.to_owned(),
         ]);
     }
     for node in &report.unreadable {
@@ -176,10 +190,13 @@ fn words(report: &FleetReport) -> String {
         ]);
     }
     let nodes = report.nodes.len() + report.unreadable.len();
-    let summary = format!(
+    let mut summary = format!(
         "fleet {}, revision {}, nodes: {nodes}",
         report.fleet, report.revision
     );
+    if let Some(warning) = report.warning {
+        summary += &format!("\nwarning: {warning}");
+    }
     if nodes == 0 {
         summary
     } else {

@@ -85,11 +85,6 @@ fn describe(event: &FleetEvent) -> Line {
             line
         }
         FleetEvent::Suspect(node) => Line::of("suspect", node),
-        FleetEvent::SessionExpired(session) => {
-            Line::new("expired", format!("{} on {}", session.id, session.owner))
-                .with("session", session.id.to_string())
-                .with("player", session.player.as_str())
-        }
         FleetEvent::Missed(missed) => Line::new(
             "missed",
             format!("{missed} events, since this reader was too slow"),

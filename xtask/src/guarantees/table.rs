@@ -60,6 +60,7 @@ impl Row {
 /// What a backend that has no transport of its own runs.
 const STORES: &[&str] = &["session_store", "discovery"];
 
+const MEMORY: &str = "memory";
 const CLUSTER: &str = "Redis Cluster";
 const CLUSTER_FRED: &str = "the same (fred)";
 const SINGLE: &str = "one Redis (both clients)";
@@ -70,7 +71,7 @@ const GRPC: &str = "gRPC";
 
 pub(super) const COLUMNS: &[Column] = &[
     Column::new(
-        "memory",
+        MEMORY,
         "ringhold-memory",
         &[""],
         &["session_store", "discovery", "transport"],
@@ -288,9 +289,48 @@ pub(super) const ROWS: &[Row] = &[
             "session_store::expired_can_be_revived",
             "session_store::expiry_goes_to_one_sweeper",
             "session_store::expiry_comes_again",
+            "session_store::hiding_keeps_the_take",
+            "session_store::a_take_is_bounded_in_bytes",
+            "session_store::a_tick_names_partitions_with_expired_sessions",
             "session_store::a_write_voids_the_token",
         ],
-        &[],
+        &[
+            (
+                MEMORY,
+                "ringhold::fleet",
+                "expiry::slow_handler_gets_each_of_5000_expiries_once",
+            ),
+            (
+                MEMORY,
+                "ringhold::fleet",
+                "expiry::handler_that_panics_gets_each_of_5000_expiries_again",
+            ),
+            (
+                MEMORY,
+                "ringhold::fleet",
+                "expiry::sessions_that_expired_while_no_node_ran_are_handled_after_join",
+            ),
+            (
+                MEMORY,
+                "ringhold::fleet",
+                "expiry::gateway_of_weight_0_handles_all_expiries_of_nodes_without_a_handler",
+            ),
+            (
+                MEMORY,
+                "ringhold::fleet",
+                "expiry::handler_that_fails_three_times_gets_each_of_5000_expiries_with_backoff",
+            ),
+            (
+                CLUSTER,
+                "ringhold::cluster",
+                "stuck::slow_stuck_shard_delays_no_expiry_of_other_shards",
+            ),
+            (
+                REDB,
+                "ringhold::backends",
+                "abort::abort_in_handlers_loses_none_of_5000_expiries",
+            ),
+        ],
     ),
     Row::new(
         "time stands still in an outage: it expires no session and no lease",
