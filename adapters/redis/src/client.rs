@@ -66,10 +66,6 @@ pub(crate) struct Access {
 /// The files of TLS connections, PEM of at most 1 MiB each. Without any, the system's authorities are trusted and no
 /// certificate is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[cfg_attr(
-    not(all(feature = "tls", any(feature = "redis", feature = "fred"))),
-    expect(dead_code, reason = "for TLS connections, and there are none")
-)]
 pub(crate) struct TlsFiles {
     /// The authorities that are trusted, in place of the system's.
     pub(crate) ca: Option<PathBuf>,
