@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::each_client::on_each_client;
-use super::{Bed, IMPATIENT, Operation, open, start};
+use super::{Bed, Operation, open, short_deadlines, start};
 
 /// The steps of the move of five keys.
 const STAGES: usize = 10;
@@ -123,13 +123,14 @@ fn count(runtime: &Runtime, discovery: &dyn Discovery) -> usize {
 }
 
 fn slow_memberships_work_or_are_refused_at_every_step(client: &str) {
-    let settings = IMPATIENT.to_owned() + client;
     for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]] {
         let (cluster, runtime) = start();
         let make = Make::new("fleet steps");
-        let backend = runtime.block_on(open(&cluster, "steps", &settings));
-        let discovery = &backend.discovery;
-        let stages = runtime.block_on(prepare(&**discovery, &make, STAGES));
+        let settings = format!("&poll_ms=20{client}");
+        let patient = runtime.block_on(open(&cluster, "steps", &settings)).discovery;
+        let impatient = short_deadlines(&cluster).to_owned() + client;
+        let impatient = runtime.block_on(open(&cluster, "steps", &impatient)).discovery;
+        let stages = runtime.block_on(prepare(&*patient, &make, STAGES));
         let bed = bed(&cluster, "steps");
         let keys = bed.keys(&KEYS);
         let keys: Vec<_> = order.iter().map(|index| keys[*index].clone()).collect();
@@ -142,10 +143,11 @@ fn slow_memberships_work_or_are_refused_at_every_step(client: &str) {
             let apart = (3..8).contains(&stage) && is_apart(stage - 2);
             worked += usize::from(!apart);
             let patience = Duration::from_millis(if apart { 500 } else { 10_000 });
+            let discovery = if apart { &impatient } else { &patient };
             operations(discovery, &make, &stages[stage], patience)
         });
         // Where it worked, one came and two went.
-        assert_eq!(count(&runtime, &**discovery), 3 * STAGES - worked);
+        assert_eq!(count(&runtime, &*patient), 3 * STAGES - worked);
     }
 }
 

@@ -29,8 +29,15 @@ use self::suite::servers;
 /// An operation by its name: `Ok` when it did what it has to do, the error when it was refused.
 type Operation = (&'static str, Pin<Box<dyn Future<Output = Result<()>> + Send>>);
 
-/// The settings of a client that soon gives up.
-const IMPATIENT: &str = "&deadline_ms=500&attempt_ms=200&poll_ms=20";
+/// The settings of a client for what is refused: it soon gives up, but not before it has made a connection, which
+/// takes longer over TLS.
+fn short_deadlines(cluster: &RedisCluster) -> &'static str {
+    if cluster.url("steps").starts_with("rediss") {
+        "&deadline_ms=1000&attempt_ms=500&poll_ms=20"
+    } else {
+        "&deadline_ms=500&attempt_ms=200&poll_ms=20"
+    }
+}
 
 /// A slot on its way.
 struct Bed<'c> {

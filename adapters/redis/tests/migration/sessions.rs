@@ -14,7 +14,7 @@ use ringhold_testkit::Make;
 use ringhold_testkit::launch::RedisCluster;
 
 use super::each_client::on_each_client;
-use super::{Bed, IMPATIENT, Operation, answered, open, start};
+use super::{Bed, Operation, answered, open, short_deadlines, start};
 
 /// The steps of the move of three keys.
 const STAGES: usize = 8;
@@ -322,18 +322,27 @@ fn keys_in(bed: &Bed<'_>, order: [usize; 3]) -> Vec<Vec<u8>> {
 fn slow_sessions_work_or_are_refused_at_every_step_in_every_order(client: &str) {
     let (cluster, runtime) = start();
     let make = Make::new("steps");
-    let backend = runtime.block_on(open(&cluster, "steps", &(IMPATIENT.to_owned() + client)));
-    let store = &backend.sessions;
+    let patient = runtime.block_on(open(&cluster, "steps", client)).sessions;
+    let impatient = short_deadlines(&cluster).to_owned() + client;
+    let impatient = runtime.block_on(open(&cluster, "steps", &impatient)).sessions;
     for (order, first) in ORDERS.into_iter().zip((7_u16..).step_by(150)) {
         let partition = Partition::new(first).expect("below 1,024");
-        let stages = runtime.block_on(prepare(&cluster, &**store, &make, partition, STAGES));
+        let stages = runtime.block_on(prepare(&cluster, &*patient, &make, partition, STAGES));
         let bed = Bed::new(&cluster, partition);
         let keys = keys_in(&bed, order);
         bed.walk(
             &runtime,
             &keys,
             |moved| moved < 3,
-            |stage| operations(store, &make, partition, &stages[stage]),
+            |stage| {
+                // One or two of three keys have moved.
+                let store = if matches!(stage, 3 | 4) {
+                    &impatient
+                } else {
+                    &patient
+                };
+                operations(store, &make, partition, &stages[stage])
+            },
         );
     }
 }
