@@ -110,9 +110,9 @@ const SESSIONS_AT_LIMIT: &str = concat!(include_str!("scripts/sessions.lua"), "l
 const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 
 macro_rules! scripts {
-    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident $(($other:ident))?)?;)+) => {
+    ($($(#[$docs:meta])* $name:ident = $file:literal, $kind:ident, $shared:expr $(, $with:ident $(($other:ident))?)*;)+) => {
         $($(#[$docs])* pub(crate) static $name: Script =
-            Script::new(Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with($(&$other)?))?;)+
+            Script::new(Kind::$kind, $shared, include_str!(concat!("scripts/", $file, ".lua")))$(.$with($(&$other)?))*;)+
 
         /// All of them.
         #[cfg(test)]
@@ -121,7 +121,9 @@ macro_rules! scripts {
 }
 
 scripts! {
-    CREATE = "create", Write, SESSIONS, with_records;
+    CREATE = "create", Write, SESSIONS, with_records, or_at_limit(CREATE_AT_LIMIT);
+    /// It returns what exists, and makes no session and takes none over.
+    CREATE_AT_LIMIT = "create", Tidy, SESSIONS_AT_LIMIT, with_records;
     GET = "get", Read, SESSIONS, with_records;
     FIND = "find", Read, SESSIONS, with_records;
     SAVE = "save", Write, SESSIONS, or_at_limit(SAVE_AT_LIMIT);

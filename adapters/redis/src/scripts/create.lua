@@ -91,6 +91,7 @@ if target then
 end
 
 -- From here on it writes.
+if AT_LIMIT then error({ err = 'OOM a login that changes sessions takes memory' }) end
 advance()
 for _, session in ipairs(expired) do unlink(session) end
 for i = 1, ending do end_session(live[i].id, live[i].header, DISPLACED, NO_PROOF) end

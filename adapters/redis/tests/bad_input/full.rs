@@ -6,9 +6,10 @@ use bytes::Bytes;
 use ringhold_core::discovery::{EvictNode, LeaveFleet, RegisterNode, RenewLease};
 use ringhold_core::node::Load;
 use ringhold_core::session::{
-    AckExpired, ClaimSession, RemoveSession, RestoreSession, SaveSession, Touch, Touched,
+    AckExpired, ClaimSession, CreateOutcome, OnExisting, RemoveSession, RestoreSession, SaveSession, Touch,
+    Touched,
 };
-use ringhold_core::{ErrorKind, NodeIncarnation, SessionRecord, SessionStore, Timing};
+use ringhold_core::{ErrorKind, NodeIncarnation, PlayerId, SessionRecord, SessionStore, Timing};
 use ringhold_testkit::launch::{RedisServer, ServerClock};
 use ringhold_testkit::{Make, run};
 
@@ -117,8 +118,16 @@ fn full_server_keeps_a_fleet_going_and_refuses_what_makes_it_larger(client: &str
         let stale = sessions.save(save(&make, first, 10)).await.unwrap_err();
         assert_eq!(stale.kind(), ErrorKind::VersionConflict);
 
-        // The players of a dead server, and its replacement.
-        let claim = ClaimSession::new(second.id, second.fence, make.owner(), make.nonce(), ttl(600));
+        // The players of a dead server log in, and its replacement starts.
+        let login =
+            |player: &PlayerId| make.login_with(player, &make.owner(), ttl(600), OnExisting::Existing);
+        let new = sessions.create(login(&make.player())).await;
+        overloaded("a login of a new player", new.unwrap_err());
+        let existing = sessions.create(login(&second.player)).await.unwrap();
+        assert_eq!(existing.outcome, CreateOutcome::Existing);
+        assert_eq!(existing.session.data, second.data);
+        let claim = ClaimSession::new(second.id, second.fence, make.owner(), make.nonce(), ttl(600))
+            .with_seen_version(existing.session.version);
         let claimed = sessions.claim(claim).await.unwrap().session;
         assert_eq!(claimed.data, second.data);
         discovery.register(register()).await.unwrap();
