@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ringhold_core::{ErrorKind, Revision};
 
 use super::scene::Scene;
@@ -31,18 +32,24 @@ impl Scene {
     }
 }
 
-/// Registers and leaves under so many ids. Once those that are remembered are as many as there may be, nothing grows.
+/// Registers and leaves under so many ids, 100 at once. Once those that are remembered are as many as there may be,
+/// nothing grows.
 async fn churn(name: &'static str, ids: u64) {
     const FULL: u64 = 1_200;
+    const AT_ONCE: u16 = 100;
+    let at_once = u64::from(AT_ONCE);
     let scene = Scene::new(name).await;
     let first = scene.join().await;
     scene.leave(&first).await;
     let mut full = None;
-    for round in 0..ids {
-        let node = scene.join().await;
-        assert_eq!(node.incarnation.number, round + 2, "no number is given twice");
-        scene.leave(&node).await;
-        if round == FULL {
+    for done in (at_once..=ids).step_by(usize::from(AT_ONCE)) {
+        let nodes = join_all((0..AT_ONCE).map(|_| scene.join())).await;
+        let mut numbers: Vec<_> = nodes.iter().map(|node| node.incarnation.number).collect();
+        numbers.sort_unstable();
+        let expected: Vec<_> = (done - at_once + 2..=done + 1).collect();
+        assert_eq!(numbers, expected, "no number is given twice");
+        join_all(nodes.iter().map(|node| scene.leave(node))).await;
+        if done == FULL {
             full = Some(scene.size());
         }
     }
