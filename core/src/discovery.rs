@@ -18,7 +18,7 @@ pub struct RegisterNode {
     /// Its record. The incarnation's nonce is the node's and names this registration over all its
     /// attempts; its number is the last one that the node knows of, 0 at first.
     pub record: Arc<NodeRecord>,
-    /// The periods that the node runs by.
+    /// The periods that the node runs by. A store keeps and compares their [shared](Timing::shared) part.
     pub timing: Timing,
     /// How many replicas have to know of it; `None` for the backend's default.
     pub durability: Option<Durability>,
@@ -259,8 +259,9 @@ pub trait Watch: Send + fmt::Debug {
 ///   makes no second change; once another run has superseded it, it is `Superseded` and puts nobody out.
 /// - `register_supersedes`: where the id is live, its old run leaves (`Superseded`) before the new
 ///   one joins.
-/// - `register_checks_the_timing`: while any node lives, another timing than the stored one is
-///   `InvalidArgument` and names both; in an empty fleet it is stored.
+/// - `register_checks_the_timing`: while any node lives, a heartbeat or a lease other than the stored one is
+///   `InvalidArgument` and names both; in an empty fleet they are stored. The stall limit is neither stored nor
+///   compared.
 /// - `dead_is_for_ever`: no incarnation number is given twice, also after a leave or an eviction.
 /// - `a_process_of_a_dropped_id_is_refused`: what is stored of an id without a member is dropped 10 minutes of the
 ///   lease clock after its last incarnation left, by the next request that lets a node go; beyond 1,000 such ids the
@@ -319,7 +320,7 @@ pub trait Discovery: Send + Sync + fmt::Debug {
     /// heartbeat sees leases lapse where no node is left to renew.
     async fn members(&self) -> Result<Membership>;
 
-    /// The periods that the fleet runs by; `None` before the first registration.
+    /// The periods that the fleet runs by, with the default stall limit; `None` before the first registration.
     async fn timing(&self) -> Result<Option<Timing>>;
 
     /// Watches the membership from a resume point on, or from the start.

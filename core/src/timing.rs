@@ -1,4 +1,4 @@
-//! The periods of a fleet: one checked value that all its nodes share.
+//! The periods of a fleet, as one checked value.
 
 use std::time::Duration;
 
@@ -8,8 +8,12 @@ use crate::{Error, ErrorKind, Result};
 
 /// How often nodes renew their leases and how long a lease lasts; everything else follows.
 ///
-/// The first node that registers stores it with the fleet; while any node lives, another value is
-/// refused.
+/// The first node that registers stores heartbeat and lease with the fleet; while any node lives, others
+/// are refused.
+///
+/// The [stall limit](Self::stall_limit) belongs to one process. It is neither stored nor compared: no other
+/// node relies on it, so the nodes of a fleet may differ in it, and a rolling restart may change it.
+/// [`shared`](Self::shared) is the part that a store keeps.
 ///
 /// | | heartbeat | lease | noticed dead after |
 /// |---|---|---|---|
@@ -19,6 +23,7 @@ use crate::{Error, ErrorKind, Result};
 pub struct Timing {
     heartbeat: Duration,
     lease: Duration,
+    stall_limit: Duration,
 }
 
 impl Timing {
@@ -28,6 +33,13 @@ impl Timing {
     pub const HEARTBEAT_MAX: Duration = Duration::from_secs(60);
     /// The longest lease.
     pub const LEASE_MAX: Duration = Duration::from_secs(600);
+    /// The shortest stall limit. Progress is marked once a second, so a shorter one would take a busy runtime for
+    /// a blocked one.
+    pub const STALL_LIMIT_MIN: Duration = Duration::from_secs(3);
+    /// The longest stall limit.
+    pub const STALL_LIMIT_MAX: Duration = Duration::from_secs(600);
+    /// The stall limit unless another is given.
+    const STALL_LIMIT: Duration = Duration::from_secs(10);
 
     /// Checks a heartbeat and a lease, both in whole milliseconds.
     ///
@@ -47,7 +59,11 @@ impl Timing {
                 "lease is {lease:?} with a heartbeat of {heartbeat:?}; it takes 3 heartbeats to 10 minutes"
             ));
         }
-        Ok(Self { heartbeat, lease })
+        Ok(Self {
+            heartbeat,
+            lease,
+            stall_limit: Self::STALL_LIMIT,
+        })
     }
 
     /// For slow networks and few messages: a heartbeat of 5 s, a lease of 15 s.
@@ -55,7 +71,21 @@ impl Timing {
         Self {
             heartbeat: Duration::from_secs(5),
             lease: Duration::from_secs(15),
+            stall_limit: Self::STALL_LIMIT,
         }
+    }
+
+    /// Sets the [stall limit](Self::stall_limit), in whole milliseconds; 10 s unless given.
+    ///
+    /// # Errors
+    /// `InvalidArgument` unless it is 3 s to 10 minutes.
+    pub fn with_stall_limit(self, stall_limit: Duration) -> Result<Self> {
+        let stall_limit = whole_millis(stall_limit);
+        if !(Self::STALL_LIMIT_MIN..=Self::STALL_LIMIT_MAX).contains(&stall_limit) {
+            let context = format!("stall limit is {stall_limit:?}; it takes 3 s to 10 minutes");
+            return Err(Error::new(ErrorKind::InvalidArgument, "timing", context));
+        }
+        Ok(Self { stall_limit, ..self })
     }
 
     /// The period of renewals.
@@ -66,6 +96,25 @@ impl Timing {
     /// How long a lease lasts on the store clock.
     pub const fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// How long the application's runtime may make no progress before its node evicts itself, so that others
+    /// can claim its players. The node registers again once the runtime moves.
+    ///
+    /// It bounds how long a lease outlives an application that hangs. A process that is paused as a whole does
+    /// not use it up: its lease lapses instead.
+    pub const fn stall_limit(&self) -> Duration {
+        self.stall_limit
+    }
+
+    /// The part that the nodes of a fleet share, which a store keeps and compares: heartbeat and lease, with the
+    /// default stall limit.
+    #[must_use]
+    pub const fn shared(&self) -> Self {
+        Self {
+            stall_limit: Self::STALL_LIMIT,
+            ..*self
+        }
     }
 
     /// 1.5 heartbeats after the last acknowledged renewal was sent a node is late: it accuses
@@ -95,6 +144,7 @@ impl Default for Timing {
         Self {
             heartbeat: Duration::from_secs(1),
             lease: Duration::from_secs(5),
+            stall_limit: Self::STALL_LIMIT,
         }
     }
 }
@@ -105,9 +155,12 @@ impl<'de> Deserialize<'de> for Timing {
         struct Raw {
             heartbeat: Duration,
             lease: Duration,
+            stall_limit: Duration,
         }
         let raw = Raw::deserialize(deserializer)?;
-        Self::new(raw.heartbeat, raw.lease).map_err(serde::de::Error::custom)
+        Self::new(raw.heartbeat, raw.lease)
+            .and_then(|timing| timing.with_stall_limit(raw.stall_limit))
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -163,14 +216,36 @@ mod tests {
 
     #[test]
     fn what_is_read_is_checked() {
-        let written = |heartbeat: u64, lease: u64| {
-            let periods = [heartbeat, lease].map(Duration::from_millis);
+        let written = |heartbeat: u64, lease: u64, stall_limit: u64| {
+            let periods = [heartbeat, lease, stall_limit].map(Duration::from_millis);
             postcard::to_allocvec(&periods).unwrap()
         };
         let timing = Timing::new(Duration::from_millis(400), Duration::from_secs(2)).unwrap();
+        let timing = timing.with_stall_limit(Duration::from_secs(4)).unwrap();
         let bytes = postcard::to_allocvec(&timing).unwrap();
-        assert_eq!(bytes, written(400, 2_000));
+        assert_eq!(bytes, written(400, 2_000, 4_000));
         assert_eq!(postcard::from_bytes::<Timing>(&bytes).unwrap(), timing);
-        assert!(postcard::from_bytes::<Timing>(&written(400, 1_199)).is_err());
+        assert!(postcard::from_bytes::<Timing>(&written(400, 1_199, 4_000)).is_err());
+        assert!(postcard::from_bytes::<Timing>(&written(400, 2_000, 2_999)).is_err());
+    }
+
+    #[test]
+    fn stall_limit_is_checked_and_not_part_of_what_a_fleet_shares() {
+        let timing = Timing::default();
+        assert_eq!(timing.stall_limit(), Duration::from_secs(10));
+        for allowed in [Timing::STALL_LIMIT_MIN, Timing::STALL_LIMIT_MAX] {
+            let changed = timing.with_stall_limit(allowed).unwrap();
+            assert_eq!(changed.stall_limit(), allowed);
+            assert_ne!(changed, timing);
+            assert_eq!(changed.shared(), timing);
+        }
+        for refused in [
+            Duration::from_millis(2_999),
+            Timing::STALL_LIMIT_MAX + Duration::from_millis(1),
+            Duration::MAX,
+        ] {
+            let error = timing.with_stall_limit(refused).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{refused:?}");
+        }
     }
 }

@@ -50,7 +50,7 @@ pub fn register<T: Transaction>(
     let mut log = Log::open(tx)?;
     if let Some(stored) = log
         .timing()
-        .filter(|stored| stored != timing && !table.is_empty())
+        .filter(|stored| *stored != timing.shared() && !table.is_empty())
     {
         return Ok(Step::Refused(other_timing(stored, *timing)));
     }
@@ -93,7 +93,7 @@ pub fn register<T: Transaction>(
         )?;
     }
     let fleet = log.fleet();
-    (fleet.timing, fleet.last_number) = (*timing, incarnation.number);
+    (fleet.timing, fleet.last_number) = (timing.shared(), incarnation.number);
     departed::forget_end(tx, fleet, id, &runs);
     log.push(tx, seed, &Change::Joined(&bytes));
     tx.put(schema::node(id), bytes);

@@ -191,6 +191,22 @@ pub async fn register_checks_the_timing<H: DiscoveryHarness + ?Sized>(harness: &
         Some(stored),
         "the first node's is stored"
     );
+    // A limit of one process: nodes of a fleet may differ in it.
+    let stall_limit = Timing::STALL_LIMIT_MIN;
+    let stalls = stored.with_stall_limit(stall_limit).expect("an allowed limit");
+    let record = bed.make.node();
+    let request = RegisterNode::new(record.clone(), stalls);
+    let registered = done(
+        "a node with another stall limit",
+        bed.discovery.register(request).await,
+    );
+    assert_eq!(
+        done("timing", bed.discovery.timing().await),
+        Some(stored),
+        "the stall limit is not stored"
+    );
+    let incarnation = registered.incarnation;
+    bed.leave(&NodeIncarnation::new(record.id, incarnation)).await;
 
     let before = bed.members().await;
     let record = bed.make.node();

@@ -162,7 +162,7 @@ impl Leases {
         }
         runs.add(number, nonce);
         self.last_number = number;
-        self.timing = Some(*timing);
+        self.timing = Some(timing.shared());
         self.clock.set_cap(timing.clock_cap());
         Ok(Registered::new(incarnation, self.membership(time)))
     }
@@ -308,7 +308,7 @@ impl Leases {
     fn check_timing(&self, asked: Timing) -> Result<()> {
         match self
             .timing
-            .filter(|stored| *stored != asked && !self.members.is_empty())
+            .filter(|stored| *stored != asked.shared() && !self.members.is_empty())
         {
             None => Ok(()),
             Some(stored) => {
