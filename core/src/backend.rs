@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::discovery::DiscoveryConnector;
 use crate::{Discovery, FleetName, SessionStore, Transport};
 
 /// What a backend can and cannot do. The contract suites read it, and combinations that cannot
@@ -62,12 +63,16 @@ pub struct Backend {
     pub sessions: Arc<dyn SessionStore>,
     /// Membership.
     pub discovery: Arc<dyn Discovery>,
+    /// Membership over connections of their own, for the thread on which a node renews its lease; `None` for a
+    /// backend inside this process, whose nodes renew on the application's runtime. A wrapper around
+    /// `discovery` wraps or removes it as well, or renewals go past that wrapper.
+    pub discovery_connector: Option<Arc<dyn DiscoveryConnector>>,
     /// Between nodes, where the backend brings its own way.
     pub transport: Option<Arc<dyn Transport>>,
 }
 
 impl Backend {
-    /// A backend of these parts, without a transport.
+    /// A backend of these parts, without a transport and a connector.
     pub fn new(
         scheme: &'static str,
         fleet: FleetName,
@@ -81,8 +86,16 @@ impl Backend {
             capabilities,
             sessions,
             discovery,
+            discovery_connector: None,
             transport: None,
         }
+    }
+
+    /// The same backend with a way to connect to its membership once more.
+    #[must_use]
+    pub fn with_discovery_connector(mut self, connector: Arc<dyn DiscoveryConnector>) -> Self {
+        self.discovery_connector = Some(connector);
+        self
     }
 
     /// The same backend with a transport.

@@ -297,6 +297,12 @@ pub trait Watch: Send + fmt::Debug {
 ///   it is told `Reset` with the newest state.
 /// - `members_are_whole`: sorted by id, at one revision, loads as of the last renewals.
 ///
+/// **Connecting** (a [`DiscoveryConnector`])
+/// - `connect_shares_no_connection`: a [shared](crate::backend::Capabilities::shared) backend has a connector; one
+///   inside the process has none. It connects to the same membership. The connections and tasks of the result belong
+///   to the runtime that polled `connect`: it makes progress while the runtime that opened the backend is blocked, and
+///   the end of its own runtime leaves the backend as it was.
+///
 /// # Cancel safety
 /// Dropping the future of a write is ambiguous; repeat it unchanged.
 ///
@@ -325,6 +331,24 @@ pub trait Discovery: Send + Sync + fmt::Debug {
 
     /// Watches the membership from a resume point on, or from the start.
     async fn watch(&self, after: Option<Revision>) -> Result<Box<dyn Watch>>;
+}
+
+/// Opens one more [`Discovery`] of the same fleet, with connections of its own.
+///
+/// A node renews its lease on a thread of its own, so that a task of the application that blocks its runtime
+/// costs no lease. Connections belong to the runtime that made them, so that thread needs its own.
+///
+/// Its rule, `connect_shares_no_connection`, is in the contract of [`Discovery`].
+#[async_trait]
+pub trait DiscoveryConnector: Send + Sync + fmt::Debug {
+    /// Connects on the runtime that polls the future. The caller uses the result on that runtime alone.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was connected.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Timeout` where no server answers; those of the backend's own way to be opened.
+    async fn connect(&self) -> Result<Arc<dyn Discovery>>;
 }
 
 #[cfg(test)]

@@ -138,6 +138,7 @@ mod tests {
             include_str!("discovery/lease.rs"),
             include_str!("discovery/watch.rs"),
             include_str!("discovery/churn.rs"),
+            include_str!("discovery/connect.rs"),
         ];
         agree(DISCOVERY_DOCS, discovery::RULES, &sources);
     }

@@ -1,12 +1,14 @@
 //! The contract of [`Discovery`]: one function per rule.
 
 mod churn;
+mod connect;
 mod lease;
 mod register;
 mod steps;
 mod watch;
 
 pub use churn::*;
+pub use connect::*;
 pub use lease::*;
 pub use register::*;
 pub use steps::let_pass;
@@ -53,6 +55,7 @@ macro_rules! __discovery_rules {
             watch_misses_nothing
             a_slow_watcher_gets_the_newest
             members_are_whole
+            connect_shares_no_connection
         }
     };
 }

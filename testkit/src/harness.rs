@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ringhold_core::backend::Capabilities;
+use ringhold_core::discovery::DiscoveryConnector;
 use ringhold_core::{Discovery, SessionStore, Timing, Transport};
 
 /// The backend's server time, as far as a test can move it.
@@ -40,6 +41,11 @@ pub trait StoreHarness: Send + Sync {
 pub trait DiscoveryHarness: Send + Sync {
     /// The membership of a fleet of its own in which nobody ever registered.
     async fn discovery(&self) -> Arc<dyn Discovery>;
+
+    /// A membership as [`discovery`](Self::discovery), with the connector of its backend where that has one.
+    async fn connected_discovery(&self) -> (Arc<dyn Discovery>, Option<Arc<dyn DiscoveryConnector>>) {
+        (self.discovery().await, None)
+    }
 
     /// The time that its lease clock is fed from.
     fn time(&self) -> &dyn TestTime;

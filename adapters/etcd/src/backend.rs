@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use etcd_client::{AlarmAction, AlarmType, Client, GetOptions};
 use ringhold_core::backend::{Capabilities, ClockScope};
-use ringhold_core::{Backend, Error, ErrorKind, Result};
+use ringhold_core::discovery::DiscoveryConnector;
+use ringhold_core::{Backend, Discovery, Error, ErrorKind, Result};
 use ringhold_kv::{Transaction, schema};
 use tokio::time::timeout;
 
@@ -34,6 +36,7 @@ pub struct EtcdBackend {
     config: EtcdConfig,
     sessions: Arc<EtcdSessions>,
     discovery: Arc<EtcdDiscovery>,
+    connector: Arc<Connector>,
     replicated: u8,
 }
 
@@ -48,23 +51,20 @@ impl EtcdBackend {
     /// - `InvalidArgument`: wrong user or password; a user who may not; members of different etcds.
     /// - `Unsupported`: an etcd before 3.4; a fleet of another schema.
     pub async fn open(config: EtcdConfig) -> Result<Self> {
-        let prefix = format!("/ringhold/{}/", config.fleet).into_bytes();
-        let probe = [&prefix, schema::SCHEMA_KEY].concat();
-        let supervisor = Supervisor::connect(config.settings(), probe).await?;
-        let client = supervisor.link(OPEN).await?.client;
+        let runner = connect(&config).await?;
+        let client = runner.supervisor().link(OPEN).await?.client;
         // The futures of the client are large.
         let members = Box::pin(look(&client)).await?;
-        let runner = Runner::new(Arc::clone(&supervisor), prefix, Arc::clone(&config.clock));
         check_schema(&runner).await?;
         // A majority has what is acknowledged: the leader, and so many beside it.
         let replicated = u8::try_from(members.max(1) / 2).unwrap_or(u8::MAX);
         Ok(Self {
             sessions: Arc::new(EtcdSessions::new(runner.clone(), config.limits, replicated)),
-            discovery: Arc::new(EtcdDiscovery::new(
-                runner.of_membership(),
-                config.poll,
+            discovery: Arc::new(discovery(&config, &runner, replicated)),
+            connector: Arc::new(Connector {
+                config: config.clone(),
                 replicated,
-            )),
+            }),
             config,
             replicated,
         })
@@ -99,7 +99,35 @@ impl EtcdBackend {
         let (sessions, discovery) = (self.sessions(), self.discovery());
         let (fleet, capabilities) = (self.config.fleet.clone(), self.capabilities());
         Backend::new(self.config.scheme, fleet, capabilities, sessions, discovery)
+            .with_discovery_connector(Arc::clone(&self.connector) as Arc<dyn DiscoveryConnector>)
     }
+}
+
+/// Connects to the membership of a backend that was opened with these settings.
+#[derive(Debug)]
+struct Connector {
+    config: EtcdConfig,
+    replicated: u8,
+}
+
+#[async_trait]
+impl DiscoveryConnector for Connector {
+    async fn connect(&self) -> Result<Arc<dyn Discovery>> {
+        let runner = connect(&self.config).await?;
+        Ok(Arc::new(discovery(&self.config, &runner, self.replicated)))
+    }
+}
+
+/// A way to etcd whose tasks and connections belong to the runtime that polls this.
+async fn connect(config: &EtcdConfig) -> Result<Runner> {
+    let prefix = format!("/ringhold/{}/", config.fleet).into_bytes();
+    let probe = [&prefix, schema::SCHEMA_KEY].concat();
+    let supervisor = Supervisor::connect(config.settings(), probe).await?;
+    Ok(Runner::new(supervisor, prefix, Arc::clone(&config.clock)))
+}
+
+fn discovery(config: &EtcdConfig, runner: &Runner, replicated: u8) -> EtcdDiscovery {
+    EtcdDiscovery::new(runner.of_membership(), config.poll, replicated)
 }
 
 impl From<EtcdBackend> for Backend {

@@ -28,7 +28,7 @@ const CLOCK_STEP: Duration = Duration::from_millis(250);
 ///
 /// A renewal is two round trips; it reads all leases and writes its own, so renewals of different nodes
 /// never stand in each other's way. `register`, `leave` and `evict` change the membership one after another,
-/// those of one process without a race.
+/// those through one `EtcdDiscovery` without a race.
 /// `members` and a watch's reset read all records. The last 256 changes are kept.
 ///
 /// A watch looks once a heartbeat unless the URL says otherwise, and at once when etcd tells of a change;
@@ -49,7 +49,8 @@ pub struct EtcdDiscovery {
 struct Way {
     runner: Runner,
     clock: Arc<FleetClock>,
-    /// One change of the membership at a time: those of this process would only lose races to each other.
+    /// One change of the membership at a time: they would only lose races to each other. The one that a node renews
+    /// through has its own, so that a blocked runtime of the application holds up no registration.
     turn: Arc<Semaphore>,
 }
 

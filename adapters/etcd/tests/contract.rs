@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
+use ringhold_core::discovery::DiscoveryConnector;
 use ringhold_core::{Backend, Discovery, SessionStore, Timing};
 use ringhold_etcd::{EtcdBackend, EtcdConfig};
 use ringhold_testkit::launch::{EtcdCluster, EtcdOptions};
@@ -68,6 +69,11 @@ impl StoreHarness for Etcd {
 impl DiscoveryHarness for Etcd {
     async fn discovery(&self) -> Arc<dyn Discovery> {
         self.backend().await.discovery
+    }
+
+    async fn connected_discovery(&self) -> (Arc<dyn Discovery>, Option<Arc<dyn DiscoveryConnector>>) {
+        let backend = self.backend().await;
+        (backend.discovery, backend.discovery_connector)
     }
 
     fn time(&self) -> &dyn TestTime {

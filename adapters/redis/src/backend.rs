@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use ringhold_core::backend::Capabilities;
-use ringhold_core::{Backend, Error, ErrorKind, Result};
+use ringhold_core::discovery::DiscoveryConnector;
+use ringhold_core::{Backend, Discovery, Error, ErrorKind, Result};
 
 use crate::client::{Access, Command, Reply};
 use crate::schema::{self, Keys};
@@ -23,6 +25,7 @@ pub struct RedisBackend {
     config: RedisConfig,
     sessions: Arc<RedisSessions>,
     discovery: Arc<RedisDiscovery>,
+    connector: Arc<Connector>,
     replicas_max: u8,
 }
 
@@ -39,25 +42,16 @@ impl RedisBackend {
     ///   way round.
     /// - `Unsupported`: a server before 7.0; a fleet of another schema.
     pub async fn open(config: RedisConfig) -> Result<Self> {
-        let access = Access {
-            user: config.user.clone(),
-            password: config.password.clone(),
-            tls: config.is_tls().then(|| config.tls.clone()),
-        };
-        let supervisor = Supervisor::connect(config.settings(), (config.connector)(access)).await?;
+        let supervisor = connect(&config).await?;
         let keys = Keys::new(config.fleet.clone());
         check_server(&supervisor, &config, &keys).await?;
         check_schema(&supervisor, &keys).await?;
         warn_of_settings(&supervisor, &config).await;
         let replicas_max = supervisor.replicas_min();
-        let sessions = RedisSessions::new(
-            Arc::clone(&supervisor),
-            keys.clone(),
-            config.limits,
-            config.replicas,
-        );
-        let discovery = RedisDiscovery::new(supervisor, keys, config.poll, config.replicas);
+        let sessions = RedisSessions::new(Arc::clone(&supervisor), keys, config.limits, config.replicas);
+        let discovery = discovery(&config, supervisor);
         Ok(Self {
+            connector: Arc::new(Connector(config.clone())),
             config,
             sessions: Arc::new(sessions),
             discovery: Arc::new(discovery),
@@ -89,7 +83,39 @@ impl RedisBackend {
         let (sessions, discovery) = (self.sessions(), self.discovery());
         let (fleet, capabilities) = (self.config.fleet.clone(), self.capabilities());
         Backend::new(self.config.scheme, fleet, capabilities, sessions, discovery)
+            .with_discovery_connector(Arc::clone(&self.connector) as Arc<dyn DiscoveryConnector>)
     }
+}
+
+/// Connects to the membership of a backend that was opened with these settings.
+#[derive(Debug)]
+struct Connector(RedisConfig);
+
+#[async_trait]
+impl DiscoveryConnector for Connector {
+    async fn connect(&self) -> Result<Arc<dyn Discovery>> {
+        let supervisor = connect(&self.0).await?;
+        Ok(Arc::new(discovery(&self.0, supervisor)))
+    }
+}
+
+/// A supervisor whose tasks and connections belong to the runtime that polls this.
+async fn connect(config: &RedisConfig) -> Result<Arc<Supervisor>> {
+    let access = Access {
+        user: config.user.clone(),
+        password: config.password.clone(),
+        tls: config.is_tls().then(|| config.tls.clone()),
+    };
+    Supervisor::connect(config.settings(), (config.connector)(access)).await
+}
+
+fn discovery(config: &RedisConfig, supervisor: Arc<Supervisor>) -> RedisDiscovery {
+    RedisDiscovery::new(
+        supervisor,
+        Keys::new(config.fleet.clone()),
+        config.poll,
+        config.replicas,
+    )
 }
 
 impl From<RedisBackend> for Backend {

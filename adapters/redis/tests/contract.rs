@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ringhold_core::backend::Capabilities;
+use ringhold_core::discovery::DiscoveryConnector;
 use ringhold_core::{Backend, Discovery, SessionStore, Timing};
 use ringhold_redis::{RedisBackend, RedisConfig};
 use ringhold_testkit::launch::{ClusterOptions, RedisCluster, RedisOptions, RedisServer, ServerClock};
@@ -52,6 +53,11 @@ macro_rules! harness {
         impl DiscoveryHarness for $name {
             async fn discovery(&self) -> Arc<dyn Discovery> {
                 self.backend().await.discovery
+            }
+
+            async fn connected_discovery(&self) -> (Arc<dyn Discovery>, Option<Arc<dyn DiscoveryConnector>>) {
+                let backend = self.backend().await;
+                (backend.discovery, backend.discovery_connector)
             }
 
             fn time(&self) -> &dyn TestTime {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ringhold_core::backend::Capabilities;
 use ringhold_core::discovery::{
-    Changes, Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+    Changes, Departed, DiscoveryConnector, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered,
+    RenewLease, Renewed, Watch,
 };
 use ringhold_core::membership::{LeftReason, Member};
 use ringhold_core::node::Load;
@@ -58,12 +59,32 @@ impl DiscoveryHarness for Harness {
         })
     }
 
+    async fn connected_discovery(&self) -> (Arc<dyn Discovery>, Option<Arc<dyn DiscoveryConnector>>) {
+        let connector = (self.fault == Fault::ConnectsToAnotherFleet).then(|| Arc::new(Elsewhere) as _);
+        (self.discovery().await, connector)
+    }
+
     fn time(&self) -> &dyn TestTime {
         &self.clock
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::embedded()
+        let mut capabilities = Capabilities::embedded();
+        capabilities.shared = matches!(self.fault, Fault::NothingConnects | Fault::ConnectsToAnotherFleet);
+        capabilities
+    }
+}
+
+/// Connects to a fleet that has no other member.
+#[derive(Debug)]
+struct Elsewhere;
+
+#[async_trait]
+impl DiscoveryConnector for Elsewhere {
+    async fn connect(&self) -> Result<Arc<dyn Discovery>> {
+        Ok(MemoryBackend::new(FleetName::new("elsewhere")?)
+            .backend()
+            .discovery)
     }
 }
 

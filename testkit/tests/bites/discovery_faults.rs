@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     WatchQueuesForEver,
     MembersAreTorn,
     LoadsAreForgotten,
+    NothingConnects,
+    ConnectsToAnotherFleet,
 }
 
 pub(crate) const CASES: &[Case<Fault>] = &[
@@ -219,5 +221,15 @@ pub(crate) const CASES: &[Case<Fault>] = &[
         Fault::LoadsAreForgotten,
         "members_are_whole",
         "the load of the last renewal",
+    ),
+    (
+        Fault::NothingConnects,
+        "connect_shares_no_connection",
+        "a shared backend has a connector",
+    ),
+    (
+        Fault::ConnectsToAnotherFleet,
+        "connect_shares_no_connection",
+        "both connections must lead to one membership",
     ),
 ];

@@ -361,6 +361,7 @@ pub(super) const ROWS: &[Row] = &[
             "discovery::renew_tells_the_next_lapse",
             "discovery::evict_is_exact",
             "discovery::leave_is_idempotent",
+            "discovery::connect_shares_no_connection",
         ],
         &[],
     ),
