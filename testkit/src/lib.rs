@@ -9,6 +9,7 @@
 //! | [`PausedTime`] | the same for tokio's time, beside real sockets |
 //! | [`launch`], [`RedisTime`] | real Redis servers and clusters, and their time |
 //! | [`wait_for`] | waiting for a condition, with a deadline that prints what was seen |
+//! | [`Log`] | what is logged, for a test to read |
 //! | [`history`] | concurrent clients, what they were told, and whether that can be |
 //! | [`Make`] | ids, owners, players and records from a seed |
 //!
@@ -76,6 +77,7 @@ pub mod embedded;
 mod expect;
 mod harness;
 pub mod history;
+mod log;
 mod make;
 mod paused;
 mod redis_time;
@@ -89,6 +91,7 @@ pub use ringhold_launch as launch;
 pub use clock::SimulatedClock;
 pub use contract::run;
 pub use harness::{DiscoveryHarness, StoreHarness, TestTime, TransportHarness};
+pub use log::Log;
 pub use make::Make;
 pub use paused::PausedTime;
 pub use redis_time::RedisTime;

@@ -1,11 +1,9 @@
 //! Files that change while they are in use.
 
 use std::fs::File;
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringhold_testkit::wait_for;
+use ringhold_testkit::{Log, wait_for};
 use tokio::time::{advance, pause, resume};
 
 use super::super::{Looking, look};
@@ -159,55 +157,29 @@ async fn what_was_of_no_use_is_tried_again() {
     assert!(is(&client, &server, "eu-9").await);
 }
 
-/// What is logged here.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_bad_file_is_warned_of_once() {
     let ours = Authority::new("ours");
     let folder = Folder::new(&ours, &ours.sign(&["eu-1"]));
     let secured = load(&folder.mutual());
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let warnings = || {
-        String::from_utf8(log.0.lock().unwrap().clone())
-            .unwrap()
-            .matches("WARN")
-            .count()
-    };
-    tracing::subscriber::with_default(subscriber, || {
-        let look = || look(&secured.security, &secured.current);
-        look();
-        assert_eq!(warnings(), 0);
-        folder.write("key.pem", "nothing");
-        look();
-        look();
-        assert_eq!(warnings(), 1);
-        folder.write("key.pem", "nothing either");
-        look();
-        assert_eq!(warnings(), 2);
-        folder.put(&ours.sign(&["eu-1"]));
-        look();
-        look();
-        assert_eq!(warnings(), 2);
-    });
-    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let warnings = || log.text().matches("WARN").count();
+    let _listening = log.listen();
+    let look = || look(&secured.security, &secured.current);
+    look();
+    assert_eq!(warnings(), 0);
+    folder.write("key.pem", "nothing");
+    look();
+    look();
+    assert_eq!(warnings(), 1);
+    folder.write("key.pem", "nothing either");
+    look();
+    assert_eq!(warnings(), 2);
+    folder.put(&ours.sign(&["eu-1"]));
+    look();
+    look();
+    assert_eq!(warnings(), 2);
+    let said = log.text();
     assert!(
         said.contains("no private key") && said.contains("read anew"),
         "{said}"
