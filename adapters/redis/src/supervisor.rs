@@ -101,6 +101,8 @@ pub(crate) struct Settings {
 /// The pause before a retry, before jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// A timer is this late only where its runtime or its process stood still.
+const LATE_MIN: Duration = Duration::from_millis(250);
 /// How many redirects in a row are followed without a pause.
 const REDIRECTS_AT_ONCE: u32 = 5;
 /// One under way, its own, and one for a script that was not known.
@@ -375,8 +377,14 @@ impl Shared {
                 Verdict::Again(link_error(operation, &node.address, error))
             }
             Err(_) => {
+                // Also where this runtime stood still: the server may have been deposed since then.
                 watchdog::suspect(self, node);
-                let context = format!("no answer of {} within {:?}", node.address, self.settings.attempt);
+                let context = match lateness(attempt_deadline) {
+                    None => format!("no answer of {} within {:?}", node.address, self.settings.attempt),
+                    Some(late) => {
+                        format!("this runtime or its process stood still for {late:?} beyond the attempt")
+                    }
+                };
                 Verdict::Again(Error::new(ErrorKind::Timeout, operation, context))
             }
         })
@@ -551,6 +559,12 @@ fn outcome(replies: impl IntoIterator<Item = Reply>) -> Reply {
         _ => next,
     };
     replies.into_iter().reduce(failed_first).unwrap_or(Reply::Nil)
+}
+
+/// How long ago a deadline was whose timer has fired only now; `None` where that is no more than a moment. A late timer
+/// shows that this runtime or its process stood still, and says nothing of a server.
+fn lateness(deadline: Instant) -> Option<Duration> {
+    Some(deadline.elapsed()).filter(|late| *late >= LATE_MIN)
 }
 
 fn link_error(operation: &'static str, address: &Address, error: LinkError) -> Error {

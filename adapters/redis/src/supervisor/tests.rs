@@ -3,6 +3,7 @@
 mod fake;
 mod outage;
 mod sizes;
+mod stall;
 mod start;
 
 use std::sync::Arc;

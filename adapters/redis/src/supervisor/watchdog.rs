@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::node::{self, Node};
 use super::sizes::Size;
 use super::topology::{Address, ClusterView};
-use super::{Shared, link_error, refused};
+use super::{Shared, lateness, link_error, refused};
 use crate::client::{Command, Link, LinkError, Reply};
 use crate::random;
 
@@ -51,7 +51,7 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
     let began = Instant::now();
-    let mut probes = 0;
+    let (mut probes, mut warned) = (0, false);
     loop {
         let (pause, mut owners) = {
             let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
@@ -61,16 +61,21 @@ async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
             // Whoever gives up a slow connection each time at the same point never has one.
             probes = (probes + 1).min(PROBES_LONGEST);
             let patience = shared.settings.probe * probes;
+            let deadline = Instant::now() + patience;
             match node.probe(&*shared.connector, &shared.settings, patience).await {
-                Ok(link) => return resume(&shared, &node, link, silent).await,
+                Ok(link) => return resume(&shared, &node, link, silent, warned).await,
                 // It answers, and whoever asks is to hear what: waiting would not help.
                 Err(LinkError::Denied(_)) => return answers(&node, None),
                 Err(error) => {
                     // Callers go on waiting for answers that they have asked for; nobody asks anew.
                     node.set_link(None);
                     if node.answers.send_replace(false) {
-                        tracing::warn!(address = %node.address, %error, "the server does not answer");
                         shared.stale.notify_one();
+                    }
+                    // A probe that ended late says nothing of the server: this runtime stood still.
+                    if !warned && lateness(deadline).is_none() {
+                        tracing::warn!(address = %node.address, %error, "the server does not answer");
+                        warned = true;
                     }
                 }
             }
@@ -96,10 +101,12 @@ fn probe_pause(shared: &Shared, node: &Arc<Node>, began: Instant) -> Duration {
 
 /// Gives a server that answers back to its callers. One that was silent for long may have been deposed
 /// meanwhile, and acknowledge writes until it hears of it: the others are asked first.
-async fn resume(shared: &Arc<Shared>, node: &Arc<Node>, link: Arc<dyn Link>, silent: Duration) {
+async fn resume(shared: &Arc<Shared>, node: &Arc<Node>, link: Arc<dyn Link>, silent: Duration, warned: bool) {
     if shared.settings.cluster && (silent >= IDLE || !*node.answers.borrow()) {
         node.answers.send_replace(false);
         refresh(shared).await;
+    }
+    if warned {
         tracing::info!(address = %node.address, "the server answers again");
     }
     node.heard(Size::Small);
