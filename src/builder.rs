@@ -12,11 +12,13 @@ use ringhold_core::{
     Backend, BalancingPolicy, Error, ErrorKind, HealthCheck, Incarnation, NodeId, NodeRecord, Nonce, Result,
     SessionRecord, Timing, Transport, Ttl, Weight,
 };
+use tokio::runtime::Handle;
 
 use crate::events::FleetEvent;
 use crate::expiry::{Expired, Expiry, ExpiryOptions, Handler, OnExpired};
 use crate::fleet::{Fleet, WeakFleet};
-use crate::node::Node;
+use crate::lease_thread::{self, LeaseRuntime, LeaseThread};
+use crate::node::{Lent, Node};
 use crate::observer::{Observer, first_membership};
 use crate::shared::Shared;
 use crate::{health, heartbeat, random, sweep, touch};
@@ -36,6 +38,7 @@ pub struct FleetBuilder {
     handler: Option<MakeHandler>,
     on_expired: OnExpired,
     expiry: ExpiryOptions,
+    heartbeats: Option<Handle>,
     first_error: Option<Error>,
 }
 
@@ -80,6 +83,7 @@ impl FleetBuilder {
             handler: None,
             on_expired: OnExpired::Not(Expired::default()),
             expiry: ExpiryOptions::new(),
+            heartbeats: None,
             first_error: None,
         }
     }
@@ -148,9 +152,20 @@ impl FleetBuilder {
         self
     }
 
-    /// The periods of the fleet, the same on all its nodes. [`Timing::default`] unless given.
+    /// The periods of the fleet, the same on all its nodes, and this node's own stall limit. [`Timing::default`] unless
+    /// given.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// The runtime on which the node renews its lease, for tests that share a paused clock with it.
+    ///
+    /// Unless given, a node of a backend that processes share renews on a thread of that backend, so that a task that
+    /// blocks the application's runtime costs no lease; a node of a backend inside this process renews on the runtime
+    /// that calls [`join`](Self::join). A runtime that also runs the application gives that protection up.
+    pub fn heartbeat_on(mut self, runtime: Handle) -> Self {
+        self.heartbeats = Some(runtime);
         self
     }
 
@@ -271,14 +286,19 @@ impl FleetBuilder {
         self
     }
 
-    /// Joins the fleet as a node. Where its transport needs an address, that is told in the record as the
-    /// endpoint `peer`, unless one was given.
+    /// Joins the fleet as a node. On a backend that processes share, this starts the thread that renews the lease and
+    /// opens its connections, unless another node of the same opened backend has done so. Where the transport needs an
+    /// address, the record tells it as the endpoint `peer`, unless one was given.
     ///
     /// # Errors
     /// - `InvalidArgument`: a bad value, no node id, another timing than that of the fleet, or an address
     ///   that the transport must not have.
     /// - `TooLarge`: more endpoints or labels than are allowed.
-    /// - `Unavailable`: the backend did not answer for 20 s, or the transport cannot have its address.
+    /// - `Unavailable`: the backend did not answer for 20 s, no thread can be started, or the transport cannot have its
+    ///   address.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops what was started. The node may be registered all the same until its lease lapses.
     pub async fn join(mut self) -> Result<Fleet> {
         if let Some(error) = self.first_error.take() {
             return Err(error);
@@ -299,11 +319,13 @@ impl FleetBuilder {
                 .endpoints
                 .insert(EndpointName::new("peer")?, address)?;
         }
+        let (lease, thread) = LeaseRuntime::open(&self.backend, self.heartbeats).await?;
         let shared = Arc::new(Shared::new(self.backend, self.policy));
         let record = Arc::new(self.record.clone());
         let expiry = Expiry::new(record.expiry, self.expiry);
         let node = Arc::new(Node::new(
             Arc::clone(&shared),
+            lease.clone(),
             self.timing,
             session_ttl,
             record,
@@ -314,12 +336,14 @@ impl FleetBuilder {
         if let Some(MakeHandler(make)) = self.handler {
             node.set_peer_handler(make(fleet.downgrade()));
         }
-        heartbeat::register(&node, self.record).await?;
+        let lent = Lent::new(&node);
+        let register = async move { heartbeat::register(&lent, self.record).await };
+        lease_thread::on(&lease.handle, register).await?;
         heartbeat::serve_peers(&node).await;
         shared.events.send(FleetEvent::Registered(node.me()));
         shared.spawn(Arc::clone(&node).serve_until_stopped());
         shared.spawn(Arc::clone(&shared).expire_expected());
-        spawn(&node, heartbeat::run(Arc::clone(&node)));
+        spawn_renewals(&node, thread);
         spawn(&node, touch::run(Arc::clone(&node)));
         spawn(&node, sweep::run(Arc::clone(&node), self.on_expired));
         if let Some(check) = self.health_check {
@@ -328,7 +352,7 @@ impl FleetBuilder {
         Ok(fleet)
     }
 
-    /// Sees the fleet without being a node of it.
+    /// Sees the fleet without being a node of it. The watch runs on the application's runtime.
     ///
     /// # Errors
     /// - `InvalidArgument`: a bad value, or an expiry handler.
@@ -351,13 +375,33 @@ impl FleetBuilder {
     }
 }
 
-/// Runs a task of the node until the node stops. A panic in it is a fault of ours: it is reported.
+/// Starts what renews the lease and what marks the progress of the application for it. Holds `thread` for as long.
+fn spawn_renewals(node: &Arc<Node>, thread: Option<Arc<LeaseThread>>) {
+    let lease = &node.lease.handle;
+    let progress = Arc::clone(&node.progress);
+    spawn(node, async move { progress.mark().await });
+    let (progress, limit) = (Arc::clone(&node.progress), node.timing.stall_limit());
+    spawn_on(lease, node, async move { progress.watch(limit).await });
+    let (ended, lent) = (node.renewals_ended.clone().drop_guard(), Lent::new(node));
+    spawn_on(lease, node, async move {
+        heartbeat::run(&lent).await;
+        drop((lent, ended, thread));
+    });
+}
+
+/// Runs a task of the node on the application's runtime until the node stops.
 fn spawn(node: &Arc<Node>, task: impl Future<Output = ()> + Send + 'static) {
+    spawn_on(node.shared.runtime(), node, task);
+}
+
+/// Runs a task of the node until the node stops. A panic in it is a fault of ours: it is reported.
+fn spawn_on(runtime: &Handle, node: &Arc<Node>, task: impl Future<Output = ()> + Send + 'static) {
     let stop = node.stop.clone();
-    let inner = node
-        .shared
-        .spawn(async move { stop.run_until_cancelled(task).await.map(drop) });
-    node.shared.spawn(async move {
+    let inner = node.shared.spawn_on(
+        runtime,
+        async move { stop.run_until_cancelled(task).await.map(drop) },
+    );
+    node.shared.spawn_on(runtime, async move {
         if let Err(error) = inner.await
             && error.is_panic()
         {

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_core::discovery::LeaveFleet;
@@ -19,12 +20,23 @@ use crate::node::{Node, NodeStatus, not_attached};
 use crate::observer::Observer;
 use crate::{login, random, retry, save};
 
+/// How long a departure waits for the end of the renewals. They end at their next poll, so this is for a runtime that
+/// was given and stands still.
+const RENEWALS_END_MAX: Duration = Duration::from_secs(1);
+
 /// This process as a node of the fleet: logs players in, holds their sessions, and sees the others.
 ///
 /// A clone is cheap and shares everything. It dereferences to an [`Observer`], for the read side and for
 /// what servers say to each other: [`call_player`](Observer::call_player) and its like.
 /// When the last clone is dropped its tasks stop *without* a goodbye, as in a crash: the others
 /// notice when its lease lapses. [`leave`](Self::leave) says goodbye.
+///
+/// On a backend that processes share, a thread of its own renews the lease, applies changes of the membership and sets
+/// the status, over connections of its own. A task that blocks the application's runtime therefore costs no lease
+/// before the [stall limit](Timing::stall_limit). Then the thread evicts this node, so that other nodes can claim its
+/// players, and registers it again once the runtime moves, as after a lost lease. Keep-alives, saves and events stay on
+/// the application's runtime: sessions with a time to live below the stall limit may expire during a stall. On a
+/// backend inside the process, the lease is renewed on the application's runtime.
 ///
 /// ```
 /// # async fn run() -> ringhold::Result<()> {
@@ -217,6 +229,8 @@ impl Fleet {
             let observe = Observer::follow(Arc::clone(&self.node.shared), self.node.shared.stop.clone());
             self.node.shared.spawn(observe);
         }
+        // No registration of this node comes after its departure.
+        let _ = tokio::time::timeout(RENEWALS_END_MAX, self.node.renewals_ended.cancelled()).await;
         let request = LeaveFleet::new(self.node.me(), random::operation()?);
         let discovery = &self.node.backend().discovery;
         retry::until_deadline("leave", || discovery.leave(request.clone())).await?;
@@ -253,10 +267,17 @@ impl Fleet {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn wait_for_status(&self, mut condition: impl FnMut(NodeStatus) -> bool) -> NodeStatus {
-        let mut status = self.node.status.subscribe();
-        match status.wait_for(|status| condition(*status)).await.as_deref() {
-            Ok(status) => *status,
-            Err(_) => self.status(),
+        let mut changes = self.node.status.subscribe();
+        loop {
+            // Copied: a condition that blocks must not hold the lock that a change of the status needs.
+            let status = *changes.borrow_and_update();
+            if condition(status) {
+                return status;
+            }
+            // The sender lives in `self.node`.
+            if changes.changed().await.is_err() {
+                return status;
+            }
         }
     }
 }

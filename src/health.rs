@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use ringhold_core::{HealthCheck, NodeIncarnation, NodeRecord};
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::node::Node;
+use crate::progress::tick;
+use crate::retry;
 
 /// The most nodes that one node looks at: those that follow it by id.
 const WATCHED_MAX: usize = 16;
@@ -51,9 +53,9 @@ pub(crate) async fn run(node: Arc<Node>, check: Arc<dyn HealthCheck>) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        // Who is late itself, or was paused, accuses nobody.
-        if node.contact.age() > node.timing.soft() {
+        let late = tick(&mut ticks).await;
+        // If our own lease is overdue or our runtime stood still, skip probing: our view may be stale.
+        if node.contact.age().max(late) > node.timing.soft() {
             continue;
         }
         let watched = watched(&node);
@@ -66,6 +68,7 @@ pub(crate) async fn run(node: Arc<Node>, check: Arc<dyn HealthCheck>) {
             stays
         });
         let mut probes = JoinSet::new();
+        let deadline = Instant::now() + period;
         for record in watched {
             let check = Arc::clone(&check);
             probes.spawn(async move {
@@ -76,6 +79,10 @@ pub(crate) async fn run(node: Arc<Node>, check: Arc<dyn HealthCheck>) {
         while let Some(probe) = probes.join_next().await {
             // A probe that panics says nothing about the node.
             let Ok((name, well)) = probe else { continue };
+            // Nor does one that failed while this runtime stood still.
+            if !well && retry::lateness(deadline).is_some() {
+                continue;
+            }
             if let Some(reachable) = known.entry(name.clone()).or_default().count(well) {
                 node.shared.note_reachable(&name, reachable, Some(&node.me()));
             }

@@ -1,5 +1,8 @@
-//! Renews the node's lease, takes in what is new, registers again when the lease was lost, and
-//! stops when the node was superseded.
+//! Renews the node's lease, takes in what is new, registers again when the lease was lost, evicts the node
+//! itself while the application's runtime stands still, and stops when the node was superseded.
+//!
+//! All of it runs on the runtime that renews the lease. What runs code of the application or waits for it, such as
+//! serving other nodes and claiming sessions again, is spawned on the application's runtime and never waited for.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +12,7 @@ use ringhold_core::discovery::{Changes, EvictNode, RegisterNode, RenewLease, Ren
 use ringhold_core::membership::Update;
 use ringhold_core::node::Load;
 use ringhold_core::{Error, ErrorKind, Incarnation, NodeIncarnation, NodeRecord, Result};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::boottime::Moment;
 use crate::events::FleetEvent;
@@ -25,23 +28,40 @@ const LAPSE_JITTER: Duration = Duration::from_millis(200);
 /// Above so many nodes only some look at a lapse when it is due; the others see it with their next heartbeat.
 const LAPSE_WATCHERS_ALL: usize = 100;
 
-/// Renews for as long as the node runs.
-pub(crate) async fn run(node: Arc<Node>) {
+/// Renews for as long as the node and the application's runtime run.
+pub(crate) async fn run(node: &Arc<Node>) {
     let heartbeat = node.timing.heartbeat();
-    let mut pause = random::jittered(period(&node), 50, 100);
+    let mut pause = random::jittered(period(node), 50, 100);
     loop {
+        let due = Instant::now() + pause;
         tokio::select! {
             () = sleep(pause) => {}
             () = node.contact.poked() => {}
+            () = node.progress.until_stalled(true) => {}
+            // Without its runtime the application is gone; the lease lapses, as after a crash.
+            () = node.progress.ended() => return,
         }
-        pause = match renew(&node).await {
+        if let Some(since) = node.progress.stalled() {
+            evict_until_it_moves(node, since).await;
+            // A renewal finds out whether the lease is lost, or another process has this id by now.
+            pause = Duration::ZERO;
+            continue;
+        }
+        let late = due.elapsed();
+        if late > retry::LATE_MIN.max(heartbeat) {
+            tracing::warn!(
+                node = %node.me(), ?late,
+                "renewals stood still: their runtime was blocked or the process was paused"
+            );
+        }
+        pause = match renew(node).await {
             Ok(next) => next,
             Err(error) => match error.kind() {
-                ErrorKind::Superseded => match is_our_registration(&node).await {
+                ErrorKind::Superseded => match is_our_registration(node).await {
                     Ok(true) => {
-                        detach(&node);
-                        match register_again(&node).await {
-                            Ok(()) => random::jittered(period(&node), 80, 100),
+                        detach(node);
+                        match register_again(node).await {
+                            Ok(()) => random::jittered(period(node), 80, 100),
                             Err(_) => heartbeat / 4,
                         }
                     }
@@ -50,13 +70,13 @@ pub(crate) async fn run(node: Arc<Node>) {
                         return node.superseded();
                     }
                     // Stopping is for ever: not before it is known who superseded this run.
-                    Err(_) => until_hard_deadline(&node),
+                    Err(_) => until_hard_deadline(node),
                 },
                 ErrorKind::LeaseLost => {
                     tracing::warn!(node = %node.me(), "the lease was lost; registering again");
-                    detach(&node);
-                    match register_again(&node).await {
-                        Ok(()) => random::jittered(period(&node), 80, 100),
+                    detach(node);
+                    match register_again(node).await {
+                        Ok(()) => random::jittered(period(node), 80, 100),
                         Err(error) => {
                             tracing::warn!(%error, "cannot register again yet");
                             heartbeat / 4
@@ -65,10 +85,41 @@ pub(crate) async fn run(node: Arc<Node>) {
                 }
                 _ => {
                     tracing::warn!(node = %node.me(), %error, "cannot renew the lease");
-                    until_hard_deadline(&node)
+                    until_hard_deadline(node)
                 }
             },
         };
+    }
+}
+
+/// Ends the membership of a node whose application hangs, so that others can claim its players, and returns once the
+/// application moves. Until then the lease is not renewed.
+async fn evict_until_it_moves(node: &Node, since: Instant) {
+    detach(node);
+    tracing::error!(
+        node = %node.me(), stood_still = ?since.elapsed(), limit = ?node.timing.stall_limit(),
+        "the application's runtime stands still; evicting this node so that others can claim its players"
+    );
+    let evicting = async {
+        let request = EvictNode::new(node.me(), random::operation()?);
+        let evict = || node.lease.discovery.evict(request.clone());
+        retry::within(node.timing.lease(), "evict", evict).await
+    };
+    tokio::select! {
+        evicted = evicting => {
+            if let Err(error) = evicted {
+                tracing::warn!(%error, "cannot evict this node; its lease lapses");
+            }
+            tokio::select! {
+                () = node.progress.until_stalled(false) => {}
+                () = node.progress.ended() => {}
+            }
+        }
+        () = node.progress.until_stalled(false) => {}
+    }
+    if node.progress.stalled().is_none() {
+        let stood_still = since.elapsed();
+        tracing::warn!(node = %node.me(), ?stood_still, "the application's runtime moves again");
     }
 }
 
@@ -79,7 +130,7 @@ async fn is_our_registration(node: &Node) -> Result<bool> {
     };
     let id = node.me().node;
     let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
-    let members = within(limit, node.backend().discovery.members()).await?;
+    let members = retry::once(limit, "members", node.lease.discovery.members()).await?;
     Ok(members
         .get(&id)
         .is_none_or(|member| member.record.incarnation.nonce == nonce))
@@ -128,7 +179,7 @@ async fn renew(node: &Arc<Node>) -> Result<Duration> {
     {
         request = request.with_record(Arc::clone(&record));
     }
-    let renewed = within(attempt_limit(node), node.backend().discovery.renew(request)).await?;
+    let renewed = retry::once(attempt_limit(node), "renew", node.lease.discovery.renew(request)).await?;
     let Renewed {
         changes,
         next_lapse,
@@ -158,16 +209,6 @@ fn attempt_limit(node: &Node) -> Duration {
     }
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Timeout,
-            "renew",
-            format!("no answer within {limit:?}"),
-        ))
-    })
-}
-
 /// Takes in what a renewal answered.
 async fn take_in(
     node: &Arc<Node>,
@@ -191,17 +232,17 @@ async fn take_in(
     } else {
         // A gap, or a store that does not know this history: start over from the whole.
         let limit = node.timing.heartbeat().max(ATTEMPT_MIN);
-        let membership = within(limit, node.backend().discovery.members()).await?;
+        let membership = retry::once(limit, "members", node.lease.discovery.members()).await?;
         node.shared.apply([Update::Reset(membership)], Some(&me))?
     };
     node.count_sessions();
     for dead in returned {
         tracing::warn!(node = %dead, "a node that was known to be dead is a member again; evicting it");
         let request = EvictNode::new(dead, random::operation()?);
-        let node = Arc::clone(node);
-        node.clone().shared.spawn(async move {
-            let evict = || node.backend().discovery.evict(request.clone());
-            if let Err(error) = retry::within(node.timing.lease(), "evict", evict).await {
+        let (discovery, limit) = (Arc::clone(&node.lease.discovery), node.timing.lease());
+        node.shared.spawn_on(&node.lease.handle, async move {
+            let evict = || discovery.evict(request.clone());
+            if let Err(error) = retry::within(limit, "evict", evict).await {
                 tracing::warn!(%error, "cannot evict a node that was known to be dead");
             }
         });
@@ -236,12 +277,12 @@ async fn register_again(node: &Arc<Node>) -> Result<()> {
     register(node, record).await?;
     *lock(&node.registering) = None;
     let me = node.me();
-    serve_peers(node).await;
     node.shared.events.send(FleetEvent::Registered(me.clone()));
     reattach(node);
     let players = node.attached.all();
     let node = Arc::clone(node);
     node.clone().shared.spawn(async move {
+        serve_peers(&node).await;
         let mut lost = node.claimed.swap(0, Ordering::Relaxed);
         for attached in players {
             // Who is not reached now is claimed by the next touch.
@@ -276,7 +317,7 @@ pub(crate) async fn serve_peers(node: &Arc<Node>) {
 pub(crate) async fn register(node: &Node, mut record: NodeRecord) -> Result<()> {
     let request = RegisterNode::new(record.clone(), node.timing);
     let mut sent = Moment::now();
-    let discovery = &node.backend().discovery;
+    let discovery = &node.lease.discovery;
     let registered = retry::until_deadline("join", || {
         sent = Moment::now();
         discovery.register(request.clone())

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +18,9 @@ use crate::coalesce::Coalescer;
 use crate::contact::Contact;
 use crate::events::{FencedReason, FleetEvent, SessionEvent};
 use crate::expiry::Expiry;
+use crate::lease_thread::LeaseRuntime;
 use crate::peers::Answers;
+use crate::progress::Progress;
 use crate::shared::{Shared, lock};
 
 /// How a node stands to its fleet.
@@ -45,6 +48,12 @@ pub(crate) struct Node {
     pub(crate) attached: AttachedTable,
     pub(crate) contact: Contact,
     pub(crate) expiry: Expiry,
+    /// Where the lease is renewed.
+    pub(crate) lease: LeaseRuntime,
+    /// Whether the application's runtime makes progress.
+    pub(crate) progress: Arc<Progress>,
+    /// No renewal is under way and none follows.
+    pub(crate) renewals_ended: CancellationToken,
     pub(crate) status: watch::Sender<NodeStatus>,
     pub(crate) fenced: watch::Sender<Option<FencedReason>>,
     /// Ends the tasks of the node, and leaves those of the observer.
@@ -72,6 +81,7 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        lease: LeaseRuntime,
         timing: Timing,
         session_ttl: Ttl,
         record: Arc<NodeRecord>,
@@ -85,6 +95,9 @@ impl Node {
             attached: AttachedTable::new(),
             contact: Contact::new(),
             expiry,
+            lease,
+            progress: Arc::new(Progress::new()),
+            renewals_ended: CancellationToken::new(),
             status: watch::Sender::new(NodeStatus::Attached),
             fenced: watch::Sender::new(None),
             stop,
@@ -131,7 +144,7 @@ impl Node {
         self.tell_health(serving.as_ref());
     }
 
-    /// Answers probes of health by the present status: whoever comes last has seen the last one.
+    /// Answers probes of health by the present status.
     fn tell_health(&self, serving: Option<&ServeGuard>) {
         if let Some(guard) = serving {
             guard.set_well(*self.status.borrow() == NodeStatus::Attached);
@@ -147,9 +160,14 @@ impl Node {
         lock(&self.handler).clone()
     }
 
-    /// Stops answering others as soon as the node stops, also while session handles keep it in memory.
+    /// Answers probes of health by each new status. Stops answering others as soon as the node stops, also while
+    /// session handles keep it in memory.
     pub(crate) async fn serve_until_stopped(self: Arc<Self>) {
-        self.stop.cancelled().await;
+        let mut status = self.status.subscribe();
+        // The sender is in `self`.
+        while let Some(Ok(())) = self.stop.run_until_cancelled(status.changed()).await {
+            self.tell_health(lock(&self.serving).as_ref());
+        }
         let serving = lock(&self.serving).take();
         // What it has captured may hold this node.
         let handler = lock(&self.handler).take();
@@ -164,18 +182,14 @@ impl Node {
 
     /// Sets the status, unless the node has ended, and tells whether it changed.
     pub(crate) fn set_status(&self, status: NodeStatus) -> bool {
-        let changed = self.status.send_if_modified(|now| {
+        self.status.send_if_modified(|now| {
             let ended = matches!(*now, NodeStatus::Fenced | NodeStatus::Left);
             let changes = !ended && *now != status;
             if changes {
                 *now = status;
             }
             changes
-        });
-        if changed {
-            self.tell_health(lock(&self.serving).as_ref());
-        }
-        changed
+        })
     }
 
     /// Writes the number of players to the counters that policies look at.
@@ -221,6 +235,37 @@ impl Node {
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.shared.backend
+    }
+}
+
+/// A node in the hands of the runtime that renews its lease. The last handle of a node drops what the application gave
+/// it, so this one is dropped on the application's runtime.
+pub(crate) struct Lent(Option<Arc<Node>>);
+
+impl Lent {
+    pub(crate) fn new(node: &Arc<Node>) -> Self {
+        Self(Some(Arc::clone(node)))
+    }
+}
+
+impl Deref for Lent {
+    type Target = Arc<Node>;
+
+    fn deref(&self) -> &Arc<Node> {
+        match &self.0 {
+            Some(node) => node,
+            None => unreachable!("it is taken by `drop` alone"),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(node) = self.0.take() {
+            let runtime = node.shared.runtime().clone();
+            // No task of the fleet: where that runtime has ended, it is dropped here.
+            drop(runtime.spawn(async move { drop(node) }));
+        }
     }
 }
 

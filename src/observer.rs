@@ -26,6 +26,9 @@ use crate::{random, retry};
 /// A clone is cheap and shares everything. When the last clone is dropped, its tasks stop. A
 /// [`Fleet`](crate::Fleet) dereferences to one.
 ///
+/// An observer holds no lease, so its watch runs on the application's runtime: while a task blocks that runtime, its
+/// view stands still.
+///
 /// ```
 /// # async fn run() -> ringhold::Result<()> {
 /// use ringhold::Fleet;

@@ -14,6 +14,9 @@ use crate::random;
 /// No operation takes longer, retries included. Tombstones outlive it.
 pub(crate) const OVERALL_DEADLINE: Duration = Duration::from_secs(20);
 
+/// A timer is this late only where its runtime or its process stood still.
+pub(crate) const LATE_MIN: Duration = Duration::from_millis(500);
+
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -35,6 +38,7 @@ where
     F: Future<Output = Result<T>>,
 {
     let deadline = Instant::now() + limit;
+    let gave_up = |last| gave_up(limit, deadline, operation, last);
     let mut pause = PAUSE_MIN;
     let mut last = None;
     loop {
@@ -42,22 +46,57 @@ where
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if error.is_retryable() => last = Some(error),
             Ok(Err(error)) => return Err(error),
-            Err(_) => return Err(gave_up(limit, operation, last)),
+            Err(_) => return Err(gave_up(last)),
         }
         let wait = random::jittered(pause, 50, 100);
         if Instant::now() + wait >= deadline {
-            return Err(gave_up(limit, operation, last));
+            return Err(gave_up(last));
         }
         sleep(wait).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-fn gave_up(limit: Duration, operation: &'static str, last: Option<Error>) -> Error {
+/// One attempt. A caller that was itself late says so instead of blaming the store.
+///
+/// # Errors
+/// The call's own; `Timeout` after `limit`.
+pub(crate) async fn once<T>(
+    limit: Duration,
+    operation: &'static str,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    timeout_at(deadline, call).await.unwrap_or_else(|_| {
+        let context = unanswered(limit, deadline);
+        Err(Error::new(ErrorKind::Timeout, operation, context))
+    })
+}
+
+/// Why there is no answer at `deadline`. A timer that fires well after its time shows that this runtime, and not the
+/// store, stood still.
+fn unanswered(limit: Duration, deadline: Instant) -> String {
+    match lateness(deadline) {
+        None => format!("no answer within {limit:?}"),
+        Some(late) => {
+            format!("this runtime or its process stood still for {late:?} beyond the limit of {limit:?}")
+        }
+    }
+}
+
+/// How long ago a deadline was whose timer has fired only now; `None` where that is no more than a moment.
+pub(crate) fn lateness(deadline: Instant) -> Option<Duration> {
+    Some(deadline.elapsed()).filter(|late| *late >= LATE_MIN)
+}
+
+fn gave_up(limit: Duration, deadline: Instant, operation: &'static str, last: Option<Error>) -> Error {
     let error = Error::new(
         ErrorKind::Unavailable,
         operation,
-        format!("no answer within {limit:?}, retries included; a write may have happened"),
+        format!(
+            "{}, retries included; a write may have happened",
+            unanswered(limit, deadline)
+        ),
     );
     match last {
         Some(last) => error.with_source(last),
@@ -103,6 +142,19 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn error_of_a_late_timer_names_the_runtime_and_not_the_store() {
+        let limit = Duration::from_secs(1);
+        for (passes, expected) in [(limit, "no answer within 1s"), (limit * 7, "stood still for 6s")] {
+            let asking = tokio::spawn(once(limit, "test", std::future::pending::<Result<()>>()));
+            tokio::task::yield_now().await;
+            tokio::time::advance(passes).await;
+            let error = asking.await.expect("no panic").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(error.context().contains(expected), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -243,9 +243,7 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
 
 /// One attempt, which takes the lane no longer than a touch takes.
 async fn in_time<T>(operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(TOUCH_DEADLINE, call)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, operation, "no answer")))
+    retry::once(TOUCH_DEADLINE, operation, call).await
 }
 
 /// Ends a session for good, and tells the stay `why`.

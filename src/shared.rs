@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     /// Ends all tasks.
     pub(crate) stop: CancellationToken,
     tasks: TaskTracker,
-    /// Where the tasks run, whoever starts them.
+    /// The application's runtime: where tasks run unless they renew the lease.
     runtime: Handle,
     writer: Mutex<Writer>,
     changed: watch::Sender<u64>,
@@ -88,12 +88,26 @@ impl Shared {
         self.stop.run_until_cancelled(expire).await;
     }
 
-    /// Starts a task of this fleet.
+    /// Starts a task of this fleet on the application's runtime.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.tasks.spawn_on(task, &self.runtime)
+        self.spawn_on(&self.runtime, task)
+    }
+
+    /// Starts a task of this fleet on another runtime.
+    pub(crate) fn spawn_on<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn_on(task, runtime)
+    }
+
+    /// The application's runtime.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// The resume point of this membership.

@@ -16,17 +16,18 @@ use std::time::Duration;
 
 use ringhold_core::node::ExpiryMode;
 use ringhold_core::session::{TakeExpired, TakenSession, TakenSessions};
-use ringhold_core::{Error, ErrorKind, Partition, Result};
+use ringhold_core::{ErrorKind, Partition, Result};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::grace::Grace;
 use self::settle::settle;
 use self::share::Share;
 use crate::expiry::OnExpired;
 use crate::node::Node;
+use crate::progress::tick;
 use crate::shared::lock;
-use crate::{random, touch};
+use crate::{random, retry, touch};
 
 /// How often every partition's clock is advanced.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -134,7 +135,11 @@ impl Sweeper {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            let late = tick(&mut ticks).await;
+            if late > self.node.timing.soft() + PERIOD {
+                // A runtime that stood still has not touched its own sessions.
+                lock(&self.state).grace.all();
+            }
             let partitions = self.partitions(lane);
             if partitions.is_empty() {
                 continue;
@@ -235,14 +240,12 @@ impl Sweeper {
                 .with_visibility(self.node.expiry.visibility())
                 .with_deadline(deadline);
             let sessions = &self.node.backend().sessions;
-            timeout(REQUEST_DEADLINE, sessions.take_expired(request))
-                .await
-                .unwrap_or_else(|_| {
-                    let context = format!("no answer within {REQUEST_DEADLINE:?}");
-                    Err(Error::new(ErrorKind::Timeout, "take_expired", context))
-                })
+            retry::once(REQUEST_DEADLINE, "take_expired", sessions.take_expired(request)).await
         };
+        let start = Instant::now();
         let taken: Result<TakenSessions> = take.await;
+        let end = start + if taken.is_ok() { deadline } else { REQUEST_DEADLINE };
+        let late = retry::lateness(end);
         let failed: HashMap<Partition, ErrorKind> = match &taken {
             Ok(taken) => taken.failed.iter().copied().collect(),
             Err(error) => partitions
@@ -265,8 +268,18 @@ impl Sweeper {
             }
         }
         drop(state);
-        if let Some(kind) = failed.values().next().filter(|_| newly > 0) {
-            tracing::warn!(partitions = newly, %kind, "partitions do not answer the sweeper; trying again");
+        match (failed.values().next().filter(|_| newly > 0), late) {
+            (Some(kind), None) => {
+                tracing::warn!(partitions = newly, %kind, "partitions do not answer the sweeper; trying again");
+            }
+            // Says nothing of the store.
+            (Some(_), Some(late)) => {
+                tracing::warn!(
+                    ?late,
+                    "the sweeper's runtime or its process stood still; trying again"
+                );
+            }
+            (None, _) => {}
         }
         taken.ok()
     }

@@ -8,5 +8,6 @@ mod claims;
 mod failover;
 mod life;
 mod rollback;
+mod stall;
 mod stuck;
 mod support;

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use ringhold::core::Partition;
 use ringhold::core::discovery::{
-    Changes, Departed, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered, RenewLease, Renewed, Watch,
+    Changes, Departed, DiscoveryConnector, EvictNode, Evicted, LeaveFleet, RegisterNode, Registered,
+    RenewLease, Renewed, Watch,
 };
 use ringhold::core::membership::UnreadableMember;
 use ringhold::core::session::{
@@ -54,6 +55,17 @@ impl fmt::Debug for Hooks {
     }
 }
 
+/// Memory has no connections: what it connects to is the membership itself.
+#[derive(Debug)]
+struct Connector(Arc<dyn Discovery>);
+
+#[async_trait]
+impl DiscoveryConnector for Connector {
+    async fn connect(&self) -> Result<Arc<dyn Discovery>> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
 /// What a call says that nobody answered.
 pub(crate) fn no_answer() -> Error {
     Error::new(ErrorKind::Timeout, "test", "no answer")
@@ -68,6 +80,13 @@ impl Hooks {
         wrapped.sessions = Arc::new(HookedStore(self.clone(), sessions));
         wrapped.discovery = Arc::new(HookedDiscovery(self.clone(), Arc::clone(&backend.discovery)));
         wrapped
+    }
+
+    /// The same as of a backend that processes share, whose nodes renew their leases on a thread.
+    pub(crate) fn wrap_shared(&self, backend: &Backend) -> Backend {
+        let wrapped = self.wrap(backend);
+        let connector = Connector(Arc::clone(&wrapped.discovery));
+        wrapped.with_discovery_connector(Arc::new(connector))
     }
 
     /// The store loses all sessions without a trace, as one that fails over to an empty replica.

@@ -37,7 +37,8 @@
 //! which lasts some seconds after one dies or hangs, operations wait.
 //!
 //! A fleet's keys begin with `/ringhold/FLEET/`; `ringhold_kv::schema` has the rest. Nothing else may write
-//! there. The backend's tasks run on the tokio runtime that opened it, and end with its last handle.
+//! there. The backend's tasks run on the tokio runtime that opened it, and end with its last handle. A node
+//! renews its lease over connections of its own, on a thread that ends with the last node of this backend.
 
 mod backend;
 mod clock;

@@ -38,6 +38,7 @@
 //! kept then too. Nothing survives the loss of all copies.
 //!
 //! The backend's tasks run on the tokio runtime that opened it, and end with its last handle.
+//! A node renews its lease over connections of its own, on a thread that ends with the last node of this backend.
 
 mod acl;
 mod backend;
