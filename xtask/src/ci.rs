@@ -50,6 +50,11 @@ const PLAN: &[Step] = &[
         run: |steps| test::tests(steps, Suite::Short),
     },
     Step {
+        name: "redis-as-run",
+        about: "the short Redis suites on servers as people run them",
+        run: |steps| test::redis_suites(steps, "as-run", "not test(/(^|::)slow_/)"),
+    },
+    Step {
         name: "guarantees",
         about: "the README's table of guarantees is what the tests show",
         run: |steps| {

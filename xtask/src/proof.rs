@@ -4,7 +4,7 @@
 
 use crate::demo;
 use crate::plan::{self, AfterFailure, Selection, Step};
-use crate::run::{Result, Steps};
+use crate::run::{Problem, Result, Steps};
 use crate::test::Suite;
 use crate::{faults, features, fuzz, guarantees, histories, loom, miri, setup, test};
 
@@ -24,6 +24,27 @@ const PLAN: &[Step] = &[
             steps.run("guarantees", || {
                 guarantees::run(&guarantees::Arguments::check(false))
             })
+        },
+    },
+    Step {
+        name: "redis-as-run",
+        about: "the Redis suites on servers as people run them, both clients",
+        run: |steps| test::redis_suites(steps, "as-run", "all()"),
+    },
+    Step {
+        name: "redis-dimensions",
+        about: "the short Redis suites in each dimension alone, both clients",
+        run: |steps| {
+            let failed: Vec<String> = ["collation", "acl", "names", "tls", "mtls"]
+                .into_iter()
+                .filter_map(|dimension| test::redis_suites(steps, dimension, "not test(/(^|::)slow_/)").err())
+                .map(|problem| problem.to_string())
+                .collect();
+            if failed.is_empty() {
+                Ok(())
+            } else {
+                Err(Problem::new(failed.join("\n")))
+            }
         },
     },
     Step {

@@ -53,6 +53,22 @@ pub(crate) fn tests(steps: &mut Steps, suite: Suite) -> Result<()> {
     })
 }
 
+/// The suites that run against Redis servers.
+const REDIS_SUITES: &str = "package(ringhold-redis) & kind(test) | package(ringhold) & binary(cluster)";
+
+/// Runs the suites of Redis on servers that differ from plain ones in `dimensions`, a value of the variable
+/// `RINGHOLD_REDIS_SERVERS`. `filter` is what else their tests have to meet.
+pub(crate) fn redis_suites(steps: &mut Steps, dimensions: &str, filter: &str) -> Result<()> {
+    steps.run(format!("Redis suites, {dimensions}"), || {
+        let filter = format!("({REDIS_SUITES}) & {filter}");
+        let command = ["nextest", "run", "--profile", "redis", "-E", &filter];
+        Call::cargo(command.into_iter().chain(EVERYTHING))
+            .env("RINGHOLD_REDIS_SERVERS", dimensions)
+            .advice("the failures are repeated above; plain servers pass in the step `tests`")
+            .run()
+    })
+}
+
 /// Runs the tests of builds without features: what they say to a URL that needs one exists only there.
 pub(crate) fn without_features(steps: &mut Steps) -> Result<()> {
     steps.run("tests without features", || {
