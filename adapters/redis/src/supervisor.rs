@@ -12,13 +12,11 @@
 //!   connection is to be had, the one that stands is asked: a server that is full serves those whom it has.
 //!   A server that was away for longer is given back once the others have been asked for the topology:
 //!   it may have been deposed, and not know it.
-//! - **Large things** go over a second connection to the same server, made when there is something large, so
-//!   that what is small waits for none of them (`sizes.rs`); writes that wait for replicas have two lanes for
-//!   the same reason. A server that has no place for it serves over the first. One that was cut off while nothing
-//!   went over it is noticed before it is needed, like the first.
-//! - **Topology.** Up to three servers are asked at a time, and the greatest epoch is believed: now and
-//!   then, after a redirect, and ten times a second while a server that has partitions does not answer;
-//!   once a second when no failover came of it.
+//! - **Large requests and answers** use a second connection to the same server (`sizes.rs`), and writes that wait for
+//!   replicas use two lanes, so that no small call waits for them. A server without room for a second connection
+//!   serves all over the first. The watchdog probes both.
+//! - **Topology.** Up to three servers are asked at a time, and the greatest epoch wins: periodically, after a redirect,
+//!   and ten times a second while a server with partitions does not answer (once a second if no failover follows).
 //! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
 
 mod budget;
