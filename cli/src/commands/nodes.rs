@@ -128,8 +128,11 @@ impl FleetReport {
             kind: member.kind.as_str(),
             message: member.context.clone(),
         });
-        let mut modes = membership.members.iter().map(|member| member.record.expiry);
-        let warns = modes.len() > 0 && modes.all(|mode| mode == ExpiryMode::Leave);
+        let members = &membership.members;
+        let all_leave = members
+            .iter()
+            .all(|member| member.record.expiry == ExpiryMode::Leave);
+        let warns = all_leave && !members.is_empty();
         Self {
             fleet: fleet.to_owned(),
             revision: membership.revision.number,
@@ -190,13 +193,13 @@ fn words(report: &FleetReport) -> String {
         ]);
     }
     let nodes = report.nodes.len() + report.unreadable.len();
-    let mut summary = format!(
-        "fleet {}, revision {}, nodes: {nodes}",
-        report.fleet, report.revision
+    let warning = report.warning.map(|warning| format!("\nwarning: {warning}"));
+    let summary = format!(
+        "fleet {}, revision {}, nodes: {nodes}{}",
+        report.fleet,
+        report.revision,
+        warning.unwrap_or_default()
     );
-    if let Some(warning) = report.warning {
-        summary += &format!("\nwarning: {warning}");
-    }
     if nodes == 0 {
         summary
     } else {
