@@ -135,8 +135,8 @@ impl Sweeper {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let late = tick(&mut ticks).await;
-            if late > self.node.timing.soft() + PERIOD {
+            let delay = tick(&mut ticks).await;
+            if delay > self.node.timing.soft() + PERIOD {
                 // A runtime that stood still has not touched its own sessions.
                 lock(&self.state).grace.all();
             }

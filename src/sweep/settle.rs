@@ -1,4 +1,4 @@
-//! One session that was taken: handled or discarded, and acknowledged.
+//! One taken session: handled or discarded, and acknowledged.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -19,14 +19,14 @@ use crate::retry;
 /// is hidden for the backoff.
 pub(super) async fn settle(
     node: &Node,
-    taken: TakenSession,
+    expired: TakenSession,
     handler: Option<Handler>,
     permit: Option<OwnedSemaphorePermit>,
 ) {
-    let (id, token) = (taken.session.id, taken.token);
+    let (id, token) = (expired.session.id, expired.token);
     let discards = handler.is_none();
     let outcome = match handler {
-        Some(handler) => handle(node, handler, taken).await,
+        Some(handler) => handle(node, handler, expired).await,
         None => Ok(()),
     };
     // Where the store does not answer the acknowledgement, other handlers run nevertheless.
@@ -82,10 +82,10 @@ impl fmt::Display for Failure {
 }
 
 /// Calls the handler, and keeps the session hidden while it runs.
-async fn handle(node: &Node, handler: Handler, taken: TakenSession) -> Result<(), Failure> {
-    let (id, token) = (taken.session.id, taken.token);
+async fn handle(node: &Node, handler: Handler, expired: TakenSession) -> Result<(), Failure> {
+    let (id, token) = (expired.session.id, expired.token);
     // In a task of its own, so that a panic ends nothing else.
-    let call = AbortOnDropHandle::new(node.shared.spawn(handler.call(taken.session)));
+    let call = AbortOnDropHandle::new(node.shared.spawn(handler.call(expired.session)));
     let limit = node.expiry.timeout();
     let outcome = tokio::select! {
         biased;

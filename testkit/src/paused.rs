@@ -80,8 +80,8 @@ mod tests {
         let (time, start) = (PausedTime::new(), Instant::now());
         // Another thread, in real time: the runtime has nothing to do until then.
         let closing = std::thread::spawn(move || {
-            // sleep: the socket has to be silent for a while
-            std::thread::sleep(LATER);
+            // The socket has to be silent for a while; waking up early does no harm.
+            std::thread::park_timeout(LATER);
             drop(writer);
         });
         let read = timeout(Duration::from_millis(1), reader.read(&mut [0])).await;

@@ -79,9 +79,9 @@ async fn abort_in_handlers_loses_none_of_5000_expiries() {
     })
     .await;
     node.leave().await.unwrap();
-    let handled = handled.lock().unwrap();
+    let handled = handled.lock().unwrap().clone();
     let again = handled.values().filter(|calls| **calls > 1).count();
-    assert_eq!(handled.keys().cloned().collect::<HashSet<_>>(), ids);
+    assert_eq!(handled.into_keys().collect::<HashSet<_>>(), ids);
     // Those whose acknowledgement was not on the disk when a process aborted.
     assert!(again < LIFE * 3 / 2, "{again} were handled again");
     // sleep: longer than the visibility timeout

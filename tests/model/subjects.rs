@@ -49,7 +49,7 @@ pub(crate) struct Redis {
 }
 
 enum Servers {
-    One(RedisServer),
+    One(Box<RedisServer>),
     Cluster(RedisCluster),
 }
 
@@ -60,7 +60,7 @@ impl Redis {
         let server = tokio::task::spawn_blocking(start).await.expect("no panic");
         Self {
             time: RedisTime::of_server(&server),
-            servers: Servers::One(server),
+            servers: Servers::One(Box::new(server)),
             client,
         }
     }

@@ -387,7 +387,9 @@ impl Model {
             Some(stay) if stay.take.is_some_and(|(token, _)| token == request.token) => {
                 match request.hidden_for() {
                     Some(duration) => stay.take = Some((request.token, now + duration)),
-                    None => self.end(&request.id, ending, now),
+                    None => {
+                        self.end(&request.id, ending, now);
+                    }
                 }
                 Ok(())
             }

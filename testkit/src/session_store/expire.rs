@@ -244,8 +244,8 @@ pub async fn hiding_keeps_the_take<H: StoreHarness + ?Sized>(harness: &H) {
         let hide = AckExpired::hide(session.id, request.token, hidden_for);
         let other = AckExpired::hide(session.id, bed.make.nonce(), hidden_for);
         let what = format!("a session taken for {taken_for:?} and hidden for {hidden_for:?}");
-        let taken = done("take_expired", bed.store.take_expired(request).await).sessions;
-        assert_eq!(taken.len(), 1, "{what} is taken: {taken:?}");
+        let found = done("take_expired", bed.store.take_expired(request).await).sessions;
+        assert_eq!(found.len(), 1, "{what} is taken: {found:?}");
         let half = taken_for.min(hidden_for) / 2;
         bed.pass(of, half).await;
         refused(
@@ -262,8 +262,8 @@ pub async fn hiding_keeps_the_take<H: StoreHarness + ?Sized>(harness: &H) {
         assert_eq!(hidden, [], "{what} stays hidden from the moment of hiding on");
         bed.pass(of, bed.slop * 4).await;
     }
-    let (taken, ack) = bed.take_for_ack(&session).await;
-    assert_eq!(taken.sessions.len(), 1, "it comes again: {taken:?}");
+    let (again, ack) = bed.take_for_ack(&session).await;
+    assert_eq!(again.sessions.len(), 1, "it comes again: {again:?}");
     let old = token.map(|token| AckExpired::hide(session.id, token, visibility));
     refused(
         "hiding with the token of an earlier take",
@@ -332,19 +332,19 @@ pub async fn a_take_is_bounded_in_bytes<H: StoreHarness + ?Sized>(harness: &H) {
                     .with_visibility(TakeExpired::VISIBILITY_MAX)
                     .with_bytes_max(bytes_max);
                 let token = request.token;
-                let taken = done("take_expired", bed.store.take_expired(request).await);
-                let got = taken.sessions.len();
+                let found = done("take_expired", bed.store.take_expired(request).await);
+                let got = found.sessions.len();
                 assert!(
                     (1..=most).contains(&got),
                     "{what}, {bytes_max} bytes: {got} sessions of {DATA} bytes were taken, at most {most} fit"
                 );
-                for taken in &taken.sessions {
-                    assert_eq!(taken.session.data.len(), DATA, "{what}: the data is whole");
-                    let hide = AckExpired::hide(taken.session.id, token, visibility);
+                for found in &found.sessions {
+                    assert_eq!(found.session.data.len(), DATA, "{what}: the data is whole");
+                    let hide = AckExpired::hide(found.session.id, token, visibility);
                     done("hiding", bed.store.ack_expired(hide).await);
-                    ids.push(taken.session.id);
+                    ids.push(found.session.id);
                 }
-                left = taken.more;
+                left = found.more;
             }
             ids.sort_unstable();
             ids.dedup();

@@ -374,7 +374,7 @@ impl SessionStore for Broken {
         if let Some(hidden_for) = request.hidden_for() {
             match self.fault {
                 Fault::HidingDoesNothing => {
-                    request = AckExpired::hide(request.id, request.token, Duration::ZERO)
+                    request = AckExpired::hide(request.id, request.token, Duration::ZERO);
                 }
                 Fault::HidingNeverShortens => {
                     let longest = hidden_for.max(Duration::from_secs(18));

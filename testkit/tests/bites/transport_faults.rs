@@ -339,7 +339,7 @@ pub(crate) const CASES: &[Case<Fault>] = &[
     (
         Fault::StreamsHoldUpEachOther,
         "a_reader_holds_back_its_sender",
-        "waited 20s for send",
+        "waited 60s for send",
     ),
     (
         Fault::LargeMessagesAreCut,

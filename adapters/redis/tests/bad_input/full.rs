@@ -58,6 +58,10 @@ async fn fill(server: &RedisServer, sessions: &dyn SessionStore, make: &Make) ->
 /// How many bytes of data each session has.
 const LEN: usize = 60_000;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "each step needs the server as the one before it left it"
+)]
 fn full_server_keeps_a_fleet_going_and_refuses_what_makes_it_larger(client: &str) {
     let options = servers().clock(ServerClock::Settable);
     let server = RedisServer::start(&options).unwrap();

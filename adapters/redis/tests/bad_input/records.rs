@@ -127,7 +127,7 @@ fn a_member_of_a_future_format_is_shown_and_stops_nobody() {
         let (key, log) = (server.key("future", "n"), server.key("future", "v"));
         let field = format!("r{}", future.node);
         let mut record = server.bytes(&[b"HGET", &key, field.as_bytes()]);
-        record[4] = 2;
+        record[4] += 1;
         record.extend_from_slice(b"\xff what this is only the future knows");
         server.ask(&[b"HSET", &key, field.as_bytes(), &record]);
         let mut change = server.bytes(&[b"LINDEX", &log, b"-1"]);

@@ -81,6 +81,10 @@ impl Masters<'_> {
 }
 
 /// Each operation `N` times. `waits` says whether an operation waits for replicas.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of all operations, each of which needs the sessions of those before it"
+)]
 async fn count(cluster: &RedisCluster, url: &str, waits: impl Fn(&str) -> bool) {
     let make = Make::new("round trips");
     let masters = Masters(cluster, cluster.masters().unwrap());

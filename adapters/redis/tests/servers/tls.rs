@@ -1,5 +1,6 @@
 //! Servers that speak TLS, with and without certificates of clients.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -111,7 +112,7 @@ fn new_certificates_are_used_without_a_restart(client: &str) {
         take(&one);
         let mut url = without(&one, &["ca", "cert", "key"]) + client;
         for name in ["ca", "cert", "key"] {
-            url += &format!("&{name}={}", folder.path().join(name).display());
+            write!(url, "&{name}={}", folder.path().join(name).display()).unwrap();
         }
         let backend = open(&url).await.unwrap();
         let make = Make::new("new certificates");
