@@ -43,7 +43,7 @@ pub async fn departed_ids_are_dropped(harness: &dyn EmbeddedHarness, folder: &Pa
     let (keys, bytes) = full.expect("more ids than that");
     let now = harness.size(&opening).await.expect("a look");
     assert_eq!(now.0, keys);
-    assert!(now.1 <= bytes + bytes / 100, "{} bytes after {bytes}", now.1);
+    assert!(now.1 <= bytes + bytes / 10, "{} bytes after {bytes}", now.1);
 
     // Members that the next opening evicts.
     join_all(&backend.discovery, &make).await;

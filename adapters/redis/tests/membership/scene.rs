@@ -40,7 +40,7 @@ impl Scene {
         let options = servers().clock(ServerClock::Settable);
         let started = task::spawn_blocking(move || RedisServer::start(&options));
         let server = started.await.expect("no panic").expect("redis-server");
-        let discovery = open(&(server.url("arena") + "&poll_ms=20")).await;
+        let discovery = open(&(server.url("arena") + "&poll_ms=20&attempt_ms=10000&deadline_ms=45000")).await;
         Self {
             server,
             discovery,
