@@ -18,12 +18,6 @@ async fn two_fleets_in_one_folder_see_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn ids_that_come_and_go_are_dropped_beyond_a_thousand() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    departed_ids_are_dropped(&Bed, folder.path(), 1_300).await;
-}
-
-#[tokio::test]
 async fn slow_five_thousand_ids_that_come_and_go_are_dropped_beyond_a_thousand() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     departed_ids_are_dropped(&Bed, folder.path(), 5_000).await;
