@@ -155,7 +155,11 @@ impl<'de> Deserialize<'de> for Timing {
         struct Raw {
             heartbeat: Duration,
             lease: Duration,
+            #[serde(default = "stall_limit")]
             stall_limit: Duration,
+        }
+        fn stall_limit() -> Duration {
+            Timing::STALL_LIMIT
         }
         let raw = Raw::deserialize(deserializer)?;
         Self::new(raw.heartbeat, raw.lease)

@@ -32,8 +32,10 @@ pub async fn run(
     tokio::pin!(stop);
     loop {
         let event = tokio::select! {
-            () = &mut stop => return Ok(()),
+            biased;
+            // First, so that what has happened before the stop is printed.
             event = events.next() => event,
+            () = &mut stop => return Ok(()),
         };
         match event {
             Some(FleetEvent::Joined(node)) if present.contains(&node.node()) => {}
