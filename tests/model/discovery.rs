@@ -13,7 +13,7 @@ use ringhold::{
 use ringhold_testkit::Make;
 
 use crate::pair::{Pair, STEPS, Story, kinds, pause, pick, pick_recent};
-use crate::subjects::{Embedded, Etcd, Redis, Subject};
+use crate::subjects::{EVERY, Embedded, Etcd, FEW, Redis, Subject};
 
 /// A resume point: the revision of the one and of the other. Their tags are their own.
 type Point = (Revision, Revision);
@@ -227,10 +227,10 @@ impl Scene {
     }
 }
 
-async fn both_answer_the_same(subject: &dyn Subject) {
+async fn both_answer_the_same(subject: &dyn Subject, sequences: usize) {
     let seeds = Make::new("model of memberships");
     let mut story = Story::default();
-    for _ in 0..subject.sequences() {
+    for _ in 0..sequences {
         let make = Make::with_seed("a sequence of memberships", seeds.bits());
         let pair = Pair::new(subject, &make).await;
         let mut scene = Scene::new(make);
@@ -257,7 +257,7 @@ async fn both_answer_the_same(subject: &dyn Subject) {
         }
     }
     story.met(
-        subject.sequences(),
+        sequences,
         &[
             "Evict ok",
             "Leave ok",
@@ -285,41 +285,65 @@ fn of_other(mut request: Request) -> Request {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_members_as_memory_does() {
     let subject = Redis::one("redis").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_by_fred_keeps_members_as_memory_does() {
     let subject = Redis::one("fred").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_cluster_keeps_members_as_memory_does() {
     let subject = Redis::cluster("redis").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_cluster_by_fred_keeps_members_as_memory_does() {
     let subject = Redis::cluster("fred").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_keeps_members_as_memory_does() {
     let subject = Embedded::redb();
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sled_keeps_members_as_memory_does() {
     let subject = Embedded::sled();
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_etcd_keeps_members_as_memory_does() {
     let subject = Etcd::start().await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_keeps_members_as_memory_does_in_every_sequence() {
+    let subject = Redis::one("redis").await;
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_cluster_keeps_members_as_memory_does_in_every_sequence() {
+    let subject = Redis::cluster("redis").await;
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redb_keeps_members_as_memory_does_in_every_sequence() {
+    let subject = Embedded::redb();
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_sled_keeps_members_as_memory_does_in_every_sequence() {
+    let subject = Embedded::sled();
+    both_answer_the_same(&subject, EVERY).await;
 }

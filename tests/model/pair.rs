@@ -11,7 +11,7 @@ use ringhold::memory::MemoryBackend;
 use ringhold::{ErrorKind, Nonce, Result};
 use ringhold_testkit::{Make, SimulatedClock};
 
-use crate::subjects::{SEQUENCES, Subject};
+use crate::subjects::{EVERY, Subject};
 
 /// How many requests there are in one of them.
 pub(crate) const STEPS: usize = 300;
@@ -144,7 +144,7 @@ impl Story {
     /// played: a model that meets only refusals shows little. Of fewer, most have to be met.
     pub(crate) fn met(&self, sequences: usize, outcomes: &[&str]) {
         let met: Vec<&str> = self.met.iter().map(String::as_str).collect();
-        if sequences == SEQUENCES {
+        if sequences == EVERY {
             assert_eq!(met, outcomes);
         } else {
             assert!(

@@ -15,7 +15,7 @@ use ringhold::{
 use ringhold_testkit::Make;
 
 use crate::pair::{Pair, STEPS, Story, kinds, pause, pick, pick_recent};
-use crate::subjects::{Embedded, Etcd, Redis, Subject};
+use crate::subjects::{EVERY, Embedded, Etcd, FEW, Redis, Subject};
 
 /// What a store is asked.
 #[derive(Debug, Clone)]
@@ -369,10 +369,10 @@ impl Scene {
     }
 }
 
-async fn both_answer_the_same(subject: &dyn Subject) {
+async fn both_answer_the_same(subject: &dyn Subject, sequences: usize) {
     let seeds = Make::new("model of sessions");
     let mut story = Story::default();
-    for _ in 0..subject.sequences() {
+    for _ in 0..sequences {
         let make = Make::with_seed("a sequence of sessions", seeds.bits());
         let pair = Pair::new(subject, &make).await;
         let mut scene = Scene::new(make, pair.other.capabilities.session_clocks);
@@ -387,7 +387,7 @@ async fn both_answer_the_same(subject: &dyn Subject) {
         }
     }
     story.met(
-        subject.sequences(),
+        sequences,
         &[
             "Ack fenced",
             "Ack not_found",
@@ -472,48 +472,72 @@ async fn pass(pair: &Pair<'_>, scene: &Scene) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_stores_as_memory_does() {
     let subject = Redis::one("redis").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_redis_by_fred_stores_as_memory_does() {
     let subject = Redis::one("fred").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, EVERY).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_cluster_stores_as_memory_does() {
     let subject = Redis::cluster("redis").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_redis_cluster_by_fred_stores_as_memory_does() {
     let subject = Redis::cluster("fred").await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, EVERY).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redb_stores_as_memory_does() {
     let subject = Embedded::redb();
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sled_stores_as_memory_does() {
     let subject = Embedded::sled();
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, FEW).await;
     an_id_of_two_harms_neither(&subject).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_etcd_stores_as_memory_does() {
     let subject = Etcd::start().await;
-    both_answer_the_same(&subject).await;
+    both_answer_the_same(&subject, 6).await;
     an_id_of_two_harms_neither(&subject).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_stores_as_memory_does_in_every_sequence() {
+    let subject = Redis::one("redis").await;
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redis_cluster_stores_as_memory_does_in_every_sequence() {
+    let subject = Redis::cluster("redis").await;
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_redb_stores_as_memory_does_in_every_sequence() {
+    let subject = Embedded::redb();
+    both_answer_the_same(&subject, EVERY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_sled_stores_as_memory_does_in_every_sequence() {
+    let subject = Embedded::sled();
+    both_answer_the_same(&subject, EVERY).await;
 }

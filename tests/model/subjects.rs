@@ -17,8 +17,10 @@ use ringhold_testkit::{RedisTime, SimulatedClock, TestTime, async_trait};
 use tempfile::TempDir;
 use url::Url;
 
-/// How many sequences show everything that can be met.
-pub(crate) const SEQUENCES: usize = 40;
+/// How many sequences meet every outcome.
+pub(crate) const EVERY: usize = 40;
+/// How many sequences a test of the short suite plays.
+pub(crate) const FEW: usize = 8;
 
 /// A backend that is held against the reference implementation.
 #[async_trait]
@@ -33,11 +35,6 @@ pub(crate) trait Subject: Send + Sync {
     /// is lost, so time passes in steps that are not below it, and is looked at after each.
     fn step(&self) -> Duration {
         Duration::ZERO
-    }
-
-    /// How many sequences a test plays, each in a fleet of its own.
-    fn sequences(&self) -> usize {
-        SEQUENCES
     }
 }
 
@@ -159,9 +156,5 @@ impl Subject for Etcd {
 
     fn step(&self) -> Duration {
         Duration::from_millis(500)
-    }
-
-    fn sequences(&self) -> usize {
-        6
     }
 }
