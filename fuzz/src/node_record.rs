@@ -15,7 +15,11 @@ pub fn run(bytes: &[u8]) {
             if header.format == FORMAT_NEWEST {
                 assert_eq!(written, bytes, "another form of the record");
             } else {
-                assert_eq!(decode_node(&written).unwrap(), record, "another record in the newest format");
+                assert_eq!(
+                    decode_node(&written).unwrap(),
+                    record,
+                    "another record in the newest format"
+                );
             }
             assert!(record.endpoints.len() <= 8 && record.labels.len() <= 32);
             let _ = format!("{record:?}");

@@ -13,7 +13,7 @@ use ringhold_testkit::{Make, wait_for};
 
 /// Set to the URL for the processes that abort.
 const URL: &str = "RINGHOLD_TEST_ABORT_URL";
-const NAME: &str = "abort::abort_in_handlers_loses_none_of_5000_expiries";
+const NAME: &str = "abort::slow_abort_in_handlers_loses_none_of_5000_expiries";
 const SESSIONS: usize = 5_000;
 const PERMITS: usize = 256;
 /// How many handlers of one process succeed before it aborts.
@@ -31,7 +31,7 @@ async fn node(url: &str) -> FleetBuilder {
 
 /// The test runs itself, in processes that abort in the middle of a handler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn abort_in_handlers_loses_none_of_5000_expiries() {
+async fn slow_abort_in_handlers_loses_none_of_5000_expiries() {
     if let Ok(url) = std::env::var(URL) {
         return abort_in_a_handler(&url).await;
     }

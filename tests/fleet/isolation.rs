@@ -231,7 +231,7 @@ async fn a_store_that_hangs_detaches_a_node_at_its_hard_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_nothing_ails_is_never_detached_by_relaxed_timing() {
     let mut nodes = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..80 {
         let (backend, hooks) = (memory().await, Hooks::default());
         hooks.delay("renew", Duration::from_millis(50));
         let node = join_with(&hooks.wrap(&backend), "a", Timing::relaxed()).await;
@@ -254,7 +254,7 @@ async fn a_node_that_nothing_ails_is_never_detached_by_relaxed_timing() {
             .filter(|(node, _)| node.status() != NodeStatus::Attached)
             .count();
     }
-    assert_eq!(detached, 0, "of 600 looks at 200 nodes");
+    assert_eq!(detached, 0, "of 600 looks at 80 nodes");
     here(login(&nodes[0].0, "ada").await);
 }
 

@@ -328,7 +328,7 @@ pub(super) const ROWS: &[Row] = &[
             (
                 REDB,
                 "ringhold::backends",
-                "abort::abort_in_handlers_loses_none_of_5000_expiries",
+                "abort::slow_abort_in_handlers_loses_none_of_5000_expiries",
             ),
         ],
     ),
@@ -369,6 +369,7 @@ pub(super) const ROWS: &[Row] = &[
         "one incarnation of a node at a time, each with a greater number; the dead stay dead",
         &[
             "discovery::register_gives_the_next_incarnation",
+            "discovery::a_process_of_a_dropped_id_is_refused",
             "discovery::register_is_idempotent",
             "discovery::register_supersedes",
             "discovery::register_checks_the_timing",
