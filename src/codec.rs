@@ -14,7 +14,7 @@ type Cause = Box<dyn StdError + Send + Sync>;
 
 /// An encoding of `T` as a session's data.
 ///
-/// What `save` acknowledged has to be readable at the next login. So a value is decoded once before
+/// The next login must be able to read a value that `save` acknowledged. A value is therefore decoded once before
 /// it is sent, unless the codec guarantees the round trip.
 #[derive(Debug)]
 pub(crate) struct Codec<T> {

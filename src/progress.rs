@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// How often progress is marked and looked for.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What the application's runtime marks, and what is concluded from it.
+/// The progress marks of the application's runtime, and the stalls that they show.
 #[derive(Debug)]
 pub(crate) struct Progress {
     marks: AtomicU64,

@@ -75,7 +75,7 @@ struct Sweeper {
     taking: Notify,
 }
 
-/// What the loops share.
+/// The state that the loops share.
 struct State {
     share: Share,
     grace: Grace,

@@ -62,7 +62,7 @@ pub(crate) fn session(id: &SessionId) -> Vec<u8> {
     key(SESSIONS, &id.to_string())
 }
 
-/// What the keys of the sessions of one partition begin with.
+/// The prefix of the session keys of one partition.
 pub(crate) fn sessions_of(partition: Partition) -> Vec<u8> {
     key(SESSIONS, &format!("{:03x}-", partition.get()))
 }

@@ -61,7 +61,7 @@ impl Share {
         true
     }
 
-    /// What is done with the expired sessions of these partitions.
+    /// The mode in which the expired sessions of these partitions are processed.
     pub(super) fn mode(&self) -> ExpiryMode {
         self.mode
     }

@@ -1,4 +1,4 @@
-//! What is logged, for a test to read.
+//! Log lines that a test reads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};

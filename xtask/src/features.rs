@@ -25,7 +25,7 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     steps.run("each mix of features compiles", || compile(&workspace))
 }
 
-/// What each mix brings, and the unit tests of builds without features.
+/// Checks the packages of each mix, and runs the unit tests of builds without features.
 pub(crate) fn short(steps: &mut Steps) -> Result<()> {
     let workspace = Workspace::load()?;
     steps.run("what features bring", || bring(&workspace))?;

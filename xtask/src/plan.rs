@@ -10,7 +10,7 @@ use crate::run::{Problem, Result, Steps};
 pub(crate) struct Step {
     /// Its name on the command line: lower case, with hyphens.
     pub(crate) name: &'static str,
-    /// What it checks, in a few words.
+    /// Its purpose in a few words.
     pub(crate) about: &'static str,
     pub(crate) run: fn(&mut Steps) -> Result<()>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Selection {
     list: bool,
 }
 
-/// What happens after a step that failed.
+/// The reaction to a step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
     /// No other step runs: what a submitter waits for.

@@ -37,7 +37,7 @@ const CALLS_AT_ONCE: usize = 256;
 /// How many partitions a take asks at once: all, so that those of a stuck shard delay no other.
 const TAKES_AT_ONCE: usize = Partition::COUNT as usize;
 
-/// What a stored session has beside its data, at most: ids, names and header.
+/// The most bytes of a stored session beside its data: ids, names and header.
 const RECORD_BYTES: usize = 1_024;
 
 /// After how many bytes of sessions a script that answers many of them stops, and says that there

@@ -21,7 +21,7 @@ pub enum TakeoverFrom {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnExisting {
-    /// A live session is returned untouched, whoever owns it; a new one is made only where there is
+    /// A live session is returned untouched, whichever node owns it; a new one is made only where there is
     /// none. Of several, the newest of the same owner is returned, otherwise the newest.
     ///
     /// A caller reads the session before it decides, and then [claims](super::ClaimSession) it

@@ -58,7 +58,7 @@ pub(super) fn forget_end<T: Transaction>(tx: &mut T, fleet: &mut Fleet, id: &Nod
 /// Drops ids that have been remembered for long enough, or that are too many, the oldest first. Called once by each
 /// transaction that lets nodes go.
 ///
-/// Nothing holds the range: an id comes and goes only with a change, and whoever makes one holds the fleet's key.
+/// Nothing holds the range: an id comes and goes only with a change, and a transaction with a change holds the fleet's key.
 pub(super) fn drop_old<T: Transaction>(tx: &mut T, log: &mut Log, now_ms: u64) -> Result<(), T::Stop> {
     let found = tx.range(schema::DEPARTED, &schema::end_of(schema::DEPARTED), DROPPED_MAX)?;
     let fleet = log.fleet();

@@ -27,7 +27,7 @@ impl Log {
         self.0.map(|fleet| fleet.timing)
     }
 
-    /// What there is once in the fleet. A change of it is written with the next [`push`](Self::push) or [`store`](Self::store).
+    /// The fleet's single entry. A change of it is written with the next [`push`](Self::push) or [`store`](Self::store).
     pub(super) fn fleet(&mut self) -> &mut Fleet {
         self.0.get_or_insert_default()
     }

@@ -11,7 +11,7 @@ const PAGE: usize = 1_000;
 /// How many faults are told in words.
 const EXAMPLES_MAX: usize = 20;
 
-/// What is stored of a fleet, and what of its sessions does not fit.
+/// The stored entries of a fleet, and those of its sessions that do not fit together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {

@@ -25,7 +25,7 @@ const PAGE: usize = 1_000;
 /// touched since they were armed.
 const EXTRA: usize = 256;
 
-/// What a record has beside its data, at most: ids, header and names.
+/// The most bytes of a record beside its data: ids, header and names.
 const RECORD_BYTES: usize = 512;
 
 /// How many sessions one sweep looks at, over all its partitions.

@@ -68,7 +68,7 @@ impl Results {
     }
 }
 
-/// What `cargo nextest list --message-format json` prints, as far as it is used here.
+/// The used part of the output of `cargo nextest list --message-format json`.
 #[derive(Deserialize)]
 struct List {
     #[serde(rename = "rust-suites")]
