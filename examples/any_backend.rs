@@ -52,7 +52,7 @@ async fn coins_are_safe(backend: &ringhold::testing::TestBackend) -> Result<()> 
 }
 
 #[tokio::test]
-async fn coins_are_safe_on_every_backend() {
+async fn slow_coins_are_safe_on_every_backend() {
     for backend in ringhold::testing::backends().await.unwrap() {
         coins_are_safe(&backend).await.unwrap();
     }

@@ -25,7 +25,7 @@ fn object(stdout: &str, stderr: &str) -> Value {
 }
 
 #[test]
-fn a_killed_node_costs_nobody_anything() {
+fn slow_killed_node_costs_no_session() {
     let line = [
         "--nodes",
         "3",

@@ -126,7 +126,7 @@ async fn a_store_that_forgets_saves_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_store_that_forgets_players_is_noticed() {
+async fn slow_store_that_loses_players_is_reported() {
     let report = report_with(Fault::ForgetsPlayers).await;
     assert_eq!(report.sessions_lost, PLAYERS as u64, "{report:?}");
     assert!(report.losses().is_some());
