@@ -8,9 +8,12 @@ use ringhold_testkit::launch::{ClusterOptions, RedisCluster, Reply};
 use url::Url;
 
 use crate::bare::Bare;
+use crate::way::{DATA_BYTES, Operation, Shared, Task};
 
 /// The fleet whose keys both sides use.
 pub(crate) const FLEET: &str = "speed";
+/// How many random players leave no master out.
+const WARM_UP: usize = 64;
 
 /// A cluster of 3 masters with a replica each, and both ways to it.
 pub(crate) struct Scene {
@@ -23,10 +26,17 @@ impl Scene {
     pub(crate) async fn new() -> Self {
         let cluster = RedisCluster::start(ClusterOptions::new()).expect("a cluster that runs");
         let ours = store(&cluster, "redis").await;
-        // The first call to a master tells it the scripts.
+        // The store sends a script to a master that does not know it.
         for partition in Partition::all() {
             let nobody = SessionId::new(partition, [0; 16]);
             assert_eq!(ours.get(&nobody).await.expect("an answer"), None);
+        }
+        // The same for the scripts that write: sessions of random players are on each master.
+        let shared = Shared::new();
+        for _ in 0..WARM_UP {
+            let mut task = Task::new(ours.clone(), &shared, DATA_BYTES).await;
+            task.run(Operation::Save).await;
+            task.run(Operation::Touch).await;
         }
         let bare = Bare::connect(&cluster).await;
         Self { cluster, ours, bare }
