@@ -50,9 +50,9 @@ struct Member {
 }
 
 impl RedisCluster {
-    /// Starts a cluster, and returns when every node finds it in order and every replica is in sync:
-    /// about 2 s by the real clock, for which masters refuse writes after they started, and a
-    /// fraction of a second by a settable one, which this call moves on.
+    /// Starts a cluster, and returns when every node finds it in order, is connected to all others and knows their
+    /// host names, and every replica is in sync: about 2 s by the real clock, for which masters refuse writes after
+    /// they started, and a fraction of a second by a settable one, which this call moves on.
     ///
     /// # Errors
     /// `Missing` without `redis-server`, or without `cc` for clocks; `Invalid` options; `Start` with

@@ -30,6 +30,7 @@ pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     let keeper = Arc::new(Keeper::new()?);
     let cluster = start_anew(|attempt| launch(options, &keeper, attempt))?;
     cluster.wait_until_ok(OK_MAX)?;
+    cluster.wait_until_met(OK_MAX)?;
     cluster.wait_until_in_sync(OK_MAX)?;
     Ok(cluster)
 }

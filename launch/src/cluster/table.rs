@@ -55,12 +55,17 @@ fn share(index: usize, masters: usize) -> (usize, usize) {
 
 /// One line of `CLUSTER NODES`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a line has independent flags")]
 pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) myself: bool,
     pub(crate) master: bool,
     /// Failed by agreement.
     pub(crate) failed: bool,
+    /// Whether the node that answers has a connection to it.
+    pub(crate) connected: bool,
+    /// The host name that it announces, as far as the node that answers knows it.
+    pub(crate) host_name: Option<String>,
     /// The id of its master.
     pub(crate) replica_of: Option<String>,
     /// First and last slots of its ranges.
@@ -88,7 +93,7 @@ pub(crate) fn rows(text: &str) -> Vec<Row> {
 
 fn row(line: &str) -> Option<Row> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [id, _address, flags, master, _, _, _, _, slots @ ..] = words.as_slice() else {
+    let [id, address, flags, master, _, _, _, state, slots @ ..] = words.as_slice() else {
         return None;
     };
     let has = |flag| flags.split(',').any(|word| word == flag);
@@ -101,6 +106,13 @@ fn row(line: &str) -> Option<Row> {
         myself: has("myself"),
         master: has("master"),
         failed: has("fail"),
+        connected: *state == "connected",
+        // `IP:PORT@BUS`, then a comma and the host name, then more commas and pairs of another kind.
+        host_name: address
+            .split(',')
+            .nth(1)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned),
         replica_of: (*master != "-").then(|| (*master).to_owned()),
         // `[slot->-id]` is a slot on its way, not a range.
         slots: slots
@@ -143,6 +155,22 @@ mod tests {
             assert!(read[1].myself && !read[0].myself);
             assert!(read[masters - 1].master && !read[masters].master);
             assert_eq!(read[masters].replica_of.as_ref(), Some(&all[0].id));
+        }
+    }
+
+    #[test]
+    fn connection_and_announced_name_are_read() {
+        let line = |address: &str| format!("ab {address} slave cd 0 0 3 connected\n");
+        for (address, name) in [
+            ("127.0.0.1:1@2", None),
+            ("127.0.0.1:1@2,", None),
+            ("127.0.0.1:1@2,localhost", Some("localhost")),
+            ("127.0.0.1:1@2,localhost,shard-id=ef", Some("localhost")),
+            ("127.0.0.1:1@2,,shard-id=ef", None),
+        ] {
+            let read = rows(&line(address));
+            assert!(read[0].connected);
+            assert_eq!(read[0].host_name.as_deref(), name, "{address}");
         }
     }
 

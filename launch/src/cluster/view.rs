@@ -88,6 +88,29 @@ impl RedisCluster {
         })
     }
 
+    /// Waits until every running node is connected to all nodes and knows the host name of each one that announces
+    /// one. A topology that is asked for before that shows too few replicas, or IP addresses in the place of names.
+    pub(super) fn wait_until_met(&self, limit: Duration) -> Result<()> {
+        wait::until("the nodes to know each other", limit, || {
+            for (index, member) in self.running() {
+                let rows = view_of(member).map_err(|error| error.to_string())?;
+                for row in rows.iter().filter(|row| !row.myself) {
+                    if !row.connected || row.host_name != self.options.server.host_name {
+                        return Err(format!("node {index}: {row:?}"));
+                    }
+                }
+                if rows.len() != self.len() {
+                    return Err(format!(
+                        "node {index}: knows {} of {} nodes",
+                        rows.len(),
+                        self.len()
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Waits until another node owns what `old`, which was a master, owned; returns its index. That
     /// takes the node timeout and about a second more, and for a master that was cut off or stopped
     /// the same.
