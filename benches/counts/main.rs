@@ -2,11 +2,11 @@
 //!
 //! Each work runs in a process of its own under valgrind, which counts what happens in
 //! [`instructions_from_here`] and nothing else. Times say little on a machine that others use; these
-//! figures are the same on each run, and `figures.txt` has what they were. With `-- --test` each work is
-//! done once, and nothing is counted.
+//! figures are the same on each run, and `figures.txt` has what they were.
+//!
+//! A package of its own, so that the optimised build is one of the library alone.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use ringhold::{Fleet, Observer};
@@ -155,7 +155,7 @@ fn observer() -> Observer {
 /// Runs this program once more under valgrind, and answers the instructions of one call.
 fn count(work: &str, calls: usize) -> Result<u64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let out: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("counts.out");
+    let out = std::env::temp_dir().join(format!("ringhold-counts-{}.out", std::process::id()));
     let status = Command::new("valgrind")
         .args([
             "--tool=callgrind",
@@ -170,6 +170,7 @@ fn count(work: &str, calls: usize) -> Result<u64, String> {
         .status()
         .map_err(|error| format!("valgrind did not start: {error}; `cargo xtask setup` installs it"))?;
     let told = std::fs::read_to_string(&out).map_err(|error| error.to_string())?;
+    std::fs::remove_file(&out).map_err(|error| error.to_string())?;
     let total = told.lines().find_map(|line| line.strip_prefix("totals: "));
     match total.and_then(|total| total.trim().parse::<u64>().ok()) {
         Some(total) if status.success() && total > 0 => Ok(total / calls as u64),
@@ -178,18 +179,11 @@ fn count(work: &str, calls: usize) -> Result<u64, String> {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
+    let wanted = std::env::args().nth(1);
     for (name, work) in WORKS {
-        match arguments.first().map(String::as_str) {
-            Some("--test") => work(10),
-            Some(wanted) => {
-                if wanted == *name {
-                    work(CALLS);
-                }
-            }
+        match &wanted {
+            Some(wanted) if wanted == name => work(CALLS),
+            Some(_) => {}
             None => {
                 let calls = if name.starts_with("policy/") {
                     CALLS / 10

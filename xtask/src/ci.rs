@@ -3,7 +3,7 @@
 //! Everything that is compiled uses the profile `dev`, all members and all features, so that tests, benches, demo,
 //! histories and faults share one build. What takes long, and each rare dimension, is a step of `cargo xtask proof`.
 
-use crate::plan::{self, AfterFailure, Selection, Step};
+use crate::plan::{self, AfterFailure, Selection, Step, Work};
 use crate::run::{Call, Result, Steps};
 use crate::test::Suite;
 use crate::{
@@ -11,126 +11,122 @@ use crate::{
 };
 
 /// The manifests of the packages that are not members.
-const OWN_WORKSPACES: [&str; 2] = ["fuzz/Cargo.toml", "benches/peers/Cargo.toml"];
+const FUZZ: &str = "fuzz/Cargo.toml";
+const PEERS: &str = "benches/peers/Cargo.toml";
 
 const PLAN: &[Step] = &[
     Step {
         name: "install",
         about: "what the steps need and this machine lacks",
-        run: |steps| steps.run("install what is missing", setup::for_tests),
+        work: Work::Alone(|steps| steps.run("install what is missing", setup::for_tests)),
     },
     Step {
         name: "format",
         about: "rustfmt, all packages",
-        run: |steps| steps.run("format", format),
+        work: Work::Alone(|steps| steps.run("format", format)),
     },
     Step {
         name: "tidy",
         about: "the house rules that a program can check",
-        run: |steps| steps.run("tidy", tidy::run),
+        work: Work::Alone(|steps| steps.run("tidy", tidy::run)),
     },
     Step {
         name: "clippy",
         about: "all packages, all targets, all features, no warning",
-        run: |steps| steps.run("clippy", clippy),
-    },
-    Step {
-        name: "codegen",
-        about: "generated code is what the protocol files give",
-        run: |steps| steps.run("generated code", || codegen::run(true)),
+        work: Work::Alone(|steps| steps.run("clippy", clippy)),
     },
     Step {
         name: "features",
-        about: "what each mix of features brings; tests of builds without features",
-        run: features::short,
+        about: "each feature brings what it asks for and nothing else",
+        work: Work::Alone(features::short),
     },
     Step {
         name: "tests",
         about: "the short suite, all members and features",
-        run: |steps| test::tests(steps, Suite::Short),
+        work: Work::Alone(|steps| test::tests(steps, Suite::Short)),
+    },
+    Step {
+        name: "codegen",
+        about: "generated code is what the protocol files give",
+        work: Work::Alone(|steps| steps.run("generated code", codegen::check_built)),
     },
     Step {
         name: "redis-as-run",
         about: "the short Redis suites on servers as people run them",
-        run: |steps| test::redis_suites(steps, "as-run", "not test(/(^|::)slow_/)"),
+        work: Work::Alone(|steps| test::redis_suites(steps, "as-run", "not test(/(^|::)slow_/)")),
     },
     Step {
         name: "guarantees",
         about: "the README's table of guarantees is what the tests show",
-        run: |steps| {
+        work: Work::Alone(|steps| {
             steps.run("guarantees", || {
                 guarantees::run(&guarantees::Arguments::check(true))
             })
-        },
+        }),
     },
     Step {
         name: "doctests",
         about: "examples in the docs",
-        run: test::doctests,
+        work: Work::Alone(test::doctests),
     },
     Step {
         name: "benches",
         about: "each bench runs, once and briefly",
-        run: test::benches,
+        work: Work::Alone(test::benches),
     },
     Step {
         name: "docs",
         about: "rustdoc without a warning",
-        run: |steps| steps.run("docs", docs),
+        work: Work::Alone(|steps| steps.run("docs", docs)),
     },
     Step {
         name: "dependencies",
         about: "licences, sources and duplicate versions",
-        run: |steps| steps.run("dependencies", dependencies),
+        work: Work::Alone(|steps| steps.run("dependencies", dependencies)),
     },
     Step {
         name: "loom",
         about: "interleavings of the lock-free code",
-        run: |steps| loom::run(steps, &loom::Arguments::default()),
+        work: Work::Alone(|steps| loom::run(steps, &loom::Arguments::default())),
     },
     Step {
         name: "miri",
         about: "core under the interpreter, where nightly is installed",
-        run: miri::run_if_it_can,
+        work: Work::Alone(miri::run_if_it_can),
     },
     Step {
         name: "counts",
         about: "instructions of the hot paths, within 3 %",
-        run: |steps| steps.run("instruction counts", || counts::run(&counts::Arguments::check())),
+        work: Work::Alone(|steps| {
+            steps.run("instruction counts", || counts::run(&counts::Arguments::check()))
+        }),
     },
     Step {
         name: "fuzz",
-        about: "seeds of all targets, and a few seconds of fuzzing",
-        run: fuzz::short,
+        about: "the seeds of all targets and their beginnings",
+        work: Work::Alone(fuzz::seeds),
     },
+    // What is most at the mercy of the machine comes last, and these run at once: each waits for servers most of its time.
     Step {
-        name: "demo",
-        about: "the demo fleet on every backend",
-        run: demo::run,
+        name: "faults",
+        about: "one round of each fault of Redis Cluster and etcd",
+        work: Work::Beside(|| {
+            let mut calls = faults::built(&faults::Arguments::quick(faults::Backend::Redis))?;
+            calls.extend(faults::built(&faults::Arguments::quick(faults::Backend::Etcd))?);
+            Ok(calls)
+        }),
     },
     Step {
         name: "histories",
         about: "a minute of concurrent clients on a failing Redis Cluster",
-        run: |steps| {
-            let arguments = histories::Arguments::minutes(histories::Backend::Redis, "1");
-            steps.run("histories", || histories::run_built(&arguments))
-        },
+        work: Work::Beside(|| {
+            histories::built(&histories::Arguments::minutes(histories::Backend::Redis, "1"))
+        }),
     },
-    // What takes longest, and is most at the mercy of the machine, comes last.
     Step {
-        name: "faults",
-        about: "one round of each fault of Redis Cluster and etcd",
-        run: |steps| {
-            for (name, backend) in [
-                ("Redis Cluster", faults::Backend::Redis),
-                ("etcd", faults::Backend::Etcd),
-            ] {
-                steps.run(format!("faults of {name}"), || {
-                    faults::run_built(&faults::Arguments::quick(backend))
-                })?;
-            }
-            Ok(())
-        },
+        name: "demo",
+        about: "the demo fleet on every backend",
+        work: Work::Beside(demo::built),
     },
 ];
 
@@ -143,7 +139,7 @@ fn format() -> Result<()> {
     Call::cargo(["fmt", "--all", "--check"])
         .advice("run `cargo fmt --all`")
         .run()?;
-    OWN_WORKSPACES.iter().try_for_each(|manifest| {
+    [FUZZ, PEERS].into_iter().try_for_each(|manifest| {
         Call::cargo(["fmt", "--manifest-path", manifest, "--check"])
             .advice("run `cargo fmt` in its folder")
             .run()
@@ -153,11 +149,18 @@ fn format() -> Result<()> {
 fn clippy() -> Result<()> {
     let workspace = ["clippy", "--workspace", "--all-targets", "--all-features"];
     Call::cargo(workspace.into_iter().chain(["--", "-D", "warnings"])).run()?;
-    // As they are locked, so that neither rots unseen; the target `url` is built where it runs.
-    OWN_WORKSPACES.iter().try_for_each(|manifest| {
-        let own = ["clippy", "--locked", "--manifest-path", manifest];
-        Call::cargo(own.into_iter().chain(["--", "-D", "warnings"])).run()
-    })
+    // As it is locked; the target `url` is built where it runs.
+    clippy_of(FUZZ)
+}
+
+/// Lints the peers' bench, whose dependencies nothing else needs.
+pub(crate) fn clippy_of_peers() -> Result<()> {
+    clippy_of(PEERS)
+}
+
+fn clippy_of(manifest: &str) -> Result<()> {
+    let own = ["clippy", "--locked", "--manifest-path", manifest];
+    Call::cargo(own.into_iter().chain(["--", "-D", "warnings"])).run()
 }
 
 fn docs() -> Result<()> {

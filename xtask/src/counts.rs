@@ -38,7 +38,7 @@ impl Arguments {
 /// Counts, and compares with the committed figures or writes them.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::run(&[])?;
-    let printed = Call::cargo(["bench", "--package", "ringhold", "--bench", "counts"]).run_and_read()?;
+    let printed = Call::cargo(["run", "--release", "--package", "ringhold-counts"]).run_and_read()?;
     let counted = parse(&printed);
     let unreadable = |error| Problem::new(format!("{FIGURES}: {error}"));
     if arguments.write {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use self::servers::{Server, Servers};
-use crate::run::{Call, Problem, Result, Steps};
+use crate::run::{Call, Calls, Problem, Result, Steps};
+use crate::test;
 use crate::workspace::Workspace;
 
 /// What programs read from the demo's object; all but `backend` and `ok` are numbers.
@@ -83,51 +84,51 @@ pub(crate) fn first(steps: &mut Steps) -> Result<()> {
             if took <= FIRST_MAX { "kept" } else { "MISSED" },
         );
         removed()?;
-        check(last(&printed), "memory", false)
+        check(object(&printed), "memory", false)
     })
 }
 
 const ADVICE: &str =
     "the demo exits with an error when something acknowledged was lost or a player moved needlessly";
 
-/// Runs the demo as it is, and a smaller one on each backend, where each node is a process if processes can share the
-/// backend. The program is the one that the tests have built.
-pub(crate) fn run(steps: &mut Steps) -> Result<()> {
-    // A no-op after the tests; `--only demo` builds it.
-    steps.run("demo: build", || {
-        Call::cargo(["build", "--workspace", "--all-features", "--bins", "--examples"]).run()
-    })?;
+/// The calls of the demo as it is, and of a smaller one on each backend, where each node is a process if processes can
+/// share the backend. The program is the one that the tests have built.
+pub(crate) fn built() -> Result<Calls> {
+    test::build_programs()?;
     let built = Workspace::load()?.built();
     let program = built.join("ringhold");
-    steps.run("demo", || {
-        let printed = Call::new(&program.to_string_lossy(), ["demo", "--json"])
+    let demo = |before: &[&str], after: &[&str], scheme: String, shared: bool| {
+        let words = before.iter().chain(&["demo", "--json"]).chain(after);
+        Call::new(&program.to_string_lossy(), words)
             .advice(ADVICE)
-            .run_and_read()?;
-        check(last(&printed), "memory", false)
-    })?;
+            .checked(move |printed| check(object(printed), &scheme, shared))
+    };
     let servers = Servers::start(&built.join("examples/servers"))?;
+    let mut calls = vec![("demo".to_owned(), demo(&[], &[], "memory".to_owned(), false))];
     for Server { name, shared, url } in servers.list() {
-        let how = if *shared { ", by processes" } else { "" };
-        steps.run(format!("demo on {name}{how}"), || {
-            let mut line = vec!["--backend", url, "demo", "--json"];
-            line.extend(["--nodes", "4", "--players", "200", "--seconds", "2"]);
-            if *shared {
-                line.push("--processes");
-            }
-            let printed = Call::new(&program.to_string_lossy(), line)
-                .advice(ADVICE)
-                .run_and_read()?;
-            let scheme = url.split(':').next().unwrap_or_default();
-            check(last(&printed), scheme, *shared)
-        })?;
+        let (how, processes): (_, &[&str]) = if *shared {
+            (", by processes", &["--processes"])
+        } else {
+            ("", &[])
+        };
+        let small = ["--nodes", "4", "--players", "200", "--seconds", "2"];
+        let scheme = url.split(':').next().unwrap_or_default().to_owned();
+        let call = demo(
+            &["--backend", url],
+            &[&small, processes].concat(),
+            scheme,
+            *shared,
+        );
+        calls.push((format!("demo on {name}{how}"), call));
     }
-    Ok(())
+    Ok(Calls::from(calls).keeping(servers))
 }
 
-fn last(printed: &str) -> &str {
+/// The last line that looks like an object: what goes to the other output may follow it.
+fn object(printed: &str) -> &str {
     printed
         .lines()
-        .rfind(|line| !line.trim().is_empty())
+        .rfind(|line| line.starts_with('{'))
         .unwrap_or_default()
 }
 

@@ -1,9 +1,9 @@
 //! `cargo xtask faults`: a real Redis Cluster, or an etcd, is broken under load, and what comes of it is
 //! counted. Or a process is killed amid writes to a store of its own.
 
-use crate::run::{Call, Result};
-use crate::setup;
+use crate::run::{Call, Calls, Result};
 use crate::workspace::Workspace;
+use crate::{setup, test};
 
 /// What is broken.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,12 +94,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .run()
 }
 
-/// Runs the example as the tests have built it, with all features and unoptimised, so that nothing is compiled twice.
-pub(crate) fn run_built(arguments: &Arguments) -> Result<()> {
+/// The call of the example as the tests have built it, with all features and unoptimised, so that nothing is compiled
+/// twice.
+pub(crate) fn built(arguments: &Arguments) -> Result<Calls> {
+    test::build_programs()?;
     let (.., example) = arguments.backend.example();
-    Call::example(&Workspace::load()?, example, arguments.passed_on())
-        .advice(ADVICE)
-        .run()
+    let call = Call::example(&Workspace::load()?, example, arguments.passed_on()).advice(ADVICE);
+    Ok(Calls::from([(
+        format!("faults of {:?}", arguments.backend),
+        call,
+    )]))
 }
 
 const ADVICE: &str =

@@ -34,8 +34,6 @@ impl Arguments {
 
 /// How long a target runs by default.
 const SECONDS: u32 = 60;
-/// How long a target runs in CI: long enough to show that it runs.
-const SECONDS_SHORT: u32 = 5;
 /// As many as a small machine has cores.
 const AT_ONCE: usize = 2;
 /// The target with a feature of its own, which builds the clients of all backends.
@@ -44,15 +42,6 @@ const URL: &str = "url";
 const INPUT_SECONDS_MAX: &str = "-timeout=20";
 /// So is one that takes more megabytes.
 const MEMORY_MB_MAX: &str = "-rss_limit_mb=2048";
-
-/// Runs the seeds of all targets, and each target for a few seconds. The target `url` is left to [`run`]: the clients of
-/// all backends would be built once more for it.
-pub(crate) fn short(steps: &mut Steps) -> Result<()> {
-    let mut targets = targets(&Workspace::load()?.root)?;
-    targets.retain(|target| target != URL);
-    seeds(steps)?;
-    run_targets(steps, &targets, SECONDS_SHORT, AT_ONCE)
-}
 
 /// Builds the targets, and runs each.
 pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
@@ -64,8 +53,8 @@ pub(crate) fn run(steps: &mut Steps, arguments: &Arguments) -> Result<()> {
     run_targets(steps, &targets, arguments.seconds, arguments.at_once)
 }
 
-/// Runs every seed and each beginning of it, without a fuzzer.
-fn seeds(steps: &mut Steps) -> Result<()> {
+/// Runs every seed and each beginning of it, without a fuzzer, and builds all targets but `url`.
+pub(crate) fn seeds(steps: &mut Steps) -> Result<()> {
     steps.run("fuzz: seeds and their beginnings", || {
         Call::cargo(["test", "--manifest-path", "fuzz/Cargo.toml", "--test", "seeds"]).run()
     })
@@ -110,7 +99,7 @@ fn run_targets(steps: &mut Steps, targets: &[String], seconds: u32, at_once: usi
         return steps.run(name(target), || call(target).run());
     }
     let calls = targets.iter().map(|target| (name(target), call(target)));
-    let outcome = steps.at_once(at_once, calls.collect(), || {
+    let outcome = steps.at_once(at_once, calls, true, || {
         // An empty file is none to a target.
         if let Err(error) = std::fs::write(&stop, "stop\n") {
             eprintln!("{}: {error}; the other target runs to its end", stop.display());

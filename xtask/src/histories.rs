@@ -1,9 +1,9 @@
 //! `cargo xtask histories`: clients compete for sessions on a store that is broken meanwhile, and what they are
 //! told is checked: some order of their operations explains it, and each epoch has one owner.
 
-use crate::run::{Call, Result};
-use crate::setup;
+use crate::run::{Call, Calls, Result};
 use crate::workspace::Workspace;
+use crate::{setup, test};
 
 /// What is asked.
 #[derive(clap::ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,12 +95,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .run()
 }
 
-/// Runs the example as the tests have built it, with all features and unoptimised, so that nothing is compiled twice.
-pub(crate) fn run_built(arguments: &Arguments) -> Result<()> {
+/// The call of the example as the tests have built it, with all features and unoptimised, so that nothing is compiled
+/// twice.
+pub(crate) fn built(arguments: &Arguments) -> Result<Calls> {
+    test::build_programs()?;
     let (.., example) = arguments.backend.example();
-    Call::example(&Workspace::load()?, example, arguments.passed_on())
-        .advice(ADVICE)
-        .run()
+    let call = Call::example(&Workspace::load()?, example, arguments.passed_on()).advice(ADVICE);
+    Ok(Calls::from([(
+        format!("histories of {:?}", arguments.backend),
+        call,
+    )]))
 }
 
 const ADVICE: &str =

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::run::{Problem, Result, Steps};
+use crate::run::{Calls, Problem, Result, Steps};
+
+/// How many calls of [`Work::Beside`] run at once. They wait for servers more than they compute.
+const BESIDE: usize = 3;
 
 /// One step of a plan.
 pub(crate) struct Step {
@@ -12,7 +15,16 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// Its purpose in a few words.
     pub(crate) about: &'static str,
-    pub(crate) run: fn(&mut Steps) -> Result<()>,
+    pub(crate) work: Work,
+}
+
+/// The work of a step.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    /// Nothing else runs meanwhile.
+    Alone(fn(&mut Steps) -> Result<()>),
+    /// Programs that are built already. Those of steps of this kind that follow each other run at once.
+    Beside(fn() -> Result<Calls>),
 }
 
 /// Which steps of a plan run.
@@ -49,10 +61,15 @@ pub(crate) fn run(
     let chosen = chosen(plan, &selection.only)?;
     let start = Instant::now();
     let mut problems = Vec::new();
-    for (index, step) in chosen.iter().enumerate() {
-        steps.announce(index + 1, chosen.len(), start.elapsed());
-        if let Err(problem) = (step.run)(steps) {
-            problems.push(format!("{problem} (again alone: `--only {}`)", step.name));
+    let groups =
+        chosen.chunk_by(|one, next| matches!((one.work, next.work), (Work::Beside(_), Work::Beside(_))));
+    let mut number = 0;
+    for group in groups {
+        number += group.len();
+        steps.announce(number, chosen.len(), start.elapsed());
+        if let Err(problem) = run_group(group, after, steps) {
+            let only: Vec<String> = group.iter().map(|step| format!("--only {}", step.name)).collect();
+            problems.push(format!("{problem} (again: `{}`)", only.join(" ")));
             if after == AfterFailure::Stop {
                 break;
             }
@@ -63,6 +80,22 @@ pub(crate) fn run(
         return Ok(());
     }
     Err(Problem::new(problems.join("\n")))
+}
+
+/// Runs one step, or several beside each other.
+fn run_group(group: &[&Step], after: AfterFailure, steps: &mut Steps) -> Result<()> {
+    let mut all = Calls::default();
+    for step in group {
+        match step.work {
+            Work::Alone(work) => work(steps)?,
+            Work::Beside(calls) => all.extend(calls()?),
+        }
+    }
+    if all.is_empty() {
+        Ok(())
+    } else {
+        steps.at_once(BESIDE, all, after == AfterFailure::Stop, || {})
+    }
 }
 
 fn chosen<'a>(plan: &'a [Step], only: &[String]) -> Result<Vec<&'a Step>> {
@@ -95,6 +128,7 @@ fn listing(plan: &[Step]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Call;
 
     fn fails(steps: &mut Steps) -> Result<()> {
         steps.run("b", || Err(Problem::new("broken")))
@@ -104,17 +138,17 @@ mod tests {
         Step {
             name: "a",
             about: "the first",
-            run: |steps| steps.run("a", || Ok(())),
+            work: Work::Alone(|steps| steps.run("a", || Ok(()))),
         },
         Step {
             name: "bad",
             about: "the second",
-            run: fails,
+            work: Work::Alone(fails),
         },
         Step {
             name: "c",
             about: "the last",
-            run: |steps| steps.run("c", || Ok(())),
+            work: Work::Alone(|steps| steps.run("c", || Ok(()))),
         },
     ];
 
@@ -148,9 +182,37 @@ mod tests {
         for (after, last_runs) in [(AfterFailure::Stop, false), (AfterFailure::Continue, true)] {
             let mut steps = Steps::default();
             let problem = run(PLAN, &only(&[]), after, &mut steps).unwrap_err().to_string();
-            assert_eq!(problem, "b: broken (again alone: `--only bad`)");
+            assert_eq!(problem, "b: broken (again: `--only bad`)");
             assert_eq!(steps.to_string().contains("\nc "), last_runs);
         }
+    }
+
+    #[test]
+    fn steps_that_run_beside_each_other_share_a_group() {
+        fn calls(script: &'static str) -> Calls {
+            Calls::from([(script.to_owned(), Call::new("sh", ["-c", script]))])
+        }
+        const BESIDE: &[Step] = &[
+            Step {
+                name: "one",
+                about: "",
+                work: Work::Beside(|| Ok(calls("true"))),
+            },
+            Step {
+                name: "other",
+                about: "",
+                work: Work::Beside(|| Ok(calls("exit 3"))),
+            },
+        ];
+        let mut steps = Steps::default();
+        let problem = run(BESIDE, &only(&[]), AfterFailure::Stop, &mut steps).unwrap_err();
+        let problem = problem.to_string();
+        assert!(problem.starts_with("exit 3: "), "{problem}");
+        assert!(
+            problem.ends_with("(again: `--only one --only other`)"),
+            "{problem}"
+        );
+        assert!(steps.to_string().contains("\ntrue "));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use self::at_once::Calls;
 use crate::workspace::Workspace;
 
 /// Why a task stopped, in words that say what to do.
@@ -31,8 +32,9 @@ impl fmt::Display for Problem {
 }
 
 /// The steps of one task: names each as it starts, and shows as a table where the time went.
-#[derive(Default)]
 pub(crate) struct Steps {
+    /// When the task began.
+    start: Instant,
     done: Vec<Done>,
     /// Progress through a plan, shown before the name of each step.
     progress: String,
@@ -59,6 +61,16 @@ impl CameTo {
             Self::Passed
         } else {
             Self::Failed
+        }
+    }
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            done: Vec::new(),
+            progress: String::new(),
         }
     }
 }
@@ -119,8 +131,13 @@ impl fmt::Display for Steps {
                 CameTo::LeftOut(why) => writeln!(f, "{:width$}        -  LEFT OUT: {why}", step.name)?,
             }
         }
-        let total: Duration = self.done.iter().map(|step| step.took).sum();
-        writeln!(f, "{:width$}  {:7.1}", "total", total.as_secs_f64())
+        // Less than the sum where steps ran beside each other.
+        writeln!(
+            f,
+            "{:width$}  {:7.1}",
+            "total",
+            self.start.elapsed().as_secs_f64()
+        )
     }
 }
 
@@ -130,7 +147,11 @@ pub(crate) struct Call {
     shown: String,
     advice: Option<&'static str>,
     silent: bool,
+    check: Check,
 }
+
+/// Judges the output of a call that succeeded.
+type Check = Box<dyn Fn(&str) -> Result<()> + Send>;
 
 impl Call {
     pub(crate) fn new<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
@@ -166,6 +187,7 @@ impl Call {
             shown,
             advice: None,
             silent: false,
+            check: Box::new(|_| Ok(())),
         }
     }
 
@@ -190,6 +212,12 @@ impl Call {
     /// What the reader should do when the call fails.
     pub(crate) fn advice(mut self, advice: &'static str) -> Self {
         self.advice = Some(advice);
+        self
+    }
+
+    /// Judges what the call prints, where it runs beside others.
+    pub(crate) fn checked(mut self, check: impl Fn(&str) -> Result<()> + Send + 'static) -> Self {
+        self.check = Box::new(check);
         self
     }
 
@@ -259,7 +287,9 @@ impl Call {
             Ok(status) => self.judge(status),
             Err(error) => Err(self.not_started(&error)),
         };
-        (String::from_utf8_lossy(&printed).into_owned(), outcome)
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        let outcome = outcome.and_then(|()| (self.check)(&printed));
+        (printed, outcome)
     }
 
     /// Returns standard output; shows standard error when the program fails.

@@ -78,6 +78,12 @@ pub(crate) fn without_features(steps: &mut Steps) -> Result<()> {
     })
 }
 
+/// Builds the programs and examples as the tests do; after the tests that is a no-op, and a step alone needs it.
+pub(crate) fn build_programs() -> Result<()> {
+    let kinds = ["--bins", "--examples"];
+    Call::cargo(["build"].into_iter().chain(EVERYTHING).chain(kinds)).run()
+}
+
 pub(crate) fn doctests(steps: &mut Steps) -> Result<()> {
     steps.run("doctests", || {
         Call::cargo(["test", "--doc"].into_iter().chain(EVERYTHING)).run()

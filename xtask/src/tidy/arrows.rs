@@ -47,6 +47,10 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
             to.is_empty() || to == "core" || to == "launch" || dev && to == "testkit",
             "cli reaches adapters through the root",
         ),
+        "benches/counts" => (
+            to.is_empty() || to == "core",
+            "the counts are those of the root and core",
+        ),
         "xtask" => (
             false,
             "xtask depends on no member, so that it builds when they do not",
