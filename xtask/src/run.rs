@@ -150,6 +150,9 @@ pub(crate) struct Call {
     check: Check,
 }
 
+/// How the variables begin by which `cargo run` describes the package that it runs.
+const OF_OWN_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// Judges the output of a call that succeeded.
 type Check = Box<dyn Fn(&str) -> Result<()> + Send>;
 
@@ -159,9 +162,19 @@ impl Call {
     }
 
     /// The cargo that runs this program, so that one toolchain does everything.
+    ///
+    /// It does not see what `cargo run` told this program about its own package: build scripts watch these variables
+    /// (that of ring does), and a build from a shell would repeat what a build from here has done.
     pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Self::named("cargo", &cargo, arguments)
+        let mut call = Self::named("cargo", &cargo, arguments);
+        for (name, _) in std::env::vars_os() {
+            let of_own_package = |name: &str| OF_OWN_PACKAGE.iter().any(|start| name.starts_with(start));
+            if name.to_str().is_some_and(of_own_package) {
+                call.command.env_remove(name);
+            }
+        }
+        call
     }
 
     /// An example of a member as the tests have built it.
@@ -367,6 +380,21 @@ mod tests {
         steps.left_out("far", &Problem::new("no boat"));
         let table = steps.to_string();
         assert!(table.contains("far          -  LEFT OUT: no boat\n"), "{table}");
+    }
+
+    #[test]
+    fn cargo_does_not_see_the_package_that_runs_it() {
+        // This test runs under cargo, too.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        let call = Call::cargo(["version"]);
+        let removed: Vec<_> = call
+            .command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .collect();
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(removed.iter().any(|(key, _)| *key == name), "{name}: {removed:?}");
+        }
     }
 
     #[test]
