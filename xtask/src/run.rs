@@ -189,19 +189,25 @@ impl Call {
 
     fn named<S: AsRef<OsStr>>(name: &str, program: &OsStr, arguments: impl IntoIterator<Item = S>) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null());
-        let mut shown = name.to_owned();
-        for argument in command.get_args() {
-            shown.push(' ');
-            shown.push_str(&argument.to_string_lossy());
-        }
-        Self {
+        command.stdin(Stdio::null());
+        let call = Self {
             command,
-            shown,
+            shown: name.to_owned(),
             advice: None,
             silent: false,
             check: Box::new(|_| Ok(())),
+        };
+        call.arguments(arguments)
+    }
+
+    /// Adds arguments.
+    pub(crate) fn arguments<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        for argument in arguments {
+            self.shown.push(' ');
+            self.shown.push_str(&argument.as_ref().to_string_lossy());
+            self.command.arg(argument);
         }
+        self
     }
 
     /// Sets a variable of the environment, and shows it.

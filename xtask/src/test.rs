@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of every member.
 
+use std::num::NonZero;
+
 use crate::run::{Call, Result, Steps};
 use crate::setup;
 use crate::workspace::Workspace;
@@ -43,11 +45,21 @@ pub(crate) fn run(steps: &mut Steps, suite: Suite) -> Result<()> {
     benches(steps)
 }
 
+/// How many tests run at once, by core: they wait for servers and deadlines more than they compute.
+const TESTS_BY_CORE: usize = 2;
+
+/// A run of nextest, of all members with all features, with a profile of `.config/nextest.toml`.
+fn nextest(profile: &str) -> Call {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (TESTS_BY_CORE * cores).to_string();
+    let command = ["nextest", "run", "--profile", profile, "--test-threads", &threads];
+    Call::cargo(command.into_iter().chain(EVERYTHING))
+}
+
 /// Runs the tests of a suite, and builds the programs and examples on the way.
 pub(crate) fn tests(steps: &mut Steps, suite: Suite) -> Result<()> {
     steps.run("tests", || {
-        let command = ["nextest", "run", "--profile", suite.profile()];
-        Call::cargo(command.into_iter().chain(EVERYTHING))
+        nextest(suite.profile())
             .advice("the failures are repeated above, just before the summary")
             .run()
     })
@@ -61,8 +73,8 @@ const REDIS_SUITES: &str = "package(ringhold-redis) & kind(test) | package(ringh
 pub(crate) fn redis_suites(steps: &mut Steps, dimensions: &str, filter: &str) -> Result<()> {
     steps.run(format!("Redis suites, {dimensions}"), || {
         let filter = format!("({REDIS_SUITES}) & {filter}");
-        let command = ["nextest", "run", "--profile", "redis", "-E", &filter];
-        Call::cargo(command.into_iter().chain(EVERYTHING))
+        nextest("redis")
+            .arguments(["-E", &filter])
             .env("RINGHOLD_REDIS_SERVERS", dimensions)
             .advice("the failures are repeated above; plain servers pass in the step `tests`")
             .run()
