@@ -91,6 +91,14 @@ fn forget_lag(answer: &mut Result<Answer, ErrorKind>) {
     }
 }
 
+/// An adapter that got no answer in time asks once more, and the repetition says that the node was no member. Whether it
+/// left is what the next answers show.
+fn forget_repetition(memory: &Result<Answer, ErrorKind>, other: &mut Result<Answer, ErrorKind>) {
+    if let (Ok(Answer::Evicted(true)), Ok(Answer::Evicted(was_member))) = (memory, other) {
+        *was_member = true;
+    }
+}
+
 /// What is known of a fleet, to ask things that may be right.
 struct Scene {
     make: Make,
@@ -248,6 +256,7 @@ async fn both_answer_the_same(subject: &dyn Subject, sequences: usize) {
                 forget_lag(&mut memory);
                 forget_lag(&mut other);
             }
+            forget_repetition(&memory, &mut other);
             let revisions =
                 |answer: &mut Result<Answer, _>| answer.as_mut().map_or(Vec::new(), Answer::untag);
             let points = revisions(&mut memory).into_iter().zip(revisions(&mut other));
