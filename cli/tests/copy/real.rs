@@ -84,7 +84,8 @@ async fn slow_a_copy_that_is_killed_half_way_goes_on() {
     let bed = Bed::start().await;
     let (from, to) = bed.backends().await;
     let make = Make::new("a killed copy");
-    let sessions = populate(&from, &make, 2_000).await;
+    // So many that a copy takes seconds, and one that is ended when the first have arrived is far from done.
+    let sessions = populate(&from, &make, 8_000).await;
 
     let begun = async |more_than: usize| {
         let copying = bed.copy(&["--json"]).spawn().unwrap();
