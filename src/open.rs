@@ -166,8 +166,11 @@ const SCHEMES: &[Scheme] = &[
 /// folders: `ringhold::redb::EmbeddedConfig`. Each call opens its own backend: share one by cloning it.
 /// What is on the disk, however, is there once, and two backends on one path share it.
 ///
+/// The user and the password are percent-encoded: `%23` for `#`, `%2F` for `/`, `%3A` for `:`, `%3F` for `?`, `%40` for
+/// `@`. No error repeats them.
+///
 /// # Errors
-/// - `InvalidArgument`: no URL, an unknown scheme or parameter, or a value out of range.
+/// - `InvalidArgument`: no URL, an `@` after the host, an unknown scheme or parameter, or a value out of range.
 /// - `Unsupported`: a scheme whose feature is not compiled in; the message names the feature.
 ///
 /// ```
@@ -181,11 +184,7 @@ const SCHEMES: &[Scheme] = &[
 /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
 /// ```
 pub async fn open(url: &str) -> Result<Backend> {
-    let url = Url::parse(url).map_err(|error| {
-        // The text itself may hold a password, so it is not repeated.
-        let context = format!("is not a URL ({error}); write for example memory:?fleet=arena");
-        Error::new(ErrorKind::InvalidArgument, OPEN, context)
-    })?;
+    let url = ringhold_access::parse(OPEN, url)?;
     let scheme = SCHEMES
         .iter()
         .find(|scheme| scheme.name == url.scheme())
@@ -224,25 +223,17 @@ impl Common {
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
         };
-        let mut seen = Vec::new();
-        for (key, value) in url.query_pairs() {
-            if seen.contains(&key) {
-                return Err(bad(format!("the parameter {key:?} stands twice")));
-            }
+        let reader = ringhold_access::UrlReader::new(OPEN, url)?;
+        for (key, value) in reader.parameters(&[])? {
             match &*key {
                 "fleet" => common.fleet = FleetName::new(&*value)?,
                 "data_bytes_max" => {
-                    let bytes = value
-                        .parse()
-                        .map_err(|_| bad(format!("data_bytes_max={value} is no number")))?;
+                    let bytes = reader.number(&key, &value, 0..=Limits::DATA_BYTES_CEILING as u64)?;
+                    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                     common.limits = common.limits.with_data_bytes_max(bytes)?;
                 }
-                _ => {
-                    let context = format!("unknown parameter {key:?}; known are: fleet, data_bytes_max");
-                    return Err(bad(context));
-                }
+                _ => return Err(reader.unknown(&key, "data_bytes_max, fleet")),
             }
-            seen.push(key);
         }
         Ok(common)
     }
@@ -313,6 +304,62 @@ mod tests {
         assert_eq!(kind("memry:").await, ErrorKind::InvalidArgument);
         let secret = open("postgres://user:hunter2@host/db").await.unwrap_err();
         assert!(!format!("{secret} {secret:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn separator_in_user_password_or_host_shows_no_secret() {
+        let mut urls = Vec::new();
+        for scheme in SCHEMES.iter().filter(|scheme| scheme.is_enabled()) {
+            let soon = if scheme.is_shared() {
+                "&attempt_ms=50&deadline_ms=500"
+            } else {
+                ""
+            };
+            for (separator, start) in ["#", "/", "?", "@", ":"]
+                .iter()
+                .flat_map(|one| [(one, "4711"), (one, "p")])
+            {
+                let text = format!("{start}{separator}s3cret");
+                for authority in [
+                    format!("{text}:s3cret@127.0.0.1:1"),
+                    format!("ada:{text}@127.0.0.1:1"),
+                    format!("ada:s3cret@127.0.0.1{separator}127.0.0.1:1"),
+                ] {
+                    urls.push(format!("{}://{authority}?fleet=a{soon}", scheme.name));
+                }
+            }
+        }
+        let log = ringhold_testkit::Log::default();
+        let listening = log.listen_to_all();
+        // All at once, since each waits for a server in vain.
+        let opened = futures_util::future::join_all(urls.iter().map(|url| open(url))).await;
+        drop(listening);
+        for (url, opened) in urls.iter().zip(opened) {
+            let error = opened.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{url}: {error}");
+        }
+        assert!(!log.text().contains("s3cret"), "{}", log.text());
+    }
+
+    #[tokio::test]
+    async fn at_sign_after_the_host_is_refused_with_advice() {
+        for scheme in SCHEMES {
+            for rest in [
+                "ada:4711?s3cret@h",
+                "ada:4711/s3cret@h",
+                "ada:4711#s3cret@h",
+                "ada:p?s3cret@h",
+            ] {
+                let url = format!("{}://{rest}", scheme.name);
+                let error = open(&url).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{url}");
+                let shown = format!("{error} {error:?}");
+                assert!(
+                    shown.contains("percent-encode") && !shown.contains("s3cret"),
+                    "{shown}"
+                );
+            }
+        }
     }
 
     #[cfg(feature = "memory")]

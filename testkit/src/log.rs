@@ -33,8 +33,18 @@ impl fmt::Debug for Listening {
 impl Log {
     /// Writes down what this thread logs from now on, at the level `INFO` and above.
     pub fn listen(&self) -> Listening {
+        self.listen_from(tracing::Level::INFO)
+    }
+
+    /// Writes down what this thread logs from now on, at every level.
+    pub fn listen_to_all(&self) -> Listening {
+        self.listen_from(tracing::Level::TRACE)
+    }
+
+    fn listen_from(&self, level: tracing::Level) -> Listening {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
             .with_writer(move || Writer(log.clone()))
             .with_ansi(false)
             .finish();

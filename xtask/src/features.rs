@@ -154,7 +154,7 @@ fn judge(package: &str, mix: &[&str], tree: &str, asks: &[Asks]) -> Vec<String> 
 
 /// Members beside core and the root, and clients of servers or stores.
 fn is_watched(name: &str, package: &str) -> bool {
-    let always = [package, "ringhold", "ringhold-core"];
+    let always = [package, "ringhold", "ringhold-access", "ringhold-core"];
     name.starts_with("ringhold-") && !always.contains(&name) || asks::CLIENTS.contains(&name)
 }
 

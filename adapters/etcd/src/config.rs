@@ -1,9 +1,10 @@
-//! What can be set, and how a URL says it.
+//! Configuration, and its parser for URLs.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringhold_access::UrlReader;
 use ringhold_core::{Clock, Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
@@ -57,28 +58,29 @@ impl EtcdConfig {
     /// Reads a URL.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, a URL without a host, and a parameter that is unknown,
-    /// stands twice or is out of range; `Unsupported` for TLS that is not compiled in. None of them repeats
-    /// the password.
+    /// `InvalidArgument` for another scheme, a URL without a host or with an `@` after it, and a parameter that
+    /// is unknown, duplicate or out of range; `Unsupported` for TLS that is not compiled in. None of them repeats
+    /// the user or the password.
     pub fn from_url(url: &Url) -> Result<Self> {
+        let reader = UrlReader::new(CONFIG, url)?;
         let scheme = SCHEMES.into_iter().find(|scheme| *scheme == url.scheme());
         let scheme = scheme.ok_or_else(|| bad(format!("the scheme is not one of {}", SCHEMES.join(", "))))?;
         if scheme == "etcds" && !cfg!(feature = "tls") {
             let context = format!("{scheme}:// needs the feature \"tls\" of ringhold");
             return Err(Error::new(ErrorKind::Unsupported, CONFIG, context));
         }
-        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = reader.host()?;
         let host = host.ok_or_else(|| bad(format!("no host; write {scheme}://host:port?fleet=name")))?;
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
             return Err(bad(
                 "there is no path, since fleets have names, and no fragment".to_owned()
             ));
         }
-        let first = Address::new(host.trim_matches(['[', ']']), url.port().unwrap_or(2379));
+        let first = Address::new(host, url.port().unwrap_or(2379));
         let mut config = Self {
             scheme,
-            endpoints: vec![first.ok_or_else(|| bad("the host is no name and no address".to_owned()))?],
-            login: login(url)?,
+            endpoints: vec![first.ok_or_else(|| bad("expected a port above 0".to_owned()))?],
+            login: login(&reader)?,
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
             attempt: Duration::from_millis(800),
@@ -87,13 +89,8 @@ impl EtcdConfig {
             poll: None,
             clock: Arc::new(MonotonicClock::new()),
         };
-        let mut known = Vec::new();
-        for (key, value) in url.query_pairs() {
-            if key != "node" && known.contains(&key) {
-                return Err(bad(format!("the parameter {key:?} stands twice")));
-            }
-            config.set(&key, &value)?;
-            known.push(key);
+        for (key, value) in reader.parameters(&["node"])? {
+            config.set(&reader, &key, &value)?;
         }
         if config.overall < config.attempt {
             return Err(bad("deadline_ms is below attempt_ms".to_owned()));
@@ -101,13 +98,14 @@ impl EtcdConfig {
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let millis = |range| number(key, value, range).map(Duration::from_millis);
+    fn set(&mut self, reader: &UrlReader<'_>, key: &str, value: &str) -> Result<()> {
+        let millis = |range| reader.number(key, value, range).map(Duration::from_millis);
         match key {
             "fleet" => self.fleet = FleetName::new(value)?,
             "node" => {
                 let address = Address::parse(value);
-                let address = address.ok_or_else(|| bad(format!("node={value:?} is not host:port")))?;
+                let address =
+                    address.ok_or_else(|| bad("expected node=host:port, without a user".to_owned()))?;
                 if self.endpoints.len() == ENDPOINTS_MAX {
                     return Err(bad(format!("more than {ENDPOINTS_MAX} members")));
                 }
@@ -116,7 +114,7 @@ impl EtcdConfig {
                 }
             }
             "data_bytes_max" => {
-                let bytes = number(key, value, 0..=DATA_BYTES_MAX as u64)?;
+                let bytes = reader.number(key, value, 0..=DATA_BYTES_MAX as u64)?;
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 self.limits = self.limits.with_data_bytes_max(bytes)?;
             }
@@ -124,11 +122,11 @@ impl EtcdConfig {
             // Less than the 60 s for which a store remembers what has ended, so that no late retry makes it anew.
             "deadline_ms" => self.overall = millis(500..=45_000)?,
             "in_flight_max" => {
-                let calls = number(key, value, 1..=1_000_000)?;
+                let calls = reader.number(key, value, 1..=1_000_000)?;
                 self.in_flight_max = usize::try_from(calls).unwrap_or(usize::MAX);
             }
             "poll_ms" => self.poll = Some(millis(10..=60_000)?),
-            _ => return Err(bad(format!("unknown parameter {key:?}; known are: {PARAMETERS}"))),
+            _ => return Err(reader.unknown(key, PARAMETERS)),
         }
         Ok(())
     }
@@ -210,29 +208,15 @@ fn bad(context: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, CONFIG, context)
 }
 
-fn number(key: &str, value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
-    let number = value.parse().ok().filter(|number| range.contains(number));
-    let (first, last) = (range.start(), range.end());
-    number.ok_or_else(|| bad(format!("{key}={value:?} is no number from {first} to {last}")))
-}
-
 /// User and password, which come together or not at all.
-fn login(url: &Url) -> Result<Option<(String, String)>> {
-    let password = url.password().map(decoded).transpose()?.flatten();
-    match (decoded(url.username())?, password) {
+fn login(reader: &UrlReader<'_>) -> Result<Option<(String, String)>> {
+    match (reader.user()?, reader.password()?) {
         (Some(user), Some(password)) => Ok(Some((user, password))),
         (None, None) => Ok(None),
         _ => Err(bad(
             "a user without a password, or a password without a user; write user:password@host".to_owned(),
         )),
     }
-}
-
-/// A user or a password without its percent signs; `None` for an empty one. It is not repeated.
-fn decoded(text: &str) -> Result<Option<String>> {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| bad("the user or the password is not UTF-8".to_owned()))?;
-    Ok(Some(decoded.into_owned()).filter(|text| !text.is_empty()))
 }
 
 #[cfg(test)]
@@ -302,6 +286,9 @@ mod tests {
             "etcd://u:hunter2@h?x=1",
             "etcd://u:hunter2@h/2",
             "etcd://u:hunter2%ff@h",
+            "etcd://u:4711?hunter2@h",
+            "etcd://u:4711?hunter2%40h",
+            "etcd://h?node=u:hunter2%40h2:1",
             "etcd://:hunter2@h",
         ] {
             let error = read(bad).unwrap_err();

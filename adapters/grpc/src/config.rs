@@ -1,8 +1,9 @@
-//! What can be set, and how a URL says it.
+//! Configuration, and its parser for URLs.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ringhold_access::UrlReader;
 use ringhold_core::id::Address;
 use ringhold_core::{Error, ErrorKind, FleetName, Result};
 use url::Url;
@@ -74,17 +75,14 @@ impl GrpcConfig {
     /// Reads a URL.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, a path, a user, a parameter that is unknown, stands twice
-    /// or is missing, and for `grpc://` on anything but loopback.
+    /// `InvalidArgument` for another scheme, a path, a user, an `@` anywhere, a parameter that is unknown, duplicate
+    /// or missing, and for `grpc://` on anything but loopback.
     pub fn parse(url: &str) -> Result<Self> {
         let (scheme, host, port, url) = split(url)?;
         let mut config = Self::client();
         let mut files: [Option<PathBuf>; 4] = [None, None, None, None];
-        let mut known = Vec::new();
-        for (key, value) in url.query_pairs() {
-            if known.contains(&key) {
-                return Err(bad(format!("the parameter {key:?} stands twice")));
-            }
+        let reader = UrlReader::new(CONFIG, &url)?;
+        for (key, value) in reader.parameters(&[])? {
             let file = match &*key {
                 "advertise" => {
                     config.advertise = Some(Address::new(&*value)?);
@@ -98,7 +96,7 @@ impl GrpcConfig {
                 "cert" => Some(1),
                 "key" => Some(2),
                 "token_file" => Some(3),
-                _ => return Err(bad(format!("unknown parameter {key:?}; known are: {PARAMETERS}"))),
+                _ => return Err(reader.unknown(&key, PARAMETERS)),
             };
             if let Some(file) = file {
                 if value.is_empty() {
@@ -106,7 +104,6 @@ impl GrpcConfig {
                 }
                 files[file] = Some(PathBuf::from(&*value));
             }
-            known.push(key);
         }
         let [ca, certificate, key, token] = files;
         let security = if scheme == "grpc" {
@@ -215,7 +212,7 @@ fn split(text: &str) -> Result<(&'static str, Option<String>, u16, Url)> {
     } else {
         text.to_owned()
     };
-    let url = Url::parse(&whole).map_err(|error| bad("is no URL").with_source(error))?;
+    let url = ringhold_access::parse(CONFIG, &whole)?;
     let extra = !matches!(url.path(), "" | "/") || url.fragment().is_some();
     if extra || !url.username().is_empty() || url.password().is_some() {
         return Err(bad(
@@ -322,6 +319,11 @@ mod tests {
             ("grpc://127.0.0.1", "host:port"),
             ("grpc://127.0.0.1:1/x", "path"),
             ("grpc://user:pw@127.0.0.1:1", "token_file"),
+            ("grpc://user:4711?pw@127.0.0.1:1", "percent-encode"),
+            ("grpc://user:4711/pw@127.0.0.1:1", "percent-encode"),
+            ("grpc://user:4711#pw@127.0.0.1:1", "percent-encode"),
+            ("grpc://user:p#pw@127.0.0.1:1", "percent-encode"),
+            ("grpc://?pw@h=1", "percent-encode"),
             ("grpc://127.0.0.1:1?ca=/a", "grpcs://"),
             ("grpc://127.0.0.1:1?colour=red", "colour"),
             ("grpc://?advertise=a:1", "listen"),
@@ -329,7 +331,7 @@ mod tests {
             ("grpcs://h:1?ca=/a", "token_file="),
             ("grpcs://h:1?ca=/a&cert=/b", "key="),
             ("grpcs://h:1?ca=&cert=/b&key=/c", "names no file"),
-            ("grpcs://h:1?ca=/a&ca=/a", "twice"),
+            ("grpcs://h:1?ca=/a&ca=/a", "duplicate"),
             ("grpcs://0.0.0.0:1?ca=/a&cert=/b&key=/c", "advertise="),
             ("grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=h", "host:port"),
             ("grpcs://h:1?ca=/a&cert=/b&key=/c&advertise=h:0", "any free port"),

@@ -1,10 +1,10 @@
-//! What can be set, and how a URL says it.
+//! Configuration, and its parser for URLs.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringhold_access::UrlReader;
 use ringhold_core::{Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
@@ -68,32 +68,33 @@ impl RedisConfig {
     /// Reads a URL.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, a URL without a host, and a parameter that is unknown,
-    /// stands twice or is out of range; `Unsupported` for a client or TLS that is not compiled in. None
-    /// of them repeats the password.
+    /// `InvalidArgument` for another scheme, a URL without a host or with an `@` after it, and a parameter that
+    /// is unknown, duplicate or out of range; `Unsupported` for a client or TLS that is not compiled in. None
+    /// of them repeats the user or the password.
     pub fn from_url(url: &Url) -> Result<Self> {
+        let reader = UrlReader::new(CONFIG, url)?;
         let scheme = SCHEMES.into_iter().find(|scheme| *scheme == url.scheme());
         let scheme = scheme.ok_or_else(|| bad(format!("the scheme is not one of {}", SCHEMES.join(", "))))?;
         if scheme.starts_with("rediss") && !cfg!(feature = "tls") {
             let context = format!("{scheme}:// needs the feature \"tls\" of ringhold");
             return Err(Error::new(ErrorKind::Unsupported, CONFIG, context));
         }
-        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = reader.host()?;
         let host = host.ok_or_else(|| bad(format!("no host; write {scheme}://host:port?fleet=name")))?;
         if !matches!(url.path(), "" | "/" | "/0") || url.fragment().is_some() {
             return Err(bad(
                 "there is no path but /0, since fleets have names, and no fragment".to_owned(),
             ));
         }
-        let seed = Address::new(host.trim_matches(['[', ']']), url.port().unwrap_or(6379));
+        let seed = Address::new(host, url.port().unwrap_or(6379));
         let client = url.query_pairs().find(|(key, _)| key == "client");
         let (client, connector) = library(client.as_ref().map(|(_, name)| &**name))?;
         let mut config = Self {
             scheme,
             seeds: vec![seed],
-            user: decoded(url.username())?,
-            password: url.password().map(decoded).transpose()?.flatten(),
-            tls: tls_files(url)?,
+            user: reader.user()?,
+            password: reader.password()?,
+            tls: tls_files(url, &reader)?,
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
             replicas: 0,
@@ -109,13 +110,8 @@ impl RedisConfig {
                 "a user without a password; write user:password@host".to_owned()
             ));
         }
-        let mut known = Vec::new();
-        for (key, value) in url.query_pairs() {
-            if key != "node" && known.contains(&key) {
-                return Err(bad(format!("the parameter {key:?} stands twice")));
-            }
-            config.set(&key, &value)?;
-            known.push(key);
+        for (key, value) in reader.parameters(&["node"])? {
+            config.set(&reader, &key, &value)?;
         }
         if config.overall < config.attempt {
             return Err(bad("deadline_ms is below attempt_ms".to_owned()));
@@ -123,13 +119,14 @@ impl RedisConfig {
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let millis = |range| number(key, value, range).map(Duration::from_millis);
+    fn set(&mut self, reader: &UrlReader<'_>, key: &str, value: &str) -> Result<()> {
+        let millis = |range| reader.number(key, value, range).map(Duration::from_millis);
         match key {
             "fleet" => self.fleet = FleetName::new(value)?,
             "node" => {
                 let address = Address::parse(value, &self.seeds[0]).filter(|_| !value.starts_with(':'));
-                let address = address.ok_or_else(|| bad(format!("node={value:?} is not host:port")))?;
+                let address =
+                    address.ok_or_else(|| bad("expected node=host:port, without a user".to_owned()))?;
                 if self.seeds.len() == SEEDS_MAX {
                     return Err(bad(format!("more than {SEEDS_MAX} nodes; a few are enough")));
                 }
@@ -137,7 +134,7 @@ impl RedisConfig {
             }
             "durability" => self.replicas = durability(value)?,
             "data_bytes_max" => {
-                let bytes = number(key, value, 0..=Limits::DATA_BYTES_CEILING as u64)?;
+                let bytes = reader.number(key, value, 0..=Limits::DATA_BYTES_CEILING as u64)?;
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 self.limits = self.limits.with_data_bytes_max(bytes)?;
             }
@@ -145,13 +142,13 @@ impl RedisConfig {
             // Less than the 60 s for which a store remembers what has ended, so that no late retry makes it anew.
             "deadline_ms" => self.overall = millis(500..=45_000)?,
             "in_flight_max" => {
-                let calls = number(key, value, 1..=1_000_000)?;
+                let calls = reader.number(key, value, 1..=1_000_000)?;
                 self.in_flight_max = usize::try_from(calls).unwrap_or(usize::MAX);
             }
             "poll_ms" => self.poll = Some(millis(10..=60_000)?),
             // Looked at before everything else.
             "client" | "ca" | "cert" | "key" => {}
-            _ => return Err(bad(format!("unknown parameter {key:?}; known are: {PARAMETERS}"))),
+            _ => return Err(reader.unknown(key, PARAMETERS)),
         }
         Ok(())
     }
@@ -216,22 +213,9 @@ fn library(client: Option<&str>) -> Result<(&'static str, Connects)> {
     Ok((library.name, connector))
 }
 
-fn number(key: &str, value: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64> {
-    let number = value.parse().ok().filter(|number| range.contains(number));
-    let (first, last) = (range.start(), range.end());
-    number.ok_or_else(|| bad(format!("{key}={value:?} is no number from {first} to {last}")))
-}
-
 /// The files of certificates.
-fn tls_files(url: &Url) -> Result<TlsFiles> {
-    let file = |name: &str| {
-        let found = url.query_pairs().find(|(key, _)| key == name);
-        match found {
-            Some((_, path)) if path.is_empty() => Err(bad(format!("{name}= names no file"))),
-            found => Ok(found.map(|(_, path)| PathBuf::from(&*path))),
-        }
-    };
-    let (ca, certificate, key) = (file("ca")?, file("cert")?, file("key")?);
+fn tls_files(url: &Url, reader: &UrlReader<'_>) -> Result<TlsFiles> {
+    let (ca, certificate, key) = (reader.file("ca")?, reader.file("cert")?, reader.file("key")?);
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => Some([certificate, key]),
         (None, None) => None,
@@ -260,13 +244,6 @@ fn durability(value: &str) -> Result<u8> {
             "durability={value:?} is neither fast nor replicated:k with k from 1 to 255"
         ))
     })
-}
-
-/// A user or a password without its percent signs; `None` for an empty one. It is not repeated.
-fn decoded(text: &str) -> Result<Option<String>> {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| bad("the user or the password is not UTF-8".to_owned()))?;
-    Ok(Some(decoded.into_owned()).filter(|text| !text.is_empty()))
 }
 
 #[cfg(test)]
@@ -361,6 +338,9 @@ mod tests {
             "redis://u:hunter2@h?x=1",
             "redis://u:hunter2@h/2",
             "redis://u:hunter2%ff@h",
+            "redis://u:4711?hunter2@h",
+            "redis://u:4711?hunter2%40h",
+            "redis://h?node=u:hunter2%40h2:1",
         ] {
             let error = read(bad).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -1,4 +1,4 @@
-//! What can be set, and how a URL says it.
+//! Configuration, and its parser for URLs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use ringhold_access::UrlReader;
 use ringhold_core::{Clock, Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
@@ -46,7 +47,7 @@ impl EmbeddedDurability {
 /// | `SCHEME:///var/lib/arena` | an absolute path |
 /// | `SCHEME:arena` | a path from the working directory on |
 ///
-/// Whatever a URL gives a meaning of its own (`%`, `#`, `?`) is written as `%25`, `%23`, `%3F`.
+/// Whatever a URL gives a meaning of its own (`%`, `#`, `?`, `@`) is written as `%25`, `%23`, `%3F`, `%40`.
 ///
 /// | parameter | is | unless given |
 /// |---|---|---|
@@ -82,25 +83,21 @@ impl EmbeddedConfig {
     /// Reads a URL of the scheme `scheme`.
     ///
     /// # Errors
-    /// `InvalidArgument` for another scheme, a path that is missing or could be read in two ways, and a
-    /// parameter that is unknown, stands twice or is out of range.
+    /// `InvalidArgument` for another scheme, a path that is missing, could be read in two ways or has an `@`, and
+    /// a parameter that is unknown, duplicate or out of range.
     pub fn from_url(scheme: &str, url: &Url) -> Result<Self> {
+        let reader = UrlReader::new(CONFIG, url)?;
         if url.scheme() != scheme {
             return Err(bad(format!("the scheme is not {scheme}")));
         }
         let mut config = Self::new(path(scheme, url)?, FleetName::new("default")?);
-        let mut known = Vec::new();
-        for (key, value) in url.query_pairs() {
-            if known.contains(&key) {
-                return Err(bad(format!("the parameter {key:?} stands twice")));
-            }
-            config.set(&key, &value)?;
-            known.push(key);
+        for (key, value) in reader.parameters(&[])? {
+            config.set(&reader, &key, &value)?;
         }
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    fn set(&mut self, reader: &UrlReader<'_>, key: &str, value: &str) -> Result<()> {
         match (key, value) {
             ("fleet", _) => self.fleet = FleetName::new(value)?,
             ("durability", "durable") => self.durability = EmbeddedDurability::Durable,
@@ -109,15 +106,11 @@ impl EmbeddedConfig {
                 return Err(bad(format!("durability={value:?} is neither durable nor fast")));
             }
             ("data_bytes_max", _) => {
-                let bytes = value.parse();
-                let bytes = bytes.map_err(|_| bad(format!("data_bytes_max={value:?} is no number")))?;
+                let bytes = reader.number(key, value, 0..=Limits::DATA_BYTES_CEILING as u64)?;
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 self.limits = self.limits.with_data_bytes_max(bytes)?;
             }
-            _ => {
-                let context =
-                    format!("unknown parameter {key:?}; known are: data_bytes_max, durability, fleet");
-                return Err(bad(context));
-            }
+            _ => return Err(reader.unknown(key, "data_bytes_max, durability, fleet")),
         }
         Ok(())
     }
@@ -219,7 +212,7 @@ mod tests {
             ("redb:/x", "/x"),
             ("redb:./x?fleet=a", "./x"),
             ("redb:../x", "../x"),
-            ("redb:///a%23b%3Fc%25", "/a#b?c%"),
+            ("redb:///a%23b%3Fc%25%40", "/a#b?c%@"),
         ] {
             assert_eq!(read(url).unwrap().path(), Path::new(path), "{url}");
         }
@@ -245,6 +238,7 @@ mod tests {
             "redb:///x?data_bytes_max=-1",
             "redb:///x?data_bytes_max=99999999",
             "redb:///x?flet=a",
+            "redb:///a@b",
             "sled:///x",
         ] {
             let Ok(url) = Url::parse(bad) else { continue };

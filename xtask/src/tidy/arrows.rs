@@ -1,5 +1,5 @@
-//! Who may depend on whom: `core <- {kv, adapters, testkit} <- src <- cli`, `kv <- adapters`, and
-//! `launch <- {testkit, root, cli}`.
+//! Permitted dependencies: `core <- {access, kv, adapters, testkit} <- src <- cli`, `access <- {kv, adapters}`,
+//! `kv <- adapters` and `launch <- {testkit, root, cli}`.
 
 use super::{Finding, Repo};
 use crate::workspace::{Dependency, relative};
@@ -31,10 +31,11 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
     let to_adapter = to.starts_with("adapters/");
     let (allowed, only) = match from {
         "core" => (false, "core depends on no other member"),
+        "access" => (to == "core", "access knows core"),
         // Its rules answer what the reference implementation answers, and its tests show it.
         "kv" => (
-            to == "core" || dev && (to == "testkit" || to == "adapters/memory"),
-            "kv knows core, and in its tests testkit and the reference implementation",
+            matches!(to, "core" | "access") || dev && (to == "testkit" || to == "adapters/memory"),
+            "kv knows core and access, and in its tests testkit and the reference implementation",
         ),
         // What shows that its suites bite needs an implementation to break.
         "testkit" => (
@@ -57,12 +58,15 @@ fn judge(from: &str, to: &str, dependency: &Dependency) -> Result<(), String> {
         ),
         "" => (
             // The last for its users' tests, behind the feature `testing`.
-            to == "core" || to_adapter || to == "launch" && dependency.optional || dev && to == "testkit",
-            "the root knows core and the adapters, and launch behind the feature `testing`",
+            matches!(to, "core" | "access")
+                || to_adapter
+                || to == "launch" && dependency.optional
+                || dev && to == "testkit",
+            "the root knows core, access and the adapters, and launch behind the feature `testing`",
         ),
         _ if from.starts_with("adapters/") => (
-            to == "core" || to == "kv" || dev && to == "testkit",
-            "an adapter knows core and kv, and testkit in its tests",
+            matches!(to, "core" | "access" | "kv") || dev && to == "testkit",
+            "an adapter knows core, access and kv, and testkit in its tests",
         ),
         _ => (
             false,
@@ -104,6 +108,8 @@ mod tests {
             ("adapters/redis", "core"),
             ("adapters/redb", "kv"),
             ("kv", "core"),
+            ("access", "core"),
+            ("adapters/redis", "access"),
             ("testkit", "core"),
             ("testkit", "launch"),
             ("cli", "launch"),
@@ -132,6 +138,7 @@ mod tests {
             ("core", "testkit"),
             ("core", "adapters/memory"),
             ("core", "kv"),
+            ("access", "kv"),
             ("kv", "adapters/memory"),
             ("", "kv"),
             ("adapters/redis", "adapters/memory"),
