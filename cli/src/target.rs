@@ -53,6 +53,10 @@ impl BackendUrl {
         let (Some(fleet), Ok(mut url)) = (fleet, Url::parse(&self.0)) else {
             return self.clone();
         };
+        if url.query().is_some_and(|query| query.contains('@')) {
+            // Encoded, a part of a password would look like a parameter.
+            return self.clone();
+        }
         let others: Vec<(String, String)> = url
             .query_pairs()
             .filter(|(key, _)| key != "fleet")
@@ -204,6 +208,8 @@ mod tests {
         let url: BackendUrl = "memory:?fleet=us".parse().unwrap();
         assert!(url.names_fleet());
         assert_eq!(url.with_fleet(None).0, "memory:?fleet=us");
+        let misplaced = "redis://user:4711?hunter2@h";
+        assert_eq!(with(misplaced, "eu"), misplaced, "for `open` to refuse");
     }
 
     #[test]
