@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::wait::pause;
 use crate::{Error, Result};
+
+/// Within this time a server reads a clock that has changed. Redis reads it for each command; Valkey 9.1 reads it again
+/// once its last reading is a millisecond old, and counts from that reading until then.
+const READ_WITHIN: Duration = Duration::from_millis(2);
 
 /// What the library in the server reads: two numbers of 64 bits, in the machine's order.
 #[derive(Debug)]
@@ -38,6 +43,7 @@ impl Page {
             .write_all_at(&new.to_ne_bytes(), 8)
             .map_err(Error::io("writing a clock file"))?;
         *micros = new;
+        pause(READ_WITHIN);
         Ok(())
     }
 }

@@ -40,17 +40,39 @@ impl StartError {
     }
 }
 
-/// Which program, and what to install where it is missing.
+/// The program of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
+    /// Installs it where it is missing.
     pub(crate) package: &'static str,
+    /// The environment variable that names another file.
+    pub(crate) variable: Option<&'static str>,
 }
 
 impl Program {
-    /// The error says what to install.
-    pub(crate) fn check(self) -> Result<()> {
-        installed(self.name, self.package)
+    /// The file that its variable names, or the name to look up on the path. The error says what to install.
+    pub(crate) fn file(self) -> Result<String> {
+        let named = self.variable.and_then(|variable| std::env::var(variable).ok());
+        self.choose(named.filter(|file| !file.is_empty()))
+    }
+
+    fn choose(self, named: Option<String>) -> Result<String> {
+        let Some(file) = named else {
+            installed(self.name, self.package)?;
+            return Ok(self.name.to_owned());
+        };
+        // A server runs in a folder of its own.
+        let path = Path::new(&file);
+        if path.is_absolute() && path.is_file() {
+            return Ok(file);
+        }
+        let variable = self.variable.unwrap_or_default();
+        let message = format!(
+            "{variable}: expected the absolute path of a {}, got {file:?}",
+            self.name
+        );
+        Err(Error::new(ErrorKind::Missing, message))
     }
 }
 
@@ -108,7 +130,7 @@ impl Daemon {
 
     /// Starts the process, unless it runs already. [`ready`](Self::ready) waits for it.
     pub(crate) fn spawn(&self, arguments: &[&str], environment: &[(String, PathBuf)]) -> Result<()> {
-        self.program.check()?;
+        let file = self.program.file()?;
         let mut state = self.state();
         if !matches!(*state, State::Down) {
             return Err(Error::new(ErrorKind::Invalid, "this server runs already"));
@@ -121,10 +143,9 @@ impl Daemon {
             .append(true)
             .open(log)
             .map_err(Error::io("opening the log of a server"))?;
-        let name = self.program.name;
         let child = self
             .keeper
-            .spawn(name, arguments, &self.folder, environment, &log)?;
+            .spawn(&file, arguments, &self.folder, environment, &log)?;
         *state = State::Running(child);
         Ok(())
     }
@@ -260,5 +281,26 @@ fn stop(child: &Child) -> Result<()> {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::REDIS;
+
+    #[test]
+    fn named_program_has_to_be_an_absolute_path_of_a_file() {
+        let own = std::env::current_exe().unwrap().display().to_string();
+        assert_eq!(REDIS.choose(Some(own.clone())).unwrap(), own);
+        for file in ["valkey-server", "/no/such/valkey-server", "/"] {
+            let error = REDIS.choose(Some(file.to_owned())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Missing);
+            let shown = error.to_string();
+            assert!(
+                shown.contains("RINGHOLD_REDIS_SERVER") && shown.contains(file),
+                "{shown}"
+            );
+        }
     }
 }

@@ -62,7 +62,7 @@ impl DevCluster {
                 "a cluster that outlives its program has the real clock, no users, no names, no TLS, no locale and no cuts",
             ));
         }
-        REDIS.check()?;
+        REDIS.file()?;
         let lock = own(folder)?;
         let mut taken = None;
         for attempt in 0..STARTS_MAX {
@@ -162,7 +162,7 @@ impl DevCluster {
 
     /// Starts what does not run, and waits until each answers.
     fn start_missing(&mut self) -> Result<usize, StartError> {
-        REDIS.check()?;
+        REDIS.file()?;
         let mut started = Vec::new();
         for index in 0..self.entries.len() {
             if !self.entries[index].is_alive()? {
@@ -190,7 +190,7 @@ impl DevCluster {
     /// no server runs that the folder does not know.
     fn start_one(&mut self, index: usize) -> Result<()> {
         let folder = self.node_folder(index);
-        let mut child = detached(&folder).map_err(Error::io("starting redis-server"))?;
+        let mut child = detached(&REDIS.file()?, &folder).map_err(Error::io("starting redis-server"))?;
         let process = Process::of(child.id())?;
         self.entries[index].process = process;
         state::store(&self.folder, &self.entries)?;
@@ -248,9 +248,9 @@ impl Entry {
 
 /// A child that will be a server, that no signal of this terminal reaches, and that holds nothing of
 /// this process open.
-fn detached(folder: &Path) -> std::io::Result<Child> {
+fn detached(program: &str, folder: &Path) -> std::io::Result<Child> {
     let log = File::create(folder.join("log"))?;
-    becoming("redis-server")
+    becoming(program)
         .arg("./redis.conf")
         .current_dir(folder)
         .stdin(Stdio::piped())

@@ -19,6 +19,7 @@ use crate::{Error, ErrorKind, Result, http, ports, wait};
 const ETCD: Program = Program {
     name: "etcd",
     package: "etcd-server",
+    variable: None,
 };
 
 /// How long members may take to have a leader.
@@ -57,7 +58,7 @@ impl EtcdCluster {
     /// `Missing` without `etcd`; `Invalid` options; `Start` with a member's last words; `Timeout`; `Io`.
     pub fn start(options: &EtcdOptions) -> Result<Self> {
         options.check()?;
-        ETCD.check()?;
+        ETCD.file()?;
         let keeper = Arc::new(Keeper::new()?);
         let cluster = start_anew(|attempt| Self::attempt(options, &keeper, attempt))?;
         if let Some(password) = &options.password {

@@ -16,7 +16,8 @@
 //! All calls block, so an asynchronous test makes them in `spawn_blocking`. All may be made from
 //! several threads at once.
 //!
-//! For Linux. What is started has to be installed: `redis-server` 7.0 or newer, `etcd` 3.4 or newer; the
+//! For Linux. What is started has to be installed: `redis-server` 7.0 or newer, `etcd` 3.4 or newer. The environment
+//! variable `RINGHOLD_REDIS_SERVER` names another file to start in place of `redis-server`, such as `valkey-server`. The
 //! settable clock needs a C compiler, and [`RedisOptions::locale`] needs `localedef` and the sources of locales.
 //!
 //! ```no_run

@@ -9,10 +9,11 @@ use crate::daemon::{Daemon, Program, StartError};
 use crate::keeper::Keeper;
 use crate::{Error, ErrorKind, Result, locale, preload};
 
-/// The server's program.
+/// The server's program, or one that speaks its protocol, such as Valkey's.
 pub(crate) const REDIS: Program = Program {
     name: "redis-server",
     package: "redis-server",
+    variable: Some("RINGHOLD_REDIS_SERVER"),
 };
 
 pub(crate) struct Node {
@@ -42,7 +43,6 @@ impl Node {
 
     /// Starts the process with this configuration. [`ready`](Self::ready) waits for it.
     pub(crate) fn spawn(&self, config: &str) -> Result<()> {
-        REDIS.check()?;
         let doing = "writing the configuration of a server";
         fs::write(self.daemon.folder().join("redis.conf"), config).map_err(Error::io(doing))?;
         let mut environment = Vec::new();

@@ -33,7 +33,7 @@ impl RedisServer {
     /// `Start` with the server's last words; `Io`.
     pub fn start(options: &RedisOptions) -> Result<Self> {
         options.check()?;
-        REDIS.check()?;
+        REDIS.file()?;
         let keeper = Arc::new(Keeper::new()?);
         start_anew(|attempt| Self::attempt(options, &keeper, attempt))
     }

@@ -26,7 +26,7 @@ const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 pub(super) fn start(options: &Arc<ClusterOptions>) -> Result<RedisCluster> {
     options.check()?;
-    REDIS.check()?;
+    REDIS.file()?;
     let keeper = Arc::new(Keeper::new()?);
     let cluster = start_anew(|attempt| launch(options, &keeper, attempt))?;
     cluster.wait_until_ok(OK_MAX)?;
