@@ -48,6 +48,11 @@ const PLAN: &[Step] = &[
         }),
     },
     Step {
+        name: "valkey",
+        about: "the Redis suites on Valkey 9.1, both clients",
+        work: Work::Alone(test::valkey_suites),
+    },
+    Step {
         name: "features",
         about: "each feature with each other compiles without a warning; tests of builds without features",
         work: Work::Alone(|steps| {

@@ -4,6 +4,7 @@ mod python;
 
 use std::path::Path;
 
+pub(crate) use self::python::valkey;
 use crate::run::{Call, Problem, Result};
 
 /// A program, or an absolute path to a file, from the system's packages.
@@ -109,7 +110,7 @@ enum Plan {
 /// Installs everything that the tests need.
 pub(crate) fn for_tests() -> Result<()> {
     run(&[NEXTEST])?;
-    python::run()
+    python::grpc_clients()
 }
 
 /// Installs the system's packages and the cargo tools that are absent.

@@ -65,6 +65,23 @@ pub(crate) fn tests(steps: &mut Steps, suite: Suite) -> Result<()> {
     })
 }
 
+/// The suites that need no TLS, for servers that are built without it.
+const WITHOUT_TLS: &str = "not test(/(^|::)tls(::|$)/)";
+
+/// Runs the Redis suites on Valkey, plain servers.
+pub(crate) fn valkey_suites(steps: &mut Steps) -> Result<()> {
+    let mut server = String::new();
+    steps.run("install Valkey", || {
+        server = setup::valkey()?;
+        Call::new(&server, ["--version"]).run()
+    })?;
+    steps.run("Redis suites, Valkey", || {
+        redis_suite(WITHOUT_TLS)
+            .env("RINGHOLD_REDIS_SERVER", &server)
+            .run()
+    })
+}
+
 /// The suites that run against Redis servers.
 const REDIS_SUITES: &str = "package(ringhold-redis) & kind(test) | package(ringhold) & binary(cluster)";
 
@@ -72,13 +89,17 @@ const REDIS_SUITES: &str = "package(ringhold-redis) & kind(test) | package(ringh
 /// `RINGHOLD_REDIS_SERVERS`. `filter` is what else their tests have to meet.
 pub(crate) fn redis_suites(steps: &mut Steps, dimensions: &str, filter: &str) -> Result<()> {
     steps.run(format!("Redis suites, {dimensions}"), || {
-        let filter = format!("({REDIS_SUITES}) & {filter}");
-        nextest("redis")
-            .arguments(["-E", &filter])
+        redis_suite(filter)
             .env("RINGHOLD_REDIS_SERVERS", dimensions)
-            .advice("the failures are repeated above; plain servers pass in the step `tests`")
             .run()
     })
+}
+
+fn redis_suite(filter: &str) -> Call {
+    let filter = format!("({REDIS_SUITES}) & {filter}");
+    nextest("redis")
+        .arguments(["-E", &filter])
+        .advice("the failures are repeated above; plain Redis servers pass in the step `tests`")
 }
 
 /// Runs the tests of builds without features: what they say to a URL that needs one exists only there.
