@@ -17,11 +17,19 @@ pub struct Scheme {
     name: &'static str,
     feature: &'static str,
     shared: bool,
-    /// `None` where the feature is off.
-    open: Option<fn(Url) -> Opening>,
+    open: Open,
 }
 
 impl Scheme {
+    const fn new(name: &'static str, feature: &'static str, shared: bool, open: Open) -> Self {
+        Self {
+            name,
+            feature,
+            shared,
+            open,
+        }
+    }
+
     /// The scheme itself, such as `redis-cluster`.
     pub const fn name(&self) -> &'static str {
         self.name
@@ -63,88 +71,43 @@ pub const fn schemes() -> &'static [Scheme] {
     SCHEMES
 }
 
+type Open = Option<fn(Url) -> Opening>;
+
+/// Constants that are `None` where their feature is off.
+macro_rules! openers {
+    ($($name:ident = $function:ident if $feature:literal;)+) => {
+        $(
+            #[cfg(feature = $feature)]
+            const $name: Open = Some($function);
+            #[cfg(not(feature = $feature))]
+            const $name: Open = None;
+        )+
+    };
+}
+
+openers! {
+    MEMORY = memory if "memory";
+    REDB = redb if "redb";
+    REDIS = redis if "redis";
+    REDIS_CLUSTER = redis if "redis-cluster";
+    ETCD = etcd if "etcd";
+    SLED = sled if "sled";
+}
+
 const SCHEMES: &[Scheme] = &[
-    Scheme {
-        name: "memory",
-        feature: "memory",
-        shared: false,
-        #[cfg(feature = "memory")]
-        open: Some(memory),
-        #[cfg(not(feature = "memory"))]
-        open: None,
-    },
-    Scheme {
-        name: "redb",
-        feature: "redb",
-        shared: false,
-        #[cfg(feature = "redb")]
-        open: Some(redb),
-        #[cfg(not(feature = "redb"))]
-        open: None,
-    },
-    Scheme {
-        name: "redis",
-        feature: "redis",
-        shared: true,
-        #[cfg(feature = "redis")]
-        open: Some(redis),
-        #[cfg(not(feature = "redis"))]
-        open: None,
-    },
-    Scheme {
-        name: "rediss",
-        feature: "redis",
-        shared: true,
-        #[cfg(feature = "redis")]
-        open: Some(redis),
-        #[cfg(not(feature = "redis"))]
-        open: None,
-    },
-    Scheme {
-        name: "redis-cluster",
-        feature: "redis-cluster",
-        shared: true,
-        #[cfg(feature = "redis-cluster")]
-        open: Some(redis),
-        #[cfg(not(feature = "redis-cluster"))]
-        open: None,
-    },
-    Scheme {
-        name: "rediss-cluster",
-        feature: "redis-cluster",
-        shared: true,
-        #[cfg(feature = "redis-cluster")]
-        open: Some(redis),
-        #[cfg(not(feature = "redis-cluster"))]
-        open: None,
-    },
-    Scheme {
-        name: "etcd",
-        feature: "etcd",
-        shared: true,
-        #[cfg(feature = "etcd")]
-        open: Some(etcd),
-        #[cfg(not(feature = "etcd"))]
-        open: None,
-    },
-    Scheme {
-        name: "etcds",
-        feature: "etcd",
-        shared: true,
-        #[cfg(feature = "etcd")]
-        open: Some(etcd),
-        #[cfg(not(feature = "etcd"))]
-        open: None,
-    },
-    Scheme {
-        name: "sled",
-        feature: "sled",
-        shared: false,
-        #[cfg(feature = "sled")]
-        open: Some(sled),
-        #[cfg(not(feature = "sled"))]
-        open: None,
-    },
+    Scheme::new("memory", "memory", false, MEMORY),
+    Scheme::new("redb", "redb", false, REDB),
+    Scheme::new("redis", "redis", true, REDIS),
+    Scheme::new("rediss", "redis", true, REDIS),
+    Scheme::new("redis-cluster", "redis-cluster", true, REDIS_CLUSTER),
+    Scheme::new("rediss-cluster", "redis-cluster", true, REDIS_CLUSTER),
+    Scheme::new("valkey", "redis", true, REDIS),
+    Scheme::new("valkeys", "redis", true, REDIS),
+    Scheme::new("valkey-cluster", "redis-cluster", true, REDIS_CLUSTER),
+    Scheme::new("valkeys-cluster", "redis-cluster", true, REDIS_CLUSTER),
+    Scheme::new("etcd", "etcd", true, ETCD),
+    Scheme::new("etcds", "etcd", true, ETCD),
+    Scheme::new("sled", "sled", false, SLED),
 ];
 
 /// Opens the backend that `url` names.
@@ -157,6 +120,7 @@ const SCHEMES: &[Scheme] = &[
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&fleet=eu` | a Redis Cluster | `redis-cluster` |
 /// | `redis://user:password@h1:6379?fleet=eu` | one Redis | `redis` |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS | and `tls` |
+/// | `valkey-cluster://…`, `valkey://…`, `valkeys-cluster://…`, `valkeys://…` | Valkey, as for Redis | as for Redis |
 /// | `etcd://user:password@h1:2379?node=h2:2379&node=h3:2379&fleet=eu` | an etcd | `etcd` |
 /// | `etcds://…` | the same over TLS | and `tls` |
 ///
@@ -420,6 +384,10 @@ mod tests {
             ("rediss", "redis", true),
             ("redis-cluster", "redis-cluster", true),
             ("rediss-cluster", "redis-cluster", true),
+            ("valkey", "redis", true),
+            ("valkeys", "redis", true),
+            ("valkey-cluster", "redis-cluster", true),
+            ("valkeys-cluster", "redis-cluster", true),
             ("etcd", "etcd", true),
             ("etcds", "etcd", true),
             ("sled", "sled", false),

@@ -35,7 +35,7 @@ pub fn run(bytes: &[u8]) {
 /// What is shown of a URL that was read.
 fn read(url: &Url) -> String {
     match url.scheme() {
-        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" => shown(RedisConfig::from_url(url)),
+        scheme if ringhold::redis::SCHEMES.contains(&scheme) => shown(RedisConfig::from_url(url)),
         scheme @ ("redb" | "sled") => shown(EmbeddedConfig::from_url(scheme, url)),
         "etcd" | "etcds" => shown(EtcdConfig::from_url(url)),
         "grpc" | "grpcs" => shown(GrpcConfig::parse(url.as_str())),

@@ -152,8 +152,12 @@ async fn check_server(supervisor: &Supervisor, config: &RedisConfig, keys: &Keys
             return Err(Error::new(ErrorKind::Unsupported, OPEN, context));
         }
     }
-    if !config.is_cluster() && field("redis_mode").as_deref() == Some("cluster") {
-        let context = "the server belongs to a cluster; write redis-cluster:// instead of redis://";
+    // Valkey calls it `server_mode`, and `redis_version` is the version that it is compatible with.
+    let mode = field("redis_mode").or_else(|| field("server_mode"));
+    if !config.is_cluster() && mode.as_deref() == Some("cluster") {
+        let scheme = config.scheme;
+        let context =
+            format!("the server belongs to a cluster; write {scheme}-cluster:// instead of {scheme}://");
         return Err(Error::new(ErrorKind::InvalidArgument, OPEN, context));
     }
     Ok(())

@@ -11,8 +11,17 @@ use url::Url;
 use crate::client::{Access, Connector, LIBRARIES, TlsFiles};
 use crate::supervisor::{Address, Settings};
 
-/// The schemes of its URLs.
-pub const SCHEMES: [&str; 4] = ["redis", "rediss", "redis-cluster", "rediss-cluster"];
+/// The schemes of its URLs. Those of Valkey open the same backend.
+pub const SCHEMES: [&str; 8] = [
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "valkey",
+    "valkeys",
+    "valkey-cluster",
+    "valkeys-cluster",
+];
 
 const CONFIG: &str = "redis url";
 const PARAMETERS: &str = "attempt_ms, ca, cert, client, data_bytes_max, deadline_ms, durability, fleet, in_flight_max, key, node, poll_ms";
@@ -26,6 +35,7 @@ const SEEDS_MAX: usize = 64;
 /// | `redis-cluster://user:password@h1:7000?node=h2:7001&node=h3:7002&fleet=eu` | a Redis Cluster; one of the nodes is enough, more survive its absence |
 /// | `redis://h1:6379?fleet=eu` | one Redis |
 /// | `rediss-cluster://…`, `rediss://…` | the same over TLS; feature `tls` |
+/// | `valkey-cluster://…`, `valkey://…`, `valkeys-cluster://…`, `valkeys://…` | the same on Valkey; either name opens either server |
 ///
 /// | parameter | is | unless given |
 /// |---|---|---|
@@ -75,7 +85,7 @@ impl RedisConfig {
         let reader = UrlReader::new(CONFIG, url)?;
         let scheme = SCHEMES.into_iter().find(|scheme| *scheme == url.scheme());
         let scheme = scheme.ok_or_else(|| bad(format!("the scheme is not one of {}", SCHEMES.join(", "))))?;
-        if scheme.starts_with("rediss") && !cfg!(feature = "tls") {
+        if is_tls(scheme) && !cfg!(feature = "tls") {
             let context = format!("{scheme}:// needs the feature \"tls\" of ringhold");
             return Err(Error::new(ErrorKind::Unsupported, CONFIG, context));
         }
@@ -164,7 +174,7 @@ impl RedisConfig {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        self.scheme.starts_with("rediss")
+        is_tls(self.scheme)
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -191,6 +201,10 @@ impl fmt::Debug for RedisConfig {
             .field("password", &self.password.as_ref().map(|_| ".."))
             .finish_non_exhaustive()
     }
+}
+
+fn is_tls(scheme: &str) -> bool {
+    scheme.starts_with("rediss") || scheme.starts_with("valkeys")
 }
 
 fn bad(context: String) -> Error {
@@ -222,7 +236,7 @@ fn tls_files(url: &Url, reader: &UrlReader<'_>) -> Result<TlsFiles> {
         _ => return Err(bad("cert= and key= belong together".to_owned())),
     };
     let files = TlsFiles { ca, identity };
-    if files != TlsFiles::default() && !url.scheme().starts_with("rediss") {
+    if files != TlsFiles::default() && !is_tls(url.scheme()) {
         let context = format!(
             "{}:// has no certificates; write rediss:// or rediss-cluster://",
             url.scheme()
@@ -304,6 +318,32 @@ mod tests {
             "http://h",
         ] {
             assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn valkey_schemes_mean_what_those_of_redis_do() {
+        for scheme in &SCHEMES[..4] {
+            let same = scheme.replace("redis", "valkey");
+            match (read(&format!("{scheme}://h")), read(&format!("{same}://h"))) {
+                (Ok(redis), Ok(valkey)) => {
+                    assert_eq!(valkey.scheme, same);
+                    assert_eq!(
+                        (redis.is_tls(), redis.is_cluster()),
+                        (valkey.is_tls(), valkey.is_cluster()),
+                        "{scheme}"
+                    );
+                }
+                (Err(redis), Err(valkey)) => {
+                    assert_eq!(
+                        (redis.kind(), valkey.kind()),
+                        (ErrorKind::Unsupported, ErrorKind::Unsupported)
+                    );
+                    assert!(valkey.context().contains(&same), "{valkey}");
+                }
+                other => panic!("{scheme}: {other:?}"),
+            }
         }
     }
 
