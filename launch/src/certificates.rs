@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::options::url_encoded;
-use crate::{Error, RedisOptions, Result, ServerTls};
+use crate::{Error, Result, ServerTls};
 
 /// The files of an authority, of servers and of clients.
 #[derive(Debug, Clone)]
@@ -15,19 +15,24 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Writes the files into `folder`: one certificate for all servers, at these addresses, and one for clients. `None`
-    /// without TLS.
-    pub(crate) fn of(options: &RedisOptions, folder: &Path, ips: &[IpAddr]) -> Result<Option<Self>> {
-        if options.tls == ServerTls::Off {
+    /// Writes the files into `folder`: one certificate for all servers, at these addresses and this name, and one for
+    /// clients. `None` without TLS.
+    pub(crate) fn of(
+        tls: ServerTls,
+        folder: &Path,
+        ips: &[IpAddr],
+        host_name: Option<&str>,
+    ) -> Result<Option<Self>> {
+        if tls == ServerTls::Off {
             return Ok(None);
         }
         let folder = folder.join("certificates");
         fs::create_dir(&folder).map_err(Error::io("making a folder for certificates"))?;
         let names = ips.iter().map(IpAddr::to_string);
-        write(&folder, names.chain(options.host_name.clone()).collect())?;
+        write(&folder, names.chain(host_name.map(str::to_owned)).collect())?;
         Ok(Some(Self {
             folder,
-            demanded: options.tls == ServerTls::ClientCertificates,
+            demanded: tls == ServerTls::ClientCertificates,
         }))
     }
 
@@ -42,6 +47,17 @@ impl Certificates {
             file("server.key"),
             if self.demanded { "yes" } else { "no" },
         )
+    }
+
+    /// Their arguments of `etcd`.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let file = |flag: &str, name: &str| format!("--{flag}={}", self.folder.join(name).display());
+        let mut arguments = vec![file("cert-file", "server.pem"), file("key-file", "server.key")];
+        if self.demanded {
+            arguments.push("--client-cert-auth".to_owned());
+            arguments.push(file("trusted-ca-file", "ca.pem"));
+        }
+        arguments
     }
 
     /// Their part of a URL.

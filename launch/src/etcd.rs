@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub use self::options::EtcdOptions;
 
+use crate::certificates::Certificates;
 use crate::cluster::start::random_hex;
 use crate::daemon::{Daemon, Program, StartError, start_anew};
 use crate::keeper::Keeper;
@@ -38,6 +39,7 @@ const LAST_LINES: usize = 15;
 /// All methods that take an index panic where there is no such member.
 pub struct EtcdCluster {
     members: Vec<Member>,
+    certificates: Option<Certificates>,
     options: EtcdOptions,
 }
 
@@ -76,6 +78,7 @@ impl EtcdCluster {
         let peers: Vec<String> = (0..options.members)
             .map(|index| format!("ringhold-{token}-{index}=http://{local}:{}", ports[index][1]))
             .collect();
+        let certificates = Certificates::of(options.tls, &folder, &[local], None)?;
         let mut members = Vec::new();
         for (index, ports) in ports.iter().enumerate() {
             let own = folder.join(format!("member-{index}"));
@@ -90,14 +93,10 @@ impl EtcdCluster {
                 arguments: Vec::new(),
             };
             let mut listen = format!("http://{client}");
-            if let Some(tls) = &options.tls {
-                fs::write(own.join("cert.pem"), &tls.certificate).map_err(Error::io(doing))?;
-                fs::write(own.join("key.pem"), &tls.key).map_err(Error::io(doing))?;
+            if let Some(certificates) = &certificates {
                 member.plain.set_port(ports[2]);
                 listen = format!("https://{client},http://{}", member.plain);
-                member
-                    .arguments
-                    .extend(["--cert-file=cert.pem".to_owned(), "--key-file=key.pem".to_owned()]);
+                member.arguments.extend(certificates.arguments());
             }
             let peer = format!("http://{local}:{}", ports[1]);
             member.arguments.extend([
@@ -120,6 +119,7 @@ impl EtcdCluster {
         }
         let cluster = Self {
             members,
+            certificates,
             options: options.clone(),
         };
         for member in &cluster.members {
@@ -152,10 +152,9 @@ impl EtcdCluster {
 
     /// The URL of a fleet, with all members. Holds the password where there is one.
     pub fn url(&self, fleet: &str) -> String {
-        let scheme = if self.options.tls.is_some() {
-            "etcds"
-        } else {
-            "etcd"
+        let (scheme, files) = match &self.certificates {
+            Some(certificates) => ("etcds", certificates.url()),
+            None => ("etcd", String::new()),
         };
         let login = self
             .options
@@ -167,7 +166,7 @@ impl EtcdCluster {
             // Writing to a string cannot fail.
             let _ = write!(url, "node={}&", self.address(index));
         }
-        url + "fleet=" + &url_encoded(fleet)
+        url + "fleet=" + &url_encoded(fleet) + &files
     }
 
     /// How many members there are, dead or alive.

@@ -49,7 +49,7 @@ impl RedisServer {
         let tls = options.tls != ServerTls::Off;
         let ports = &ports::free(&[local], if tls { 2 } else { 1 })?[0];
         let (port, client_port) = (ports[0], *ports.last().unwrap_or(&ports[0]));
-        let certificates = Certificates::of(options, &folder, &[local])?;
+        let certificates = Certificates::of(options.tls, &folder, &[local], options.host_name.as_deref())?;
         let access = Access {
             address: SocketAddr::new(local, port),
             password: options.password.clone(),

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tls")]
 use crate::ServerTls;
-use crate::{Error, ErrorKind, RedisOptions, Result};
+use crate::{Error, ErrorKind, EtcdOptions, RedisOptions, Result};
 
 /// The environment variable that names the dimensions in which servers differ from plain ones.
 const VARIABLE: &str = "RINGHOLD_REDIS_SERVERS";
@@ -60,6 +60,34 @@ impl RedisOptions {
     }
 }
 
+/// The environment variable that says how the members of an etcd differ from plain ones.
+const ETCD_VARIABLE: &str = "RINGHOLD_ETCD_SERVERS";
+
+impl EtcdOptions {
+    /// The members of a test suite. The environment variable `RINGHOLD_ETCD_SERVERS` says how they differ from plain
+    /// ones: `tls` and `mtls` are TLS without and with certificates of clients.
+    ///
+    /// # Errors
+    /// `Invalid` for a variable with another word.
+    pub fn for_suite() -> Result<Self> {
+        Self::of_kind(&std::env::var(ETCD_VARIABLE).unwrap_or_default())
+    }
+
+    fn of_kind(wanted: &str) -> Result<Self> {
+        match wanted {
+            "" => Ok(Self::new()),
+            #[cfg(feature = "tls")]
+            "tls" => Ok(Self::new().tls(ServerTls::On)),
+            #[cfg(feature = "tls")]
+            "mtls" => Ok(Self::new().tls(ServerTls::ClientCertificates)),
+            _ => {
+                let message = format!("{ETCD_VARIABLE}: expected tls or mtls, got {wanted:?}");
+                Err(Error::new(ErrorKind::Invalid, message))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +104,15 @@ mod tests {
         let all = names.join(",");
         assert_eq!(with(&all).unwrap(), with(AS_RUN).unwrap());
         assert_eq!(with("acl,other").unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn each_kind_of_etcd_differs_from_plain_members() {
+        let of_kind = |wanted| EtcdOptions::of_kind(wanted).map(|options| format!("{options:?}"));
+        let plain = of_kind("").unwrap();
+        assert_ne!(of_kind("tls").unwrap(), plain);
+        assert_ne!(of_kind("mtls").unwrap(), of_kind("tls").unwrap());
+        assert_eq!(of_kind("other").unwrap_err().kind(), ErrorKind::Invalid);
     }
 }

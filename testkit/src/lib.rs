@@ -83,6 +83,7 @@ mod paused;
 mod redis_time;
 pub mod session_store;
 pub mod transport;
+mod url;
 mod wait;
 
 pub use async_trait::async_trait;
@@ -95,4 +96,5 @@ pub use log::Log;
 pub use make::Make;
 pub use paused::PausedTime;
 pub use redis_time::RedisTime;
+pub use url::{file_parameter, without_parameters};
 pub use wait::{WAIT_MAX, poll_once, wait_for, within};

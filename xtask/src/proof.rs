@@ -53,6 +53,11 @@ const PLAN: &[Step] = &[
         work: Work::Alone(test::valkey_suites),
     },
     Step {
+        name: "etcd-mtls",
+        about: "the contract suite of etcd over mutual TLS",
+        work: Work::Alone(test::etcd_suite),
+    },
+    Step {
         name: "features",
         about: "each feature with each other compiles without a warning; tests of builds without features",
         work: Work::Alone(|steps| {

@@ -102,6 +102,17 @@ fn redis_suite(filter: &str) -> Call {
         .advice("the failures are repeated above; plain Redis servers pass in the step `tests`")
 }
 
+/// Runs the contract suite of etcd over mutual TLS.
+pub(crate) fn etcd_suite(steps: &mut Steps) -> Result<()> {
+    steps.run("etcd suite, mutual TLS", || {
+        nextest("redis")
+            .arguments(["-E", "package(ringhold-etcd) & binary(contract)"])
+            .env("RINGHOLD_ETCD_SERVERS", "mtls")
+            .advice("the failures are repeated above; plain members pass in the step `tests`")
+            .run()
+    })
+}
+
 /// Runs the tests of builds without features: what they say to a URL that needs one exists only there.
 pub(crate) fn without_features(steps: &mut Steps) -> Result<()> {
     steps.run("tests without features", || {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_access::UrlReader;
+use ringhold_access::{TlsFiles, UrlReader};
 use ringhold_core::{Clock, Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
@@ -15,7 +15,8 @@ use crate::supervisor::Settings;
 pub const SCHEMES: [&str; 2] = ["etcd", "etcds"];
 
 const CONFIG: &str = "etcd url";
-const PARAMETERS: &str = "attempt_ms, data_bytes_max, deadline_ms, fleet, in_flight_max, node, poll_ms";
+const PARAMETERS: &str =
+    "attempt_ms, ca, cert, data_bytes_max, deadline_ms, fleet, in_flight_max, key, node, poll_ms";
 /// An etcd has no more members than this.
 const ENDPOINTS_MAX: usize = 16;
 
@@ -39,12 +40,17 @@ const DATA_BYTES_MAX: usize = 896 * 1_024;
 /// | `deadline_ms` | how long an operation may take, retries included, 500 to 45,000 | 20,000 |
 /// | `in_flight_max` | operations under way, 1 to 1,000,000; more are `Overloaded` | 8,192 |
 /// | `poll_ms` | how often a watch looks, 10 to 60,000 | the fleet's heartbeat |
+/// | `ca` | over TLS: a PEM file with the authorities that are trusted | the system's |
+/// | `cert`, `key` | over TLS: PEM files with a certificate to show, which `--client-cert-auth` demands, and its private key | |
+///
+/// The files of certificates are read at each connect, so that new ones need no restart.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct EtcdConfig {
     pub(crate) scheme: &'static str,
     pub(crate) endpoints: Vec<Address>,
     pub(crate) login: Option<(String, String)>,
+    pub(crate) tls: TlsFiles,
     pub(crate) fleet: FleetName,
     pub(crate) limits: Limits,
     pub(crate) attempt: Duration,
@@ -81,6 +87,7 @@ impl EtcdConfig {
             scheme,
             endpoints: vec![first.ok_or_else(|| bad("expected a port above 0".to_owned()))?],
             login: login(&reader)?,
+            tls: reader.tls_files(scheme == "etcds", "etcds://")?,
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
             attempt: Duration::from_millis(800),
@@ -126,6 +133,8 @@ impl EtcdConfig {
                 self.in_flight_max = usize::try_from(calls).unwrap_or(usize::MAX);
             }
             "poll_ms" => self.poll = Some(millis(10..=60_000)?),
+            // Read before everything else.
+            "ca" | "cert" | "key" => {}
             _ => return Err(reader.unknown(key, PARAMETERS)),
         }
         Ok(())
@@ -146,7 +155,9 @@ impl EtcdConfig {
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            tls: self.scheme == "etcds",
+            #[cfg(feature = "tls")]
+            certificates: (self.scheme == "etcds")
+                .then(|| Arc::new(ringhold_access::ClientCertificates::new(self.tls.clone()))),
             endpoints: self.endpoints.clone(),
             login: self.login.clone(),
             attempt: self.attempt,
@@ -163,6 +174,7 @@ impl fmt::Debug for EtcdConfig {
             .field("endpoints", &self.endpoints)
             .field("fleet", &self.fleet)
             .field("login", &self.login.as_ref().map(|_| ".."))
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
@@ -267,6 +279,7 @@ mod tests {
             "etcd://h?poll_ms=x",
             "etcd://h?data_bytes_max=917505",
             "etcd://h?durability=fast",
+            "etcd://h?ca=/ca.pem",
             "etcd:?fleet=a",
             "http://h",
         ] {

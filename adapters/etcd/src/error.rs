@@ -247,11 +247,6 @@ pub(crate) fn unreachable(
         source = error.source();
     }
     let said = shown(&said);
-    if said.contains("certificate") {
-        // A wrong one stays wrong; nothing is sent to whoever shows it.
-        let context = format!("{asked} shows a certificate that is not trusted: {said}");
-        return Verdict::Final(Error::new(ErrorKind::Unavailable, operation, context).with_retryable(false));
-    }
     let context = format!("{asked} cannot be reached: {said}");
     Verdict::Down(Error::new(ErrorKind::Unavailable, operation, context))
 }
@@ -344,17 +339,6 @@ mod tests {
             panic!("it may come back")
         };
         assert_eq!(error.kind(), ErrorKind::Timeout);
-    }
-
-    #[test]
-    fn a_certificate_that_is_not_trusted_is_not_tried_again() {
-        let bad = std::io::Error::other("invalid peer certificate: UnknownIssuer");
-        assert!(matches!(unreachable("test", &address(), &bad), Verdict::Final(_)));
-        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        assert!(matches!(
-            unreachable("test", &address(), &refused),
-            Verdict::Down(_)
-        ));
     }
 
     #[test]

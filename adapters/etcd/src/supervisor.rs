@@ -43,7 +43,9 @@ pub(crate) enum Lane {
 /// What the way to etcd is built from.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(crate) tls: bool,
+    /// Those of TLS connections; `None` for connections in the clear.
+    #[cfg(feature = "tls")]
+    pub(crate) certificates: Option<Arc<ringhold_access::ClientCertificates>>,
     pub(crate) endpoints: Vec<Address>,
     pub(crate) login: Option<(String, String)>,
     /// How long one attempt may take.
@@ -55,8 +57,10 @@ pub(crate) struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("tls", &self.tls)
+        let mut shown = f.debug_struct("Settings");
+        #[cfg(feature = "tls")]
+        shown.field("certificates", &self.certificates);
+        shown
             .field("endpoints", &self.endpoints)
             .field("login", &self.login.as_ref().map(|_| ".."))
             .field("attempt", &self.attempt)

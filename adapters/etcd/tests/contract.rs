@@ -1,5 +1,6 @@
 //! The contracts of the traits, rule by rule, on a real etcd of three members. The processes' own clock
-//! stands still until a rule moves it, and with it the fleet's.
+//! stands still until a rule moves it, and with it the fleet's. `RINGHOLD_ETCD_SERVERS` says how the members differ from
+//! plain ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +22,7 @@ struct Etcd {
 
 impl Etcd {
     async fn new() -> Self {
-        let start = || EtcdCluster::start(&EtcdOptions::new()).expect("etcd");
+        let start = || EtcdCluster::start(&EtcdOptions::for_suite().expect("kinds")).expect("etcd");
         let cluster = tokio::task::spawn_blocking(start).await.expect("no panic");
         let clock = SimulatedClock::new();
         let capabilities = open(&cluster, &clock, "capabilities").await.capabilities;

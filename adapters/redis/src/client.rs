@@ -16,10 +16,10 @@ mod tests;
 mod tls;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ringhold_access::TlsFiles;
 
 pub(crate) use self::command::{Command, Words};
 pub(crate) use self::reply::{Elements, Reply, ServerError, malformed};
@@ -61,16 +61,6 @@ pub(crate) struct Access {
     pub(crate) password: Option<String>,
     /// Over TLS, with these files.
     pub(crate) tls: Option<TlsFiles>,
-}
-
-/// The files of TLS connections, PEM of at most 1 MiB each. Without any, the system's authorities are trusted and no
-/// certificate is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    /// The authorities that are trusted, in place of the system's.
-    pub(crate) ca: Option<PathBuf>,
-    /// A certificate to show, and its private key.
-    pub(crate) identity: Option<[PathBuf; 2]>,
 }
 
 impl fmt::Debug for Access {

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_access::UrlReader;
+use ringhold_access::{TlsFiles, UrlReader};
 use ringhold_core::{Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
-use crate::client::{Access, Connector, LIBRARIES, TlsFiles};
+use crate::client::{Access, Connector, LIBRARIES};
 use crate::supervisor::{Address, Settings};
 
 /// The schemes of its URLs. Those of Valkey open the same backend.
@@ -104,7 +104,7 @@ impl RedisConfig {
             seeds: vec![seed],
             user: reader.user()?,
             password: reader.password()?,
-            tls: tls_files(url, &reader)?,
+            tls: reader.tls_files(is_tls(scheme), "rediss:// or rediss-cluster://")?,
             fleet: FleetName::new("default")?,
             limits: Limits::default(),
             replicas: 0,
@@ -225,25 +225,6 @@ fn library(client: Option<&str>) -> Result<(&'static str, Connects)> {
         Error::new(ErrorKind::Unsupported, CONFIG, context)
     })?;
     Ok((library.name, connector))
-}
-
-/// The files of certificates.
-fn tls_files(url: &Url, reader: &UrlReader<'_>) -> Result<TlsFiles> {
-    let (ca, certificate, key) = (reader.file("ca")?, reader.file("cert")?, reader.file("key")?);
-    let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some([certificate, key]),
-        (None, None) => None,
-        _ => return Err(bad("cert= and key= belong together".to_owned())),
-    };
-    let files = TlsFiles { ca, identity };
-    if files != TlsFiles::default() && !is_tls(url.scheme()) {
-        let context = format!(
-            "{}:// has no certificates; write rediss:// or rediss-cluster://",
-            url.scheme()
-        );
-        return Err(bad(context));
-    }
-    Ok(files)
 }
 
 fn durability(value: &str) -> Result<u8> {

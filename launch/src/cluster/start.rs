@@ -51,7 +51,12 @@ fn launch(
     let ips: Vec<IpAddr> = (0..count).map(|index| address(options, index)).collect();
     let tls = options.server.tls != ServerTls::Off;
     let ports = ports::free(&ips, if tls { 3 } else { 2 })?;
-    let certificates = Certificates::of(&options.server, &folder, &ips)?;
+    let certificates = Certificates::of(
+        options.server.tls,
+        &folder,
+        &ips,
+        options.server.host_name.as_deref(),
+    )?;
     let ids = (0..count).map(|_| random_hex(20)).collect::<Result<Vec<_>>>()?;
     let partition = if options.cuttable {
         let wiring = Wiring {

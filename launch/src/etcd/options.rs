@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, ServerTls};
 
 /// How an etcd is set up. Without further ado: three members with etcd's own heartbeat of 100 ms and
 /// election timeout of 1 s, no TLS, no password.
@@ -13,16 +13,9 @@ pub struct EtcdOptions {
     pub(crate) members: usize,
     pub(crate) heartbeat: Duration,
     pub(crate) election: Duration,
-    pub(crate) tls: Option<EtcdTls>,
+    pub(crate) tls: ServerTls,
     pub(crate) password: Option<String>,
     pub(crate) arguments: Vec<String>,
-}
-
-/// What members show to clients.
-#[derive(Clone)]
-pub(crate) struct EtcdTls {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
 }
 
 impl Default for EtcdOptions {
@@ -31,7 +24,7 @@ impl Default for EtcdOptions {
             members: 3,
             heartbeat: Duration::from_millis(100),
             election: Duration::from_secs(1),
-            tls: None,
+            tls: ServerTls::Off,
             password: None,
             arguments: Vec::new(),
         }
@@ -44,7 +37,7 @@ impl fmt::Debug for EtcdOptions {
             .field("members", &self.members)
             .field("heartbeat", &self.heartbeat)
             .field("election", &self.election)
-            .field("tls", &self.tls.is_some())
+            .field("tls", &self.tls)
             .field("password", &self.password.as_ref().map(|_| ".."))
             .field("arguments", &self.arguments)
             .finish()
@@ -73,14 +66,12 @@ impl EtcdOptions {
         self
     }
 
-    /// Serves clients over TLS, with this certificate and its key, both PEM. The certificate has to be
-    /// good for 127.0.0.1. Members still speak to each other in the clear.
+    /// Whether members speak TLS with clients, with certificates of an authority that exists for this etcd. Members
+    /// speak to each other in the clear.
+    #[cfg(feature = "tls")]
     #[must_use]
-    pub fn tls(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
-        self.tls = Some(EtcdTls {
-            certificate: certificate.into(),
-            key: key.into(),
-        });
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -134,7 +125,7 @@ mod tests {
                 "{options:?}"
             );
         }
-        let secret = EtcdOptions::new().password("hunter2").tls("cert", "hunter2");
+        let secret = EtcdOptions::new().password("hunter2");
         assert!(!format!("{secret:?}").contains("hunter2"));
     }
 }

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions, GetOptions, KvClient};
+#[cfg(feature = "tls")]
+use ringhold_access::Pems;
 use ringhold_core::{Error, ErrorKind};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Endpoint as Connector;
+#[cfg(feature = "tls")]
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::{Settings, Shared};
 use crate::config::Address;
@@ -189,6 +193,7 @@ pub(super) async fn keep(shared: Arc<Shared>, index: usize, probe: Vec<u8>) {
 /// Asks a member for something that needs a majority, over `link` or a fresh connection.
 async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) -> Result<Link, Trouble> {
     const PROBE: &str = "probe";
+    let is_fresh = link.is_none();
     let (settings, address) = (&shared.settings, &shared.endpoints[index].address);
     // Whoever answers later than this would fail the attempts of operations too.
     let mut limit = (settings.attempt * 3 / 5).max(Duration::from_millis(50));
@@ -225,8 +230,16 @@ async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) ->
             is_final: true,
             other_cluster: true,
         }),
-        Ok(Err(Verdict::Final(error))) => Err(trouble(&error, true)),
-        Ok(Err(Verdict::Again(error) | Verdict::Down(error))) => Err(trouble(&error, false)),
+        Ok(Err(verdict)) => Err(
+            match if is_fresh {
+                explained(settings, verdict)
+            } else {
+                verdict
+            } {
+                Verdict::Final(error) => trouble(&error, true),
+                Verdict::Again(error) | Verdict::Down(error) => trouble(&error, false),
+            },
+        ),
         Err(_) => Err(Trouble {
             kind: ErrorKind::Timeout,
             context: format!("{address} does not answer"),
@@ -236,10 +249,61 @@ async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) ->
     }
 }
 
+/// The reason in terms of TLS why a new connection broke; other verdicts as they are.
+#[cfg(feature = "tls")]
+fn explained(settings: &Settings, verdict: Verdict) -> Verdict {
+    let Some(certificates) = &settings.certificates else {
+        return verdict;
+    };
+    let (Verdict::Final(error) | Verdict::Down(error) | Verdict::Again(error)) = &verdict;
+    if error.kind() != ErrorKind::Unavailable {
+        return verdict;
+    }
+    let Some(refusal) = certificates.refusal(error.context()) else {
+        return verdict;
+    };
+    let error = Error::new(ErrorKind::Unavailable, error.operation(), refusal.context);
+    if refusal.is_certain {
+        Verdict::Final(error.with_retryable(false))
+    } else {
+        Verdict::Down(error)
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn explained(_: &Settings, verdict: Verdict) -> Verdict {
+    verdict
+}
+
+#[cfg(feature = "tls")]
+fn tls_config(pems: Pems) -> ClientTlsConfig {
+    let config = match pems.ca {
+        Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    match pems.identity {
+        Some([certificate, key]) => config.identity(Identity::from_pem(certificate, key)),
+        None => config,
+    }
+}
+
 async fn connect(settings: &Settings, address: &Address, index: usize) -> Result<Link, Verdict> {
     const CONNECT: &str = "connect";
     let failed = |error: &tonic::transport::Error| unreachable(CONNECT, address, error);
-    let scheme = if settings.tls { "https" } else { "http" };
+    #[cfg(feature = "tls")]
+    let certificates = match &settings.certificates {
+        Some(certificates) => {
+            let loaded = certificates
+                .load()
+                .await
+                .map_err(|why| Verdict::Final(Error::new(ErrorKind::InvalidArgument, CONNECT, why)))?;
+            Some(loaded.pems.clone())
+        }
+        None => None,
+    };
+    #[cfg(not(feature = "tls"))]
+    let certificates = None::<()>;
+    let scheme = if certificates.is_some() { "https" } else { "http" };
     let connector =
         Connector::from_shared(format!("{scheme}://{address}")).map_err(|error| failed(&error))?;
     let connector = connector
@@ -249,11 +313,11 @@ async fn connect(settings: &Settings, address: &Address, index: usize) -> Result
         .keep_alive_timeout(PONG_MAX)
         .keep_alive_while_idle(false);
     #[cfg(feature = "tls")]
-    let connector = if settings.tls {
-        let roots = tonic::transport::ClientTlsConfig::new().with_native_roots();
-        connector.tls_config(roots).map_err(|error| failed(&error))?
-    } else {
-        connector
+    let connector = match certificates {
+        Some(pems) => connector
+            .tls_config(tls_config(pems))
+            .map_err(|error| failed(&error))?,
+        None => connector,
     };
     let channel = connector.connect().await.map_err(|error| failed(&error))?;
     let mut options = ConnectOptions::new().with_require_leader(true);

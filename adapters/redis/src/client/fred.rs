@@ -26,11 +26,13 @@ use fred::types::config::{
 use fred::types::{ClusterHash, CustomCommand, Resp3Frame, RespVersion, Value};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+#[cfg(feature = "tls")]
+use ringhold_access::Certificates;
 use tokio::task::{JoinError, unconstrained};
 use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(feature = "tls")]
-use super::tls::{Certificates, Tls};
+use super::tls::Tls;
 use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
 /// How long the library itself waits, above every deadline of ours: it is only there so that nothing

@@ -13,9 +13,11 @@ use redis::{
 };
 #[cfg(feature = "tls")]
 use redis::{ClientTlsConfig, TlsCertificates};
+#[cfg(feature = "tls")]
+use ringhold_access::{Certificates, Pems};
 
 #[cfg(feature = "tls")]
-use super::tls::{Certificates, Pems, Tls};
+use super::tls::Tls;
 use super::{Access, Command, Connector, Link, LinkError, Reply, ServerError};
 
 /// How long the library itself tries to connect, above every deadline of ours. For an answer it waits as

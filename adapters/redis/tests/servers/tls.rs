@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ringhold_core::{Backend, Error, ErrorKind, SessionId};
 use ringhold_testkit::launch::{RedisOptions, RedisServer, ServerTls};
-use ringhold_testkit::{Make, WAIT_MAX, run, wait_for};
-use url::Url;
+use ringhold_testkit::{Make, WAIT_MAX, file_parameter, run, wait_for, without_parameters};
 
 use crate::each_client::on_each_client;
 use crate::real::{Stored, open, ttl};
@@ -29,25 +28,6 @@ fn server(tls: ServerTls) -> RedisServer {
     RedisServer::start(&RedisOptions::new().tls(tls)).unwrap()
 }
 
-/// The URL of a server without these parameters.
-fn without(server: &RedisServer, parameters: &[&str]) -> String {
-    let mut url = Url::parse(&server.url("arena")).unwrap();
-    let kept: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| !parameters.contains(&&**name))
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect();
-    url.query_pairs_mut().clear().extend_pairs(kept);
-    url.into()
-}
-
-/// The file that a URL names.
-fn file(url: &str, parameter: &str) -> PathBuf {
-    let url = Url::parse(url).unwrap();
-    let found = url.query_pairs().find(|(name, _)| name == parameter);
-    PathBuf::from(found.unwrap().1.into_owned())
-}
-
 /// Reads a session until that works, over whatever connection.
 async fn read(backend: &Backend, id: SessionId, what: &str) {
     wait_for(what, WAIT_MAX, async || match backend.sessions.get(&id).await {
@@ -61,7 +41,7 @@ fn missing_client_certificate_is_named_in_the_error(client: &str) {
     let server = server(ServerTls::ClientCertificates);
     run("no client certificate", async {
         open(&(server.url("arena") + client)).await.unwrap();
-        let url = without(&server, &["cert", "key"]) + client;
+        let url = without_parameters(&server.url("arena"), &["cert", "key"]) + client;
         let error = refusal(&url, "cert= and key=").await;
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.context().contains("client certificate"), "{error}");
@@ -71,9 +51,9 @@ fn missing_client_certificate_is_named_in_the_error(client: &str) {
 fn unknown_authority_is_named_in_the_error(client: &str) {
     let (one, other) = (server(ServerTls::On), server(ServerTls::On));
     run("an unknown authority", async {
-        let strange = format!("&ca={}", file(&other.url("arena"), "ca").display());
+        let strange = format!("&ca={}", file_parameter(&other.url("arena"), "ca").display());
         for ca in ["", &strange] {
-            let url = without(&one, &["ca"]) + ca + client;
+            let url = without_parameters(&one.url("arena"), &["ca"]) + ca + client;
             let error = refusal(&url, "ca= names the authorities").await;
             assert_eq!(error.kind(), ErrorKind::Unavailable);
         }
@@ -88,7 +68,8 @@ fn unusable_file_is_named_in_the_error(client: &str) {
     run("an unusable file", async {
         for parameter in ["ca", "cert", "key"] {
             for path in [&spoiled, Path::new("/no/such/file.pem")] {
-                let url = without(&server, &[parameter]) + &format!("&{parameter}={}", path.display());
+                let url = without_parameters(&server.url("arena"), &[parameter])
+                    + &format!("&{parameter}={}", path.display());
                 let error = open(&(url + client)).await.unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
                 assert!(error.context().contains(&format!("{parameter}=")), "{error}");
@@ -105,12 +86,12 @@ fn new_certificates_are_used_without_a_restart(client: &str) {
     let folder = tempfile::tempdir().unwrap();
     let take = |from: &RedisServer| {
         for name in ["ca", "cert", "key"] {
-            fs::copy(file(&from.url("arena"), name), folder.path().join(name)).unwrap();
+            fs::copy(file_parameter(&from.url("arena"), name), folder.path().join(name)).unwrap();
         }
     };
     run("new certificates", async {
         take(&one);
-        let mut url = without(&one, &["ca", "cert", "key"]) + client;
+        let mut url = without_parameters(&one.url("arena"), &["ca", "cert", "key"]) + client;
         for name in ["ca", "cert", "key"] {
             write!(url, "&{name}={}", folder.path().join(name).display()).unwrap();
         }
@@ -120,7 +101,10 @@ fn new_certificates_are_used_without_a_restart(client: &str) {
         let session = backend.sessions.create(login).await.unwrap().session;
 
         // The server has certificates of another authority from now on, and so has the client.
-        let folder = file(&other.url("arena"), "ca").parent().unwrap().to_owned();
+        let folder = file_parameter(&other.url("arena"), "ca")
+            .parent()
+            .unwrap()
+            .to_owned();
         let path = |name: &str| folder.join(name).display().to_string();
         let (ca, cert, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
         let set = [
@@ -139,7 +123,7 @@ fn new_certificates_are_used_without_a_restart(client: &str) {
         read(&backend, session.id, "a read over a new connection").await;
 
         // Files that are of no use leave the certificates before them in use.
-        fs::write(file(&url, "cert"), "no certificate").unwrap();
+        fs::write(file_parameter(&url, "cert"), "no certificate").unwrap();
         one.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
         read(&backend, session.id, "a read with the certificates before").await;
     });
