@@ -148,6 +148,18 @@ const ROWS: &[Row] = &[
         "what is stored cannot be read",
     ),
     row(
+        "RINGHOLD_LOST",
+        ErrorKind::Unavailable,
+        Action::Again,
+        "a key of this partition is lost and has to be rebuilt first",
+    ),
+    row(
+        "RINGHOLD_REBUILT",
+        ErrorKind::Unavailable,
+        Action::Again,
+        "a key of this partition was lost and is rebuilt",
+    ),
+    row(
         "RINGHOLD_FORMAT",
         ErrorKind::Unsupported,
         Action::Final,

@@ -20,7 +20,9 @@
 //! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
 
 mod budget;
+mod failure;
 mod lane;
+mod lost;
 mod node;
 mod owners;
 mod sizes;
@@ -42,16 +44,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::budget::Budget;
+use self::failure::link_error;
 use self::lane::Write;
 use self::node::Node;
 use self::owners::{Epochs, Owners};
 use self::sizes::{Size, Sizes};
 pub(crate) use self::topology::Address;
-use crate::client::{Command, Connector, LinkError, Reply, ServerError};
+use crate::client::{Command, Connector, LinkError, Reply};
 use crate::error::{Verdict, judge};
 use crate::random;
 use crate::schema;
-use crate::script::{Kind, Script};
+use crate::script::{self, Kind, Script};
 
 /// One operation: a script on the keys of one slot.
 #[derive(Debug, Clone)]
@@ -389,7 +392,8 @@ impl Shared {
     }
 
     /// One attempt at one server. A script that it does not know is sent whole, and one that it refuses because it is
-    /// out of memory in the form for this, where there is one.
+    /// out of memory in the form for this, where there is one. One that found a key of its partition lost is sent
+    /// again, once, after the key was rebuilt.
     /// `sent` says afterwards whether anything may have reached the server.
     async fn attempt(
         &self,
@@ -401,6 +405,7 @@ impl Shared {
     ) -> Result<(Reply, u8), LinkError> {
         let Target { node, asking } = target;
         let (mut script, mut by_source, mut other) = (call.script, false, None);
+        let mut rebuilt = false;
         loop {
             let command = other.as_ref().unwrap_or(&call.command);
             let behind;
@@ -425,10 +430,10 @@ impl Shared {
                 };
                 (outcome(replies), 0)
             };
-            let code = match &reply {
-                Reply::Error(error) => error.code.as_str(),
-                _ => return Ok((reply, replicated)),
+            let Reply::Error(error) = &reply else {
+                return Ok((reply, replicated));
             };
+            let code = error.code.as_str();
             if code == "NOSCRIPT" && !by_source {
                 (by_source, other) = (true, Some(script.whole(&call.command)));
             } else if code == "OOM"
@@ -436,6 +441,12 @@ impl Shared {
             {
                 (script, by_source) = (at_limit, false);
                 other = Some(script.named(&call.command));
+            } else if code == "RINGHOLD_LOST" && !rebuilt {
+                (script, by_source) = (&script::MEND, false);
+                other = Some(script.named(&call.command));
+            } else if code == "RINGHOLD_REBUILT" && !rebuilt {
+                lost::report(call.partition, &node.address, &error.detail);
+                (script, by_source, other, rebuilt) = (call.script, false, None, true);
             } else {
                 return Ok((reply, replicated));
             }
@@ -563,38 +574,4 @@ fn outcome(replies: impl IntoIterator<Item = Reply>) -> Reply {
 /// shows that this runtime or its process stood still, and says nothing of a server.
 fn lateness(deadline: Instant) -> Option<Duration> {
     Some(deadline.elapsed()).filter(|late| *late >= LATE_MIN)
-}
-
-fn link_error(operation: &'static str, address: &Address, error: LinkError) -> Error {
-    match error {
-        LinkError::Broken(source) => {
-            let context = format!("the connection to {address} broke or could not be made");
-            Error::new(ErrorKind::Unavailable, operation, context).with_source(source)
-        }
-        LinkError::Denied(why) => {
-            let context = format!("{address}: {why}");
-            Error::new(ErrorKind::InvalidArgument, operation, context)
-        }
-        LinkError::Tls(why) => {
-            let context = format!("{address}: {why}");
-            Error::new(ErrorKind::Unavailable, operation, context)
-        }
-        LinkError::Refused(error) => refused(operation, &error, address),
-        LinkError::Protocol(what) => {
-            let context = format!("{address} is no Redis server, or one that speaks differently: {what}");
-            Error::new(ErrorKind::Unavailable, operation, context)
-        }
-    }
-}
-
-/// What a server refused, where nobody else is asked instead.
-fn refused(operation: &'static str, error: &ServerError, address: &Address) -> Error {
-    match judge(operation, error, address) {
-        Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) | Verdict::Final(error) => error,
-        _ => Error::new(
-            ErrorKind::Unavailable,
-            operation,
-            "a redirect instead of an answer",
-        ),
-    }
 }

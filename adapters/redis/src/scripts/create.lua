@@ -21,6 +21,9 @@ elseif found then
     return { 'ended', 2 }
   end
   again = { id = id, header = found }
+elseif recovering(list) then
+  advance()
+  return recovering(list)
 else
   for _, session in ipairs(list) do
     if has(session.header, LOGIN) and login(session.header) == id then

@@ -1,6 +1,7 @@
 -- The live sessions of a player, oldest first. ARGV: player.
-local found = { 'done', now }
-for _, session in ipairs(linked(ARGV[1])) do
+local found, list = { 'done', now }, linked(ARGV[1])
+if recovering(list) then return recovering(list) end
+for _, session in ipairs(list) do
   if is_live(session.header) then
     found[#found + 1] = session.id
     found[#found + 1] = session.header

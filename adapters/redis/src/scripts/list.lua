@@ -6,16 +6,6 @@
 local after, owner, node, limit, room =
   ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
--- Lua's `<` and a plain `table.sort` compare strings by the server's collation (LC_COLLATE), which is
--- not the order of bytes everywhere. All ids here begin with the same two bytes.
-local function precedes(a, b)
-  for i = 3, 18 do
-    local x, y = byte(a, i), byte(b, i)
-    if x ~= y then return x < y end
-  end
-  return false
-end
-
 local ids = {}
 for _, id in ipairs(call('ZRANGE', D, 0, -1)) do
   if #id == 18 and sub(id, 1, 2) == ARGV[6] and (after == '' or precedes(after, id)) then

@@ -24,22 +24,35 @@ if standing then
   end
   return { 'done', now, id, standing, stored }
 end
-local live, expired = {}, {}
+-- What stays in the player's list, in its order.
+local left, live, expired, named, awaited = {}, 0, {}, false, false
 for _, session in ipairs(linked(player)) do
-  if is_live(session.header) then
-    live[#live + 1] = session
-  else
+  if session.header and not is_live(session.header) then
     expired[#expired + 1] = unlinking(session)
+  else
+    left[#left + 1] = session
+    if session.id == id then
+      named = true
+    elseif session.header then
+      live = live + 1
+    else
+      awaited = true
+    end
   end
 end
-if #live >= max then
+-- The list is older than the loss and names other sessions: this one had ended.
+if awaited and not named then
   advance()
-  return { 'exists', #live }
+  return { 'ended', 2 }
+end
+if live >= max then
+  advance()
+  return { 'exists', live }
 end
 advance()
 for _, session in ipairs(expired) do unlink(session) end
 header = extended(header, ttl)
 write_session(id, header, body)
-live[#live + 1] = { id = id }
-write_linked(player, live)
+if not named then left[#left + 1] = { id = id } end
+write_linked(player, left)
 return { 'done', now, id, header, body }

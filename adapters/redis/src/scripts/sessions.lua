@@ -16,21 +16,34 @@ local AT_LIMIT = false
 
 -- The three reads: a key of another type is an error of the server here, before anything is written.
 local clock = call('HGET', S, 'c')
-local has_players = call('HEXISTS', P, '')
+local has_players = call('HEXISTS', P, '') == 1
 local has_deadlines = call('ZSCORE', D, '')
+
+-- The names of the keys that are lost, by an eviction or a mistaken DEL: each key of a partition that was
+-- ever written to has the clock or a sentinel, which is never removed. '' where none is, or all are new.
+local lost = ''
+if clock or has_players or has_deadlines then
+  lost = (clock and '' or 's') .. (has_players and '' or 'p') .. (has_deadlines and '' or 'd')
+end
 
 local function corrupt(what)
   error({ err = 'RINGHOLD_CORRUPT ' .. what })
 end
 
 local time, now
+-- The reading of the partition's clock until which owners may restore what its first key lost.
+local recovers_until = 0
 do
   local parts = call('TIME')
   time = parts[1] * 1000 + math.floor(parts[2] / 1000)
   if not clock then
     now = 0
   else
-    if #clock ~= 16 then corrupt('the clock of a partition') end
+    if #clock == 24 then
+      recovers_until = unpack64(clock, 17)
+    elseif #clock ~= 16 then
+      corrupt('the clock of a partition')
+    end
     now = unpack64(clock, 1) + math.min(math.max(time - unpack64(clock, 9), 0), CAP_MS)
   end
 end
@@ -38,8 +51,9 @@ end
 -- Moves the clock on. Every script that may write does so, also when it refuses: it is what a later
 -- WAIT waits for.
 local function advance()
-  call('HSET', S, 'c', pack('<I8I8', now, time))
-  if has_players == 0 then call('HSET', P, '', '') end
+  local recovery = now < recovers_until and pack('<I8', recovers_until) or ''
+  call('HSET', S, 'c', pack('<I8I8', now, time) .. recovery)
+  if not has_players then call('HSET', P, '', '') end
   if not has_deadlines then call('ZADD', D, '+inf', '') end
 end
 
@@ -66,6 +80,16 @@ local function due(header)
   return deadline(header)
 end
 local function reason(tombstone) return byte(tombstone, 15) end
+
+-- The order of two ids of this partition. Lua's `<` and a plain `table.sort` compare strings by the server's
+-- collation (LC_COLLATE), which is not the order of bytes everywhere. All ids here begin with the same two bytes.
+local function precedes(a, b)
+  for i = 3, 18 do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return false
+end
 
 local function with_flags(header, on, off)
   local flags = bit.band(bit.bor(byte(header, 7), on), bit.bnot(off))
@@ -148,7 +172,9 @@ local function bury(id, reason, proof)
   call('ZADD', D, now + TOMBSTONE_MS, id)
 end
 
--- The linked sessions of a player, oldest first, each with its header.
+-- The linked sessions of a player, oldest first, each with its header. A list may name ids that are lost: while
+-- the partition recovers, they are among the sessions, without a header, since an owner may restore them;
+-- otherwise they are left out, and the next write of the list drops them.
 local function linked(player)
   local ids = call('HGET', P, player)
   local list = {}
@@ -156,12 +182,19 @@ local function linked(player)
   if #ids % 18 ~= 0 then corrupt('the sessions of a player') end
   for at = 1, #ids, 18 do
     local id = sub(ids, at, at + 17)
-    local header = look_up(id)
-    -- A session that its player's list names stands: both are written by one script.
-    if not header then corrupt('a player has a session that does not stand') end
-    list[#list + 1] = { id = id, header = header }
+    local header, tombstone = look_up(id)
+    if header or now < recovers_until and not tombstone then
+      list[#list + 1] = { id = id, header = header }
+    end
   end
   return list
+end
+
+-- A refusal where one of these sessions may still be restored: what the player has is not known yet.
+local function recovering(list)
+  for _, session in ipairs(list) do
+    if not session.header then return { 'recovering', recovers_until - now } end
+  end
 end
 
 -- What stays in a player's list without one of them, as it is written; the other sessions are not

@@ -1,5 +1,7 @@
 //! What the scripts of sessions answer, as results.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ringhold_core::codec::{self, SessionHeader, StoredSession};
 use ringhold_core::session::{EndReason, Touched};
@@ -24,6 +26,8 @@ pub(super) enum Status {
     Exists(Why),
     /// The token of an acknowledgement does not stand.
     Void,
+    /// The partition lost the player's session, and its owner may still restore it for this long.
+    Recovering(Duration),
 }
 
 /// What is there already.
@@ -55,6 +59,7 @@ impl Status {
                 other => Why::Live(Some(other.into_number(operation)?)),
             }),
             b"void" => Self::Void,
+            b"recovering" => Self::Recovering(Duration::from_millis(elements.number()?)),
             _ => return Err(malformed(operation, "an unknown status")),
         })
     }
@@ -88,6 +93,13 @@ impl Status {
             Self::Void => {
                 let context = format!("the token is void: {} was revived, or taken by another", name());
                 (ErrorKind::Fenced, context)
+            }
+            Self::Recovering(left) => {
+                let context = format!(
+                    "the server lost this partition's sessions, and the player's may still be restored by its \
+                     owner; try again, for {left:?} at most"
+                );
+                (ErrorKind::Unavailable, context)
             }
             Self::Untouched(_) | Self::Exists(_) => return Err(malformed(operation, "a status of a login")),
         };

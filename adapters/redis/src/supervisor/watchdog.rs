@@ -8,10 +8,11 @@ use futures_util::future::join_all;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::failure::{link_error, refused};
 use super::node::{self, Node};
 use super::sizes::Size;
 use super::topology::{Address, ClusterView};
-use super::{Shared, lateness, link_error, refused};
+use super::{Shared, lateness};
 use crate::client::{Command, Link, LinkError, Reply};
 use crate::random;
 

@@ -9,6 +9,7 @@ mod connections;
 mod durability;
 mod fleets;
 mod keys;
+mod lost_keys;
 mod proxy;
 mod rollback;
 mod round_trips;

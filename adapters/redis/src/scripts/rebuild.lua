@@ -1,0 +1,75 @@
+-- For the scripts that write, behind sessions.lua: brings back the keys of the partition that are lost. The script
+-- then ends with RINGHOLD_REBUILT, which keys were lost and how many sessions there are or were; the adapter reports
+-- that once and sends the script again.
+
+-- The longest period between two touches of a session, and a cap of the clock, which may run ahead by it.
+local RECOVERY_MS = 20000 + CAP_MS
+
+-- Runs a command on a key with pairs of words, many at once.
+local function call_with_pairs(command, key, words)
+  for at = 1, #words, 1000 do
+    call(command, key, unpack(words, at, math.min(at + 999, #words)))
+  end
+end
+
+-- The first key is lost, and with it all sessions: the partition starts again at clock 0, and owners restore what
+-- they hold.
+local function start_again()
+  local sessions = 0
+  for _, ids in ipairs(call('HVALS', P)) do sessions = sessions + math.floor(#ids / 18) end
+  recovers_until = now + RECOVERY_MS
+  advance()
+  call('ZREMRANGEBYSCORE', D, '-inf', '(inf')
+  return sessions
+end
+
+-- The player of a stored session; nil where the body does not tell.
+local function player_under(id)
+  local body = call('HGET', S, id .. 'b')
+  local len = body and byte(body, 1) or 0
+  if len > 0 and #body > len then return sub(body, 2, 1 + len) end
+end
+
+-- The second or the third key is lost: the first one has all that they held. The order of a player's sessions, which
+-- the second one kept, becomes that of their last touches. What cannot be read stays in its player's way.
+local function rebuild()
+  local sessions, deadlines, lists = 0, {}, {}
+  for _, id in ipairs(call('HKEYS', S)) do
+    if #id == 18 then
+      local readable, header, tombstone = pcall(look_up, id)
+      if not readable then header = nil end
+      if not has_deadlines then
+        deadlines[#deadlines + 1] = header and due(header) or tombstone and unpack64(tombstone, 7) or now
+        deadlines[#deadlines + 1] = id
+      end
+      if not tombstone then
+        sessions = sessions + 1
+        local player = not has_players and not (header and has(header, UNLINKED)) and player_under(id)
+        if player then
+          local list = lists[player] or {}
+          list[#list + 1] = { id = id, touched = header and deadline(header) - unpack64(header, 72) or 0 }
+          lists[player] = list
+        end
+      end
+    end
+  end
+  local players = {}
+  for player, list in pairs(lists) do
+    table.sort(list, function(a, b)
+      if a.touched ~= b.touched then return a.touched < b.touched end
+      return precedes(a.id, b.id)
+    end)
+    for i, session in ipairs(list) do list[i] = session.id end
+    players[#players + 1] = player
+    players[#players + 1] = table.concat(list)
+  end
+  advance()
+  call_with_pairs('ZADD', D, deadlines)
+  call_with_pairs('HSET', P, players)
+  return sessions
+end
+
+if lost ~= '' then
+  local sessions = clock and rebuild() or start_again()
+  error({ err = 'RINGHOLD_REBUILT ' .. lost .. ' ' .. sessions })
+end
