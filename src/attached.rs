@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use ringhold_core::session::SessionRecord;
-use ringhold_core::{Fence, NodeIncarnation, Nonce, PlayerId, SessionId, Ttl, Version};
+use ringhold_core::{Fence, NodeIncarnation, Nonce, Partition, PlayerId, SessionId, Ttl, Version};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -301,6 +301,20 @@ impl AttachedTable {
         drop(due);
         if is_first {
             self.earlier.notify_one();
+        }
+    }
+
+    /// Makes the players of a partition due now, except those that are due or on their way already, and those for
+    /// which the store has acknowledged a request that was sent after `sent`.
+    pub(crate) fn hasten(&self, partition: Partition, sent: Moment) {
+        let now = Instant::now();
+        let shard = &self.shards[usize::from(partition.get()) % SHARDS];
+        let all = lock(shard).all();
+        for attached in all.iter().filter(|attached| attached.id.partition() == partition) {
+            let is_later = lock(&attached.due).is_some_and(|(at, _)| at > now);
+            if is_later && !lock(&attached.hold).seen.is_after(&sent) {
+                self.schedule(attached, now);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::attached::Slot;
 use crate::login::{LoginOptions, Redirect};
 use crate::node::{Node, not_attached};
 use crate::shared::record_of;
-use crate::{random, retry};
+use crate::{random, retry, save};
 
 /// No login waits longer for a fresh view.
 const FRESH_VIEW_DEADLINE: Duration = Duration::from_secs(5);
@@ -158,7 +158,20 @@ async fn create(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions, dat
         .with_data(data)
         .with_on_existing(OnExisting::Existing);
     let store = &node.backend().sessions;
-    retry::until_deadline("login", || store.create(request.clone())).await
+    retry::until_deadline("login", || async {
+        let created = store.create(request.clone()).await;
+        // While a partition recovers, it waits for the owner of what it lost. That may be this node, whose other
+        // writes of the session wait for this login.
+        if created
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::Unavailable)
+            && let Some(attached) = node.attached.of(player)
+        {
+            save::restore_in_lane(node, &attached, node.me()).await?;
+        }
+        created
+    })
+    .await
 }
 
 /// Whether exactly this run of the owner has left.

@@ -127,14 +127,11 @@ async fn save_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, change: u64, d
                 adopted = true;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                match restore_in_lane(node, attached, node.me()).await {
-                    Kept::Yes => {}
-                    Kept::Lost | Kept::Ended => {
-                        let event = attached.ended().unwrap_or(SessionEvent::Fenced);
-                        return Err(ended_error("save", &event));
-                    }
-                    Kept::Unknown => return Err(error),
+                if restore_in_lane(node, attached, node.me()).await? != Kept::Yes {
+                    let event = attached.ended().unwrap_or(SessionEvent::Fenced);
+                    return Err(ended_error("save", &event));
                 }
+                tracing::info!(session = ?attached.id, "restored a session that the store had lost");
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Fenced {
@@ -165,7 +162,12 @@ pub(crate) async fn reclaim(node: &Arc<Node>, attached: &Arc<Attached>, owner: N
             Kept::Yes
         }
         Err(error) if error.kind() == ErrorKind::Fenced => fenced_by(node, attached).await,
-        Err(error) if error.kind() == ErrorKind::NotFound => restore_in_lane(node, attached, owner).await,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            restore_in_lane(node, attached, owner).await.unwrap_or_else(|error| {
+                tracing::warn!(session = ?attached.id, %error, "cannot restore a session of the last incarnation yet");
+                Kept::Unknown
+            })
+        }
         Err(error) => {
             tracing::warn!(session = ?attached.id, %error, "cannot claim a session of the last incarnation yet");
             Kept::Unknown
@@ -196,30 +198,42 @@ async fn fenced_by(node: &Arc<Node>, attached: &Arc<Attached>) -> Kept {
     }
 }
 
-/// Brings a session back that the store lost in a failover.
-pub(crate) async fn restore(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
+/// Restores a session that the store lost, by a failover or with a whole partition.
+///
+/// # Errors
+/// Where it is not known whether the session is restored: a retry is needed.
+pub(crate) async fn restore(
+    node: &Arc<Node>,
+    attached: &Arc<Attached>,
+    owner: NodeIncarnation,
+) -> Result<Kept> {
     let _lane = attached.lane.lock().await;
     restore_in_lane(node, attached, owner).await
 }
 
-async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: NodeIncarnation) -> Kept {
+/// The same, for a caller that has the session's lane.
+///
+/// # Errors
+/// As of [`restore`].
+pub(crate) async fn restore_in_lane(
+    node: &Arc<Node>,
+    attached: &Arc<Attached>,
+    owner: NodeIncarnation,
+) -> Result<Kept> {
     if attached.ended().is_some() {
-        return Kept::Ended;
+        return Ok(Kept::Ended);
     }
     if attached.hold().seen.age() >= TOMBSTONE_TTL {
         // The store may have forgotten that a later login or a goodbye ended it: what is not known to
         // be ours is not brought back.
         node.attached.end(attached, SessionEvent::Fenced);
-        return Kept::Ended;
+        return Ok(Kept::Ended);
     }
-    let Ok(nonce) = attached.nonce_for(&owner) else {
-        return Kept::Unknown;
-    };
+    let nonce = attached.nonce_for(&owner)?;
     let request = RestoreSession::new(attached.record(owner.clone()), nonce);
     let sent = Moment::now();
     match in_time("restore", node.backend().sessions.restore(request)).await {
         Ok(restored) => {
-            tracing::info!(session = ?attached.id, "restored a session that the store had lost");
             attached.answered();
             attached.acknowledged(|hold| {
                 hold.owner = owner;
@@ -228,16 +242,13 @@ async fn restore_in_lane(node: &Arc<Node>, attached: &Arc<Attached>, owner: Node
                 hold.data = restored.session.data;
                 hold.seen = sent;
             });
-            Kept::Yes
+            Ok(Kept::Yes)
         }
         Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::AlreadyExists) => {
             let ends = node.attached.end(attached, SessionEvent::Displaced { by: None });
-            if ends { Kept::Lost } else { Kept::Ended }
+            Ok(if ends { Kept::Lost } else { Kept::Ended })
         }
-        Err(error) => {
-            tracing::warn!(session = ?attached.id, %error, "cannot restore a session yet");
-            Kept::Unknown
-        }
+        Err(error) => Err(error),
     }
 }
 
@@ -252,17 +263,25 @@ pub(crate) async fn remove(node: &Arc<Node>, attached: &Arc<Attached>, why: Sess
     if let Some(event) = attached.ended() {
         return Err(ended_error("close", &event));
     }
-    let request = RemoveSession::new(attached.id, attached.fence(), random::operation()?);
+    let operation = random::operation()?;
     let store = &node.shared.backend.sessions;
-    match retry::until_deadline("close", || store.remove(request.clone())).await {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        // What the store has lost is as closed as what it removed.
-        _ => {
-            // Whatever still looks at this stay, such as a touch on its way, finds that it is over.
-            node.attached.end(attached, why);
-            Ok(())
+    let remove = async || {
+        let request = RemoveSession::new(attached.id, attached.fence(), operation);
+        retry::until_deadline("close", || store.remove(request.clone())).await
+    };
+    match remove().await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // What the store has lost is closed. Where it waits for its owner to restore it, the player's next login
+            // would wait too, so the session ends there as well.
+            if matches!(restore_in_lane(node, attached, node.me()).await, Ok(Kept::Yes)) {
+                remove().await?;
+            }
         }
+        removed => drop(removed?),
     }
+    // Whatever still looks at this stay, such as a touch on its way, finds that it is over.
+    node.attached.end(attached, why);
+    Ok(())
 }
 
 /// No request of touches takes longer.

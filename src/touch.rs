@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringhold_core::session::{Touch, Touched};
+use ringhold_core::{Error, Result};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -109,13 +110,22 @@ impl Batch {
         for attached in self.left.split_off(answered) {
             reschedule(&node, &attached, Kept::Unknown);
         }
+        if answers.contains(&Touched::NotFound)
+            && let Some(touch) = touches.first()
+        {
+            // The store may have lost the whole partition: what else is held there is restored now, and not one by
+            // one in the course of a period.
+            node.attached.hasten(touch.id.partition(), sent);
+        }
+        let mut restorations = Restorations::default();
         for (touch, answer) in touches.iter().zip(answers).rev() {
             // Taken out once it is settled: an adapter may panic meanwhile.
             if let Some(attached) = self.left.last().cloned() {
-                settle(&node, &attached, touch, sent, answer).await;
+                settle(&node, &attached, touch, sent, answer, &mut restorations).await;
                 self.left.pop();
             }
         }
+        restorations.log();
     }
 
     /// Claims for the node's present incarnation what its last one held.
@@ -143,6 +153,42 @@ impl Batch {
     }
 }
 
+/// The sessions of one batch that the store had lost.
+#[derive(Default)]
+struct Restorations {
+    restored: usize,
+    failed: Option<(usize, Error)>,
+}
+
+impl Restorations {
+    fn add(&mut self, outcome: Result<Kept>) -> Kept {
+        match outcome {
+            Ok(kept) => {
+                self.restored += usize::from(kept == Kept::Yes);
+                kept
+            }
+            Err(error) => {
+                let earlier = self.failed.take().map_or(0, |(earlier, _)| earlier);
+                self.failed = Some((earlier + 1, error));
+                Kept::Unknown
+            }
+        }
+    }
+
+    /// One line for all, since a lost partition has thousands of them.
+    fn log(self) {
+        if self.restored > 0 {
+            tracing::info!(
+                sessions = self.restored,
+                "restored sessions that the store had lost"
+            );
+        }
+        if let Some((sessions, error)) = self.failed {
+            tracing::warn!(sessions, %error, "cannot restore sessions that the store has lost; trying again");
+        }
+    }
+}
+
 impl Drop for Batch {
     fn drop(&mut self) {
         for attached in self.left.drain(..) {
@@ -164,7 +210,14 @@ fn reschedule(node: &Node, attached: &Arc<Attached>, kept: Kept) {
 }
 
 /// Acts on the answer to one touch.
-async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, sent: Moment, answer: Touched) {
+async fn settle(
+    node: &Arc<Node>,
+    attached: &Arc<Attached>,
+    touch: &Touch,
+    sent: Moment,
+    answer: Touched,
+    restorations: &mut Restorations,
+) {
     if attached.fence() != touch.fence {
         // Claimed or restored in between; the answer speaks of the past.
         return reschedule(node, attached, Kept::Yes);
@@ -177,9 +230,9 @@ async fn settle(node: &Arc<Node>, attached: &Arc<Attached>, touch: &Touch, sent:
         Touched::Unanswered(_) => Kept::Unknown,
         // Of our own doing: the answer to a restoration was lost.
         Touched::Fenced { owner } if owner == node.me() && attached.has_asked() => {
-            save::restore(node, attached, owner).await
+            restorations.add(save::restore(node, attached, owner).await)
         }
-        Touched::NotFound => save::restore(node, attached, node.me()).await,
+        Touched::NotFound => restorations.add(save::restore(node, attached, node.me()).await),
         Touched::Unreadable(kind) => {
             tracing::error!(session = ?attached.id, %kind, "the stored session cannot be read; trying again");
             Kept::Unknown

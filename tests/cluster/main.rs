@@ -7,6 +7,7 @@
 mod claims;
 mod failover;
 mod life;
+mod lost_keys;
 mod rollback;
 mod stall;
 mod stuck;

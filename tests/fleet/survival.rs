@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ringhold::{Fleet, LoginOptions, NodeStatus};
+use ringhold::core::Nonce;
+use ringhold::core::session::RestoreSession;
+use ringhold::{Error, ErrorKind, Fleet, LoginOptions, NodeStatus};
+use ringhold_testkit::{Log, Make};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::hooks::{Hooks, no_answer};
@@ -36,6 +39,84 @@ async fn a_panic_while_a_session_is_restored_ends_no_touching() {
     // sleep: simulated time, five times the time to live
     sleep(Duration::from_secs(300)).await;
     assert!(backend.sessions.get(&session.id()).await.unwrap().is_some());
+}
+
+/// A partition has thousands of sessions: one line for each would flood the log, and one by one they would take a whole
+/// period.
+#[tokio::test(start_paused = true)]
+async fn sessions_of_a_lost_partition_are_restored_together_and_logged_in_few_lines() {
+    const PLAYERS: u64 = 50;
+    let hooks = Hooks::default();
+    let backend = hooks.wrap(&memory().await);
+    let node = join(&backend, "a").await;
+    let make = Make::new("a lost partition");
+    let partition = make.player().partition();
+    let mut held = Vec::new();
+    for _ in 0..PLAYERS {
+        held.push(here(login(&node, make.player_in(partition).as_str()).await));
+        // sleep: simulated time, so that they are not due at once
+        sleep(Duration::from_millis(250)).await;
+    }
+    let log = Log::default();
+    let _listening = log.listen();
+    hooks.lose_sessions().await;
+    while backend.sessions.count(partition).await.unwrap() == 0 {
+        // sleep: simulated time until the first of them is due
+        sleep(Duration::from_millis(100)).await;
+    }
+    // sleep: simulated time, far below a period
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(backend.sessions.count(partition).await.unwrap(), PLAYERS);
+    let text = log.text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("restored")).collect();
+    assert!((1..=4).contains(&lines.len()), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_session_that_the_store_had_lost_ends_in_the_store() {
+    let hooks = Hooks::default();
+    let backend = hooks.wrap(&memory().await);
+    let node = join(&backend, "a").await;
+    let session = here(login(&node, "ada").await);
+    let id = session.id();
+    let record = backend.sessions.get(&id).await.unwrap().unwrap();
+    hooks.lose_sessions().await;
+    session.close().await.unwrap();
+    let restore = RestoreSession::new(record, Nonce::from_bytes([7; 16]));
+    let error = backend.sessions.restore(restore).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+}
+
+/// The login has the lane of the session, and the store waits for its owner.
+#[tokio::test(start_paused = true)]
+async fn login_on_the_owner_restores_a_session_that_the_store_waits_for() {
+    let hooks = Hooks::default();
+    let backend = hooks.wrap(&memory().await);
+    let node = join(&backend, "a").await;
+    let session = here(login(&node, "ada").await);
+    hooks.lose_sessions().await;
+    let restored = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&restored);
+    hooks.after(move |call| {
+        let is_restored = call.method == "restore";
+        seen.fetch_add(usize::from(is_restored), Ordering::SeqCst);
+        async { Ok(()) }
+    });
+    let seen = Arc::clone(&restored);
+    hooks.before(move |call| {
+        let waits = call.method == "create" && seen.load(Ordering::SeqCst) == 0;
+        async move {
+            if waits {
+                Err(Error::new(ErrorKind::Unavailable, "create", "it recovers"))
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let start = Instant::now();
+    let again = here(login(&node, "ada").await);
+    assert_eq!(again.id(), session.id());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
