@@ -5,6 +5,7 @@ mod expiry;
 mod listing;
 mod login;
 mod record;
+mod repair;
 mod store;
 mod write;
 
@@ -12,6 +13,7 @@ pub use expiry::{AckExpired, Acked, TakeExpired, TakenSessions};
 pub use listing::{Cursor, ListSessions, SessionPage};
 pub use login::{CreateOutcome, CreateSession, Created, OnExisting, TakeoverFrom};
 pub use record::{Displaced, SessionRecord, TakenSession, UnreadableSession};
+pub use repair::{RepairCursor, RepairSessions, RepairedSessions, SessionFault, SessionProblem};
 pub use store::{SessionStore, TOMBSTONE_TTL};
 pub use write::{
     ClaimSession, Claimed, Durability, EndReason, RemoveSession, Removed, RestoreSession, Restored,

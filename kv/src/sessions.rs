@@ -12,6 +12,7 @@ mod account;
 mod entry;
 mod login;
 mod read;
+mod repair;
 mod sweep;
 mod write;
 
@@ -26,6 +27,7 @@ use crate::transaction::{Transaction, corrupt};
 pub use self::account::{Account, account};
 pub use self::login::create;
 pub use self::read::{Count, ListPart, Listed, Listing, find, get};
+pub use self::repair::repair;
 pub use self::sweep::{SharedCursor, Sweep, SweepBytes, SweepCursor, SweepStep, Swept, ack_expired};
 pub use self::write::{claim, remove, restore, save, touch, touch_many};
 
@@ -70,14 +72,17 @@ fn tombstone<T: Transaction>(tx: &mut T, id: &SessionId) -> Result<Option<Stored
 
 /// The ids of a player's linked sessions, oldest first.
 fn listed<T: Transaction>(tx: &mut T, player: &PlayerId) -> Result<Vec<SessionId>, T::Stop> {
-    let Some(bytes) = tx.get(&schema::player(player))? else {
-        return Ok(Vec::new());
-    };
+    let bytes = tx.get(&schema::player(player))?;
+    Ok(read_list(player, bytes.as_deref().unwrap_or_default())?)
+}
+
+/// The ids in the value of a player's key, oldest first.
+fn read_list(player: &PlayerId, bytes: &[u8]) -> Result<Vec<SessionId>> {
     let (ids, rest) = bytes.as_chunks::<ID_LEN>();
     let ids: Result<Vec<SessionId>> = ids.iter().map(|id| SessionId::from_bytes(*id)).collect();
     match ids {
         Ok(ids) if rest.is_empty() && ids.iter().all(|id| id.partition() == player.partition()) => Ok(ids),
-        _ => Err(corrupt("player", "a player's list of sessions").into()),
+        _ => Err(corrupt("player", "a player's list of sessions")),
     }
 }
 

@@ -8,8 +8,8 @@ use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSession, TakenSessions,
-    Touch, Touched, TouchedMany,
+    RepairSessions, RepairedSessions, RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired,
+    TakenSession, TakenSessions, Touch, Touched, TouchedMany,
 };
 use ringhold_core::{
     Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
@@ -285,6 +285,16 @@ impl SessionStore for EtcdSessions {
                 .await?;
         }
         Ok(count.sessions())
+    }
+
+    async fn repair(&self, request: RepairSessions) -> Result<RepairedSessions> {
+        if request.repair {
+            self.write("repair", |tx, _| sessions::repair(tx, &request, LISTED_AT_ONCE))
+                .await
+        } else {
+            self.read("repair", |tx, _| sessions::repair(tx, &request, LISTED_AT_ONCE))
+                .await
+        }
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

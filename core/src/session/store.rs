@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use super::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, SessionRecord, TakeExpired, TakenSessions,
-    Touch, TouchedMany,
+    RepairSessions, RepairedSessions, RestoreSession, Restored, SaveSession, Saved, SessionPage,
+    SessionRecord, TakeExpired, TakenSessions, Touch, TouchedMany,
 };
-use crate::{Limits, Partition, PlayerId, Result, SessionId};
+use crate::{Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId};
 
 /// Holds sessions, the same on every backend.
 ///
@@ -156,6 +156,26 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     /// # Cancel safety
     /// It writes nothing; dropping the future loses nothing.
     async fn count(&self, partition: Partition) -> Result<u64>;
+
+    /// Checks one part of what is stored of sessions, each entry against those that it belongs with, and repairs it
+    /// on request. A whole check begins without a cursor and goes on after `next` until there is none. Each repair is
+    /// atomic and changes nothing that fits together, so a fleet may run; what a running fleet writes between two
+    /// parts may be missed.
+    ///
+    /// # Errors
+    /// `Unsupported` by default, for stores that end with their process; `InvalidArgument` for a cursor of another
+    /// store; `Unavailable`, `Timeout` and `Overloaded`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future of a check loses nothing. That of a repair is ambiguous, and repeating it is safe.
+    async fn repair(&self, request: RepairSessions) -> Result<RepairedSessions> {
+        let _ = request;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "repair",
+            "this store ends with its process and has nothing to repair",
+        ))
+    }
 
     /// Takes expired sessions, deletes tombstones that are due, and advances the partitions' clocks.
     /// A partition that does not answer within the deadline of the request delays no other.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
-    TouchedMany,
+    RepairSessions, RepairedSessions, RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired,
+    TakenSessions, Touch, TouchedMany,
 };
 use ringhold_core::{Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 
@@ -145,6 +145,16 @@ impl SessionStore for EmbeddedSessions {
             count = self.read(move |tx, now| count.read(tx, now)).await?;
         }
         Ok(count.sessions())
+    }
+
+    async fn repair(&self, request: RepairSessions) -> Result<RepairedSessions> {
+        let repairs = request.repair;
+        let rule = move |tx: &mut Overlay<'_>, _| sessions::repair(tx, &request, LIST_PART);
+        if repairs {
+            self.write(self.firm(), rule).await
+        } else {
+            self.read(rule).await
+        }
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use bytes::Bytes;
 use ringhold_core::discovery::{RegisterNode, RenewLease};
 use ringhold_core::node::Load;
-use ringhold_core::session::{ClaimSession, OnExisting};
+use ringhold_core::session::{ClaimSession, OnExisting, RepairSessions};
 use ringhold_core::{
     Discovery, Error, ErrorKind, FleetName, NodeIncarnation, PlayerId, Result, SessionRecord, SessionStore,
     Timing, Ttl,
@@ -325,6 +325,12 @@ async fn what_does_not_fit_together_is_found() {
         let account = bed.backend.account().await.unwrap();
         assert!(account.faults > 0, "a {kind} key less is no fault");
         assert!(!account.examples.is_empty());
+        let mut request = RepairSessions::repair();
+        while let Some(next) = bed.backend.sessions().repair(request.clone()).await.unwrap().next {
+            request = request.after(next);
+        }
+        let account = bed.backend.account().await.unwrap();
+        assert_eq!(account.faults, 0, "{kind}: {account:?}");
         *lock(&bed.disk.keys) = keys;
     }
     lock(&bed.disk.keys).insert(b"arena/due/x".to_vec(), Bytes::new());

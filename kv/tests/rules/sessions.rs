@@ -1,4 +1,5 @@
 //! The rules of sessions.
 
 mod races;
+mod repair;
 mod stored;

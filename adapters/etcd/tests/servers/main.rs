@@ -12,6 +12,7 @@ mod hostile;
 mod members;
 mod races;
 mod refused;
+mod repair;
 mod rush;
 mod support;
 #[cfg(feature = "tls")]

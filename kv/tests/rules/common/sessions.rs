@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ringhold_core::codec::{SessionHeader, decode_session_parts, decode_tombstone};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateSession, Created, ListSessions, RemoveSession, Removed,
-    RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, Touch,
-    TouchedMany,
+    RepairSessions, RepairedSessions, RestoreSession, Restored, SaveSession, Saved, SessionPage, TakeExpired,
+    TakenSessions, Touch, TouchedMany,
 };
 use ringhold_core::{Clock, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore};
 use ringhold_kv::clock::{ClockKind, ObservedClock};
@@ -137,6 +137,14 @@ impl SessionStore for KvSessions {
             count = self.read(|tx, now| count.clone().read(tx, now))?;
         }
         Ok(count.sessions())
+    }
+
+    async fn repair(&self, request: RepairSessions) -> Result<RepairedSessions> {
+        if request.repair {
+            self.write(|tx, _| sessions::repair(tx, &request, 12))
+        } else {
+            self.read(|tx, _| sessions::repair(tx, &request, 12))
+        }
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {
