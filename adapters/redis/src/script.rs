@@ -149,6 +149,7 @@ scripts! {
     COUNT = "count", Read, SESSIONS_READ;
     TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
+    REPAIR = "repair", Tidy, SESSIONS, with_records;
     /// It brings back lost keys of a partition, for a script that must not write.
     MEND = "mend", Tidy, SESSIONS;
     REGISTER = "register", Tidy, MEMBERSHIP;

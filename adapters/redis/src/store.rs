@@ -2,6 +2,7 @@
 
 mod answer;
 mod argument;
+mod repair;
 mod take;
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
 use ringhold_core::session::{
     AckExpired, Acked, ClaimSession, Claimed, CreateOutcome, CreateSession, Created, Cursor, Durability,
-    ListSessions, OnExisting, RemoveSession, Removed, RestoreSession, Restored, SaveSession, Saved,
-    SessionPage, TakeExpired, TakenSessions, TakeoverFrom, Touch, Touched, TouchedMany, UnreadableSession,
+    ListSessions, OnExisting, RemoveSession, Removed, RepairSessions, RepairedSessions, RestoreSession,
+    Restored, SaveSession, Saved, SessionPage, TakeExpired, TakenSessions, TakeoverFrom, Touch, Touched,
+    TouchedMany, UnreadableSession,
 };
 use ringhold_core::{
     Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId, SessionRecord, SessionStore,
@@ -61,6 +63,9 @@ const PARTITIONS_AT_ONCE: usize = 64;
 /// | `take_expired` | O(log n) for each that is taken and for each tombstone that goes |
 /// | `count` | O(n) |
 /// | `list` | O(n log n) for each partition on the page |
+/// | `repair` | O(n log n) for each partition of the part, in one script |
+///
+/// A partition that has lost one of its keys is rebuilt by the first script that runs on it, in O(n log n).
 ///
 /// # Cancel safety
 /// Dropping a write's future leaves it open whether the write happens; repeat it unchanged.
@@ -168,6 +173,7 @@ impl RedisSessions {
         partition: Partition,
         request: &ListSessions,
         limit: usize,
+        with_expired: bool,
     ) -> Result<(bool, Vec<Found>)> {
         const LIST: &str = "list";
         let mut words = self.keys.sessions(&script::LIST, partition);
@@ -181,7 +187,9 @@ impl RedisSessions {
                 argument::node(&mut words, owner);
             }
             None => {
-                words.word(b"").word(b"");
+                words
+                    .word(b"")
+                    .word(if with_expired { b"*" } else { b"" as &[u8] });
             }
         }
         words
@@ -501,7 +509,7 @@ impl SessionStore for RedisSessions {
             let wanted = limit + 1 - listed;
             let calls: Vec<_> = window
                 .iter()
-                .map(|partition| self.list_partition(*partition, &request, wanted))
+                .map(|partition| self.list_partition(*partition, &request, wanted, false))
                 .collect();
             let results: Vec<_> = stream::iter(calls).buffered(PARTITIONS_AT_ONCE).collect().await;
             for result in results {
@@ -537,6 +545,10 @@ impl SessionStore for RedisSessions {
         let words = self.keys.sessions(&script::COUNT, partition);
         let (status, _) = self.run(COUNT, partition, &script::COUNT, 0, words, None).await?;
         status.done(COUNT, None)?.number()
+    }
+
+    async fn repair(&self, request: RepairSessions) -> Result<RepairedSessions> {
+        repair::part(self, &request).await
     }
 
     async fn take_expired(&self, request: TakeExpired) -> Result<TakenSessions> {

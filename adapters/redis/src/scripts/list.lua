@@ -1,5 +1,6 @@
 -- The live sessions of a partition in the order of their ids' bytes. ARGV: the id of this partition
--- after which to go on or nothing, the incarnation and the node of an owner or nothing, how many, after
+-- after which to go on or nothing, the incarnation and the node of an owner or nothing ('*' for the node: expired
+-- sessions as well), how many, after
 -- how many bytes to stop, the first two bytes of this partition's ids.
 -- Answers whether there are more, and for each its id, header and body; what cannot be read comes as
 -- it is.
@@ -19,7 +20,7 @@ for _, id in ipairs(ids) do
   local listed, body
   if not readable then
     listed, header, body = owner == '', call('HGET', S, id), ''
-  elseif header and is_live(header) then
+  elseif header and (is_live(header) or node == '*') then
     body = call('HGET', S, id .. 'b') or ''
     listed = owner == '' or (incarnation(header) == owner and owner_of(id, header) == node)
   end

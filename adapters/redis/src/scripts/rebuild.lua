@@ -23,10 +23,9 @@ local function start_again()
   return sessions
 end
 
--- The player of a stored session; nil where the body does not tell.
-local function player_under(id)
-  local body = call('HGET', S, id .. 'b')
-  local len = body and byte(body, 1) or 0
+-- The player in a stored body; nil where the body does not tell.
+local function player_in(body)
+  local len = byte(body, 1) or 0
   if len > 0 and #body > len then return sub(body, 2, 1 + len) end
 end
 
@@ -44,7 +43,8 @@ local function rebuild()
       end
       if not tombstone then
         sessions = sessions + 1
-        local player = not has_players and not (header and has(header, UNLINKED)) and player_under(id)
+        local linked_here = not has_players and not (header and has(header, UNLINKED))
+        local player = linked_here and player_in(call('HGET', S, id .. 'b') or '')
         if player then
           local list = lists[player] or {}
           list[#list + 1] = { id = id, touched = header and deadline(header) - unpack64(header, 72) or 0 }

@@ -133,6 +133,9 @@ pub(super) struct Found {
     pub(super) id: SessionId,
     /// The time of the partition's clock, in milliseconds.
     pub(super) now: u64,
+    /// The bytes that `stored` was read from.
+    pub(super) header: Bytes,
+    pub(super) body: Bytes,
     pub(super) stored: Result<StoredSession>,
 }
 
@@ -159,7 +162,13 @@ impl Found {
             .filter(|id| id.partition() == partition)
             .ok_or_else(|| malformed(operation, "no session id of this partition"))?;
         let stored = decode(id, &header, &body);
-        Ok(Self { id, now, stored })
+        Ok(Self {
+            id,
+            now,
+            header,
+            body,
+            stored,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod fleets;
 mod keys;
 mod lost_keys;
 mod proxy;
+mod repair;
 mod rollback;
 mod round_trips;
 #[cfg(feature = "tls")]
