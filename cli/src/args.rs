@@ -6,6 +6,7 @@ use ringhold::{FleetName, PlayerId};
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::copy::CopyArgs;
 use crate::commands::dev_cluster::DevClusterCommand;
+use crate::commands::repair::RepairArgs;
 use crate::commands::send::SendArgs;
 use crate::commands::sessions::SessionsCommand;
 use crate::demo::DemoArgs;
@@ -92,6 +93,8 @@ pub enum Command {
     },
     /// Copy the live sessions of one fleet to another, on any backends, and compare both sides
     Copy(CopyArgs),
+    /// Check what the backend keeps of sessions for dangling and unreadable entries, and repair them on request
+    Repair(RepairArgs),
     /// A Redis Cluster on this machine, for development: it runs until it is told to end
     #[command(subcommand)]
     DevCluster(DevClusterCommand),
@@ -120,6 +123,7 @@ impl Command {
             Self::Send(_) => "send",
             Self::Kick { .. } => "kick",
             Self::Copy(_) => "copy",
+            Self::Repair(_) => "repair",
             Self::DevCluster(command) => command.name(),
             Self::Completions(_) => "completions",
         }

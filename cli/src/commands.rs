@@ -7,16 +7,17 @@ pub mod kick;
 pub mod locate;
 pub mod nodes;
 pub mod owner;
+pub mod repair;
 pub mod send;
 pub mod sessions;
 pub mod watch;
 
-use ringhold::{Fleet, Observer};
+use ringhold::{Backend, Fleet, Observer};
 
 use crate::args::{Command, Global};
 use crate::exit::Failure;
 use crate::output::Output;
-use crate::target;
+use crate::target::{self, BackendUrl};
 
 /// Opens the backend that the arguments name, and runs one command on it.
 ///
@@ -53,12 +54,29 @@ pub async fn on(observer: &Observer, command: &Command, output: &mut Output<'_>)
         | Command::DemoNode
         | Command::DemoPlayers
         | Command::Copy(_)
+        | Command::Repair(_)
         | Command::DevCluster(_)
         | Command::Completions(_) => Err(Failure::usage(format!(
             "`{}` is not about a running fleet",
             command.name()
         ))),
     }
+}
+
+/// Opens a backend that outlives this process.
+///
+/// # Errors
+/// `Unsupported` for another, since it begins empty and `so`; those of opening.
+pub(crate) async fn open_lasting(url: &BackendUrl, so: &str) -> Result<Backend, Failure> {
+    let backend = url.open().await?;
+    let capabilities = &backend.capabilities;
+    if capabilities.shared || capabilities.durable {
+        return Ok(backend);
+    }
+    Err(Failure::unsupported(format!(
+        "{}: begins empty and ends with this process, so {so}; name a backend that outlives a process",
+        backend.scheme
+    )))
 }
 
 /// Resolves at ctrl-c; never where the platform cannot tell.

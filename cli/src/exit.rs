@@ -97,6 +97,11 @@ impl Failure {
         Self::new(Exit::No, "differs", message)
     }
 
+    /// Faults are left among what is stored.
+    pub fn faults(message: impl Into<String>) -> Self {
+        Self::new(Exit::No, "faults", message)
+    }
+
     /// The arguments cannot work.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "invalid_argument", message)

@@ -11,6 +11,7 @@
 //! ringhold send PLAYER|--all TEXT     a message to a player, or to all, wherever they are
 //! ringhold kick PLAYER                ends a player's session, and tells its connection
 //! ringhold copy --from URL --to URL   sessions from one fleet to another
+//! ringhold repair                     dangling and unreadable entries of a backend, and their repair
 //! ringhold dev-cluster up|down|status a Redis Cluster on this machine
 //! ringhold completions SHELL
 //! ```
@@ -93,6 +94,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match &command {
             Command::Demo(args) => demo::run(args, &global, &mut output).await,
             Command::Copy(args) => commands::copy::run(args, &global, &mut output).await,
+            Command::Repair(args) => commands::repair::run(args, &global, &mut output).await,
             Command::DemoNode => demo::apart::node(&mut output).await,
             Command::DemoPlayers => demo::apart::players(&mut output).await,
             other => commands::run(other, &global, &mut output).await,

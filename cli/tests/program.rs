@@ -173,6 +173,58 @@ fn a_copy_that_cannot_work_says_why() {
 }
 
 #[test]
+fn a_repair_that_cannot_work_says_why() {
+    for (line, code, words) in [
+        (
+            ["repair"].as_slice(),
+            3,
+            "memory: begins empty and ends with this process",
+        ),
+        (
+            &["repair", "--apply", "memory:"],
+            2,
+            "unexpected argument 'memory:'",
+        ),
+        (&["repair", "--aply"], 2, "--apply"),
+        (
+            &["--backend", "postgres://u:hunter2@h", "repair"],
+            2,
+            "unknown scheme",
+        ),
+        (&["--fleet", "a b", "repair"], 2, "--fleet"),
+    ] {
+        let said = said(line, code);
+        assert!(said.contains(words), "{line:?}: {said}");
+        assert!(!said.contains("hunter2"), "{line:?}: {said}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&["completions", shell], 0);
+        assert!(script.contains("repair") && script.contains("apply"), "{shell}");
+    }
+    assert!(said(&["repair", "--help"], 0).contains("--apply"));
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn a_sound_file_has_nothing_to_repair() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!(
+        "redb://{}?fleet=arena",
+        folder.path().join("arena.redb").display()
+    );
+    for line in [["repair"].as_slice(), &["repair", "--apply"]] {
+        let said = said(&[&["--backend", &url], line].concat(), 0);
+        assert_eq!(said, "0 sessions and tombstones checked: 0 faults, 0 repaired\n");
+    }
+    let line = ["--backend", &url, "repair", "--json"];
+    let report: Value = serde_json::from_str(&said(&line, 0)).unwrap();
+    let expected = serde_json::json!({
+        "entries": 0, "faults": 0, "repaired": 0, "newer": 0, "complete": true,
+    });
+    assert_eq!(report, expected);
+}
+
+#[test]
 fn urls_that_cannot_work_say_what_would() {
     for (url, words) in [
         ("memry:", "known are"),

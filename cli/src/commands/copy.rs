@@ -3,7 +3,7 @@
 use clap::Args;
 use ringhold::{Backend, FleetName, Partition};
 
-use super::ctrl_c;
+use super::{ctrl_c, open_lasting};
 use crate::args::Global;
 use crate::copy::{Copy, Event, Problem, Report, Stage};
 use crate::exit::{Exit, Failure};
@@ -52,16 +52,9 @@ pub async fn run(args: &CopyArgs, global: &Global, output: &mut Output<'_>) -> R
 }
 
 async fn open(url: &BackendUrl, option: &str) -> Result<Backend, Failure> {
-    let backend = url.open().await.map_err(|failure| failure.during(option))?;
-    let capabilities = &backend.capabilities;
-    if capabilities.shared || capabilities.durable {
-        return Ok(backend);
-    }
-    Err(Failure::unsupported(format!(
-        "{option}: {}: begins empty and ends with this process, so there is nothing in it to copy and nothing \
-         would be left of what is copied to it; name a backend that outlives a process",
-        backend.scheme
-    )))
+    let so = "there is nothing in it to copy and nothing would be left of what is copied to it";
+    let backend = open_lasting(url, so).await;
+    backend.map_err(|failure| failure.during(option))
 }
 
 /// Runs a copy between backends that are open.

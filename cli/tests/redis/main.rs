@@ -3,6 +3,8 @@
 mod node;
 #[cfg(feature = "grpc")]
 mod peers;
+#[cfg(feature = "redis")]
+mod repair;
 #[cfg(feature = "grpc")]
 mod taken;
 #[cfg(feature = "grpc")]
