@@ -75,7 +75,7 @@ pub struct SessionFault {
 }
 
 impl SessionFault {
-    /// A fault that stands.
+    /// A fault that is not repaired.
     pub fn new(entry: impl Into<String>, problem: SessionProblem) -> Self {
         Self {
             entry: entry.into(),
@@ -101,7 +101,7 @@ pub enum SessionProblem {
 }
 
 impl SessionProblem {
-    /// The problem's name in `snake_case`, as it stands in JSON.
+    /// The problem's name in `snake_case`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dangling => "dangling",

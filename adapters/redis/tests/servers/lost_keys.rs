@@ -331,7 +331,7 @@ fn sessions_that_no_owner_restores_are_dropped_after_a_touch_period(client: &str
         let restore = RestoreSession::new(session, make.nonce());
         let error = sessions.restore(restore).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
-        // A late owner still restores what stands in no other session's way.
+        // A late owner still restores a session that no other one has replaced.
         assert!(sessions.find(&other.player).await.unwrap().is_empty());
         sessions
             .restore(RestoreSession::new(other.clone(), make.nonce()))
