@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(named, scheme.is_shared(), "{text}");
         }
         assert!(
-            text.contains("redis-cluster:// and rediss-cluster:// (feature redis-cluster)"),
+            text.contains("and valkeys-cluster:// (feature redis-cluster)"),
             "{text}"
         );
     }
