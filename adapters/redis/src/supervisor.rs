@@ -328,10 +328,12 @@ impl Shared {
                 sleep(random::jittered(pause)).await;
                 self.budget.spend().await;
             };
-            if timeout_at(deadline, wait).await.is_err() {
+            let waited = timeout_at(deadline, wait).await;
+            now = Instant::now();
+            // An attempt at the deadline could only send, and make an unsent call one without an answer.
+            if waited.is_err() || now >= deadline {
                 return Err(self.gave_up(&call, unanswered, last));
             }
-            now = Instant::now();
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
