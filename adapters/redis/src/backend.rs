@@ -106,7 +106,8 @@ async fn connect(config: &RedisConfig) -> Result<Arc<Supervisor>> {
         password: config.password.clone(),
         tls: config.is_tls().then(|| config.tls.clone()),
     };
-    Supervisor::connect(config.settings(), (config.connector)(access)).await
+    let (connector, resolver) = ((config.connector)(access), Arc::clone(&config.resolver));
+    Supervisor::connect(config.settings(), connector, resolver).await
 }
 
 fn discovery(config: &RedisConfig, supervisor: Arc<Supervisor>) -> RedisDiscovery {

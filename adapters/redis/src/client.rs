@@ -16,6 +16,7 @@ mod tests;
 mod tls;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -120,6 +121,7 @@ pub(crate) trait Link: Send + Sync + fmt::Debug {
 /// Makes connections.
 #[async_trait]
 pub(crate) trait Connector: Send + Sync + fmt::Debug {
-    /// Connects and authenticates. The caller brings the deadline.
-    async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError>;
+    /// Connects to one address of `host` and authenticates; over TLS, the certificate has to be for `host`. The caller
+    /// brings the deadline.
+    async fn connect(&self, host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError>;
 }

@@ -9,6 +9,7 @@ use ringhold_core::{Error, ErrorKind, FleetName, Limits, Result};
 use url::Url;
 
 use crate::client::{Access, Connector, LIBRARIES};
+use crate::resolver::{Resolver, SystemResolver};
 use crate::supervisor::{Address, Settings};
 
 /// The schemes of its URLs. Those of Valkey open the same backend.
@@ -72,6 +73,7 @@ pub struct RedisConfig {
     pub(crate) poll: Option<Duration>,
     pub(crate) client: &'static str,
     pub(crate) connector: Connects,
+    pub(crate) resolver: Arc<dyn Resolver>,
 }
 
 impl RedisConfig {
@@ -114,6 +116,7 @@ impl RedisConfig {
             poll: None,
             client,
             connector,
+            resolver: Arc::new(SystemResolver),
         };
         if config.user.is_some() && config.password.is_none() {
             return Err(bad(

@@ -19,6 +19,8 @@ pub(crate) enum Verdict {
     Again(Error),
     /// It passes once the topology is known anew: try again then.
     Stale(Error),
+    /// The server is a replica: drop its connections and connect again, maybe to another server at this address.
+    Demoted(Error),
     /// The server serves nobody at the moment: wait until it does, or another one has its slots.
     Down(Error),
     /// No retry helps.
@@ -36,7 +38,7 @@ struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Again,
-    Stale,
+    Demoted,
     Down,
     Final,
 }
@@ -78,7 +80,7 @@ const ROWS: &[Row] = &[
     row(
         "READONLY",
         ErrorKind::Unavailable,
-        Action::Stale,
+        Action::Demoted,
         "the server is a replica; name the master, or use redis-cluster://",
     ),
     row(
@@ -90,7 +92,7 @@ const ROWS: &[Row] = &[
     row(
         "UNBLOCKED",
         ErrorKind::Unavailable,
-        Action::Stale,
+        Action::Demoted,
         "the server has become a replica",
     ),
     row(
@@ -207,7 +209,7 @@ pub(crate) fn judge(operation: &'static str, error: &ServerError, asked: &Addres
     let told = told(operation, row.kind, row.words, error, asked);
     match row.action {
         Action::Again => Verdict::Again(told),
-        Action::Stale => Verdict::Stale(told),
+        Action::Demoted => Verdict::Demoted(told),
         Action::Down => Verdict::Down(told),
         Action::Final => Verdict::Final(told),
     }
@@ -258,7 +260,7 @@ mod tests {
         for row in ROWS {
             let line = format!("{} by the server", row.code);
             let (error, retried) = match verdict(&line) {
-                Verdict::Again(error) | Verdict::Stale(error) | Verdict::Down(error) => (error, true),
+                Verdict::Again(error) | Verdict::Demoted(error) | Verdict::Down(error) => (error, true),
                 Verdict::Final(error) => (error, false),
                 other => panic!("{line}: {other:?}"),
             };

@@ -21,6 +21,7 @@
 //! | `discovery.rs` | [`RedisDiscovery`], and the watch that polls |
 //! | `supervisor.rs` | topology, deadlines, retries, redirects, watchdogs |
 //! | `client.rs` | the seam: one connection to one server, through the library `redis` or `fred` |
+//! | `resolver.rs` | [`Resolver`]: from a name to addresses |
 //! | `acl.rs` | the rights that its user needs |
 //! | `error.rs` | from a server's words to a kind |
 //!
@@ -47,6 +48,7 @@ mod config;
 mod discovery;
 mod error;
 mod random;
+mod resolver;
 mod schema;
 mod script;
 mod store;
@@ -56,4 +58,5 @@ pub use acl::LEAST_ACL;
 pub use backend::RedisBackend;
 pub use config::{RedisConfig, SCHEMES};
 pub use discovery::RedisDiscovery;
+pub use resolver::Resolver;
 pub use store::RedisSessions;

@@ -12,6 +12,8 @@
 //!   connection is to be had, the one that stands is asked: a server that is full serves those whom it has.
 //!   A server that was away for longer is given back once the others have been asked for the topology:
 //!   it may have been deposed, and not know it.
+//! - **Demotion.** A single server that says that it is a replica loses its connections. The next ones resolve the name
+//!   again and try each of its addresses (`dial.rs`), with backoff, until a master is behind it.
 //! - **Large requests and answers** use a second connection to the same server (`sizes.rs`), and writes that wait for
 //!   replicas use two lanes, so that no small call waits for them. A server without room for a second connection
 //!   serves all over the first. The watchdog probes both.
@@ -20,6 +22,7 @@
 //! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
 
 mod budget;
+mod dial;
 mod failure;
 mod lane;
 mod lost;
@@ -44,6 +47,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::budget::Budget;
+use self::dial::Dialer;
 use self::failure::link_error;
 use self::lane::Write;
 use self::node::Node;
@@ -53,7 +57,7 @@ pub(crate) use self::topology::Address;
 use crate::client::{Command, Connector, LinkError, Reply};
 use crate::error::{Verdict, judge};
 use crate::random;
-use crate::schema;
+use crate::resolver::Resolver;
 use crate::script::{self, Kind, Script};
 
 /// One operation: a script on the keys of one slot.
@@ -121,7 +125,7 @@ pub(crate) struct Supervisor {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    connector: Arc<dyn Connector>,
+    dialer: Arc<Dialer>,
     /// Who has each partition.
     owners: watch::Sender<Owners>,
     /// Since when, in the cluster's count.
@@ -143,11 +147,16 @@ impl Supervisor {
     /// # Errors
     /// `Unavailable` when no seed answers in time, `InvalidArgument` when one refuses the password;
     /// those of the first answer that cannot be read.
-    pub(crate) async fn connect(settings: Settings, connector: Arc<dyn Connector>) -> Result<Arc<Self>> {
+    pub(crate) async fn connect(
+        settings: Settings,
+        connector: Arc<dyn Connector>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Arc<Self>> {
+        let dialer = Arc::new(Dialer::new(connector, resolver, settings.cluster));
         let none: Owners = vec![None; usize::from(Partition::COUNT)].into();
         let shared = Arc::new(Shared {
             settings,
-            connector,
+            dialer,
             owners: watch::Sender::new(none),
             epochs: Mutex::default(),
             nodes: Mutex::default(),
@@ -185,7 +194,7 @@ impl Supervisor {
         let node = shared.owner(partition).ok_or_else(|| shared.nobody("open"))?;
         let deadline = Instant::now() + shared.settings.attempt * 2;
         let work = async {
-            let link = node.connected(&*shared.connector, Size::Small).await?;
+            let link = node.connected(&shared.dialer, Size::Small).await?;
             link.send(commands).await
         };
         match timeout_at(deadline, work).await {
@@ -282,6 +291,7 @@ impl Shared {
                     _ => return Err(self.no_room(&call, &target.node, unanswered, last)),
                 }
             }
+            let generation = target.node.generation();
             let judged = self.judged(&target, &call, size, now, deadline, &mut unanswered);
             let verdict = match judged.await {
                 Ok(answer) => return Ok(answer),
@@ -316,6 +326,12 @@ impl Shared {
                 Verdict::Again(_) | Verdict::NoScript => {}
                 Verdict::Stale(error) => {
                     self.stale.notify_one();
+                    last = Some(error);
+                }
+                Verdict::Demoted(error) => {
+                    self.stale.notify_one();
+                    target.node.end_links(generation);
+                    watchdog::suspect(self, &target.node);
                     last = Some(error);
                 }
                 Verdict::Down(error) => {
@@ -421,7 +437,7 @@ impl Shared {
                 *sent = true;
                 self.send_in_lane(node, size, commands, replicas).await?
             } else {
-                let link = node.connected(&*self.connector, size).await?;
+                let link = node.connected(&self.dialer, size).await?;
                 *sent = true;
                 let replies = match link.send(commands).await {
                     Ok(replies) => replies,
@@ -469,7 +485,7 @@ impl Shared {
             done,
         };
         let full = || LinkError::Broken("too many writes wait for replicas".into());
-        node.lane(size, &self.runtime, &self.connector, &self.settings)
+        node.lane(size, &self.runtime, &self.dialer, &self.settings)
             .push(write)
             .map_err(|()| full())?;
         answer
@@ -502,62 +518,6 @@ impl Shared {
                 _ = answers.changed() => {}
                 _ = owners.changed() => {}
             }
-        }
-    }
-
-    fn nobody(&self, operation: &'static str) -> Error {
-        let seeds = self
-            .settings
-            .seeds
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>();
-        let context = format!(
-            "none of these servers answers: {}; are they running?",
-            seeds.join(", ")
-        );
-        Error::new(ErrorKind::Unavailable, operation, context)
-    }
-
-    fn no_room(&self, call: &Call, node: &Node, unanswered: bool, last: Option<Error>) -> Error {
-        if unanswered {
-            return self.gave_up(call, unanswered, last);
-        }
-        let context = format!(
-            "no room within {:?} among the large sessions on their way to {}; nothing was written; slow down, or \
-             make sessions smaller",
-            self.settings.overall, node.address
-        );
-        let error = Error::new(ErrorKind::Overloaded, call.operation, context);
-        match last {
-            Some(last) => error.with_source(last),
-            None => error,
-        }
-    }
-
-    fn gave_up(&self, call: &Call, unanswered: bool, last: Option<Error>) -> Error {
-        let address = self.owner(call.partition).map(|node| node.address.to_string());
-        let (kind, outcome) = if unanswered {
-            (ErrorKind::Timeout, "what was sent may have been written")
-        } else {
-            (ErrorKind::Unavailable, "nothing was written")
-        };
-        let mut context = format!(
-            "no answer within {:?}, retries included, for slot {} of {}; {outcome}",
-            self.settings.overall,
-            schema::slot(call.partition),
-            address.as_deref().unwrap_or("no server"),
-        );
-        // What to do about it stands there.
-        context += "; ";
-        context += match &last {
-            Some(last) => last.context(),
-            None => "is that server running, and has it a replica that can take its place?",
-        };
-        let error = Error::new(kind, call.operation, context);
-        match last {
-            Some(last) => error.with_source(last),
-            None => error,
         }
     }
 }

@@ -8,6 +8,7 @@
 //!   also to those whose commands ran: [`LinkError::Refused`];
 //! - it takes the answer to a password that nobody asked for, which is an error, as agreement.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +68,11 @@ pub(super) fn connector(access: Access) -> Arc<dyn Connector> {
 }
 
 impl FredConnector {
-    fn config(&self, host: &str, port: u16) -> Config {
+    fn config(&self, address: SocketAddr) -> Config {
         // It writes both into one text and reads that again.
-        let name = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
+        let host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
         };
         Config {
             fail_fast: true,
@@ -81,7 +81,7 @@ impl FredConnector {
             // What the scripts answer is written down in these terms.
             version: RespVersion::RESP2,
             server: ServerConfig::Centralized {
-                server: Server::new(name, port),
+                server: Server::new(host, address.port()),
             },
             ..Config::default()
         }
@@ -137,8 +137,12 @@ async fn open(config: Config) -> Result<Arc<dyn Link>, LinkError> {
 
 #[async_trait]
 impl Connector for FredConnector {
-    async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
-        let config = self.config(host, port);
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_variables, reason = "a host is for certificates")
+    )]
+    async fn connect(&self, host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
+        let config = self.config(address);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let certificates = tls.certificates().await?;

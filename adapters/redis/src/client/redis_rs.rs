@@ -1,15 +1,17 @@
 //! The seam over the `redis` crate: its multiplexed connection to one server.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
+use redis::io::AsyncDNSResolver;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, Value,
+    RedisConnectionInfo, RedisError, RedisFuture, RedisResult, Value,
 };
 #[cfg(feature = "tls")]
 use redis::{ClientTlsConfig, TlsCertificates};
@@ -99,8 +101,23 @@ impl RedisConnector {
     }
 }
 
-async fn open(client: RedisResult<Client>) -> Result<Arc<dyn Link>, LinkError> {
+/// The one address that a connection is made to, whatever its host resolves to now.
+struct Resolved(SocketAddr);
+
+impl AsyncDNSResolver for Resolved {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        _host: &'b str,
+        _port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        let address: Box<dyn Iterator<Item = SocketAddr> + Send> = Box::new(std::iter::once(self.0));
+        Box::pin(std::future::ready(Ok(address)))
+    }
+}
+
+async fn open(client: RedisResult<Client>, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
     let config = AsyncConnectionConfig::new()
+        .set_dns_resolver(Resolved(address))
         .set_connection_timeout(Some(BACKSTOP))
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE)
@@ -115,15 +132,19 @@ async fn open(client: RedisResult<Client>) -> Result<Arc<dyn Link>, LinkError> {
 
 #[async_trait]
 impl Connector for RedisConnector {
-    async fn connect(&self, host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
+    async fn connect(&self, host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let certificates = tls.certificates().await?;
-            let info = self.info(host, port, true);
+            let info = self.info(host, address.port(), true);
             let client = info.and_then(|info| over_tls(info, &certificates));
-            return tls.accepted(open(client).await).await;
+            return tls.accepted(open(client, address).await).await;
         }
-        open(self.info(host, port, false).and_then(Client::open)).await
+        open(
+            self.info(host, address.port(), false).and_then(Client::open),
+            address,
+        )
+        .await
     }
 }
 

@@ -34,6 +34,11 @@ impl ServerError {
         self.code == "ERR" && self.detail.starts_with("max number of clients")
     }
 
+    /// Whether the server is a replica, so that a connection to its address may lead to a master now.
+    pub(crate) fn is_of_demoted_server(&self) -> bool {
+        matches!(self.code.as_str(), "READONLY" | "UNBLOCKED")
+    }
+
     /// Takes an error line apart.
     #[cfg(any(test, feature = "fred"))]
     pub(crate) fn parse(line: &str) -> Self {

@@ -45,7 +45,7 @@ impl Bed {
     }
 
     fn connecting(&self) -> impl Future<Output = Result<Arc<dyn Link>, LinkError>> {
-        self.connector.connect("127.0.0.1", self.server.port())
+        self.connector.connect("127.0.0.1", self.server.address())
     }
 
     /// Waits until the server has so many connections, besides the one that asks.
@@ -316,7 +316,7 @@ fn a_wrong_password_is_denied(client: &str) {
         for password in [None, Some("hunter2")] {
             let connector = connector(client, password);
             assert!(!format!("{connector:?}").contains("hunter2"));
-            let connected = within("an answer", connector.connect("127.0.0.1", server.port())).await;
+            let connected = within("an answer", connector.connect("127.0.0.1", server.address())).await;
             let denied = match connected {
                 // A client that sends nothing by itself is told with the first command.
                 Ok(link) => match ask(&link, text("PING")).await {
@@ -329,7 +329,7 @@ fn a_wrong_password_is_denied(client: &str) {
             assert!(!denied.contains("hunter2"), "{denied}");
         }
         let connector = connector(client, Some("secret-of-it"));
-        let link = within("a connection", connector.connect("127.0.0.1", server.port()))
+        let link = within("a connection", connector.connect("127.0.0.1", server.address()))
             .await
             .unwrap();
         assert_eq!(ask(&link, text("ECHO in")).await, bytes(b"in"));

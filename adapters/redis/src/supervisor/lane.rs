@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::dial::Dialer;
 use super::topology::Address;
-use crate::client::{Command, Connector, Link, LinkError, Reply};
+use crate::client::{Command, Link, LinkError, Reply};
 
 /// How many writes share a `WAIT`: what comes while a replica that is gone is waited for must fit.
 const BATCH_MAX: usize = 1_024;
@@ -46,7 +47,7 @@ impl Lane {
     /// `deadline`. Two fifths of it are left to `WAIT`, which a server ends up to 100 ms late.
     pub(super) fn start(
         runtime: &Handle,
-        connector: Arc<dyn Connector>,
+        dialer: Arc<Dialer>,
         address: Address,
         deadline: Duration,
         room: usize,
@@ -67,7 +68,7 @@ impl Lane {
                 }
                 // Whoever gave up is not written for: it may have been told another answer meanwhile.
                 batch.retain(|write| !write.done.is_closed());
-                let work = run(&connector, &address, &mut link, &mut batch, deadline * 2 / 5);
+                let work = run(&dialer, &address, &mut link, &mut batch, deadline * 2 / 5);
                 let outcome = timeout(deadline, work).await;
                 let mut refusal = None;
                 let failure = match outcome {
@@ -113,15 +114,15 @@ impl Lane {
 }
 
 async fn run(
-    connector: &Arc<dyn Connector>,
+    dialer: &Dialer,
     address: &Address,
     link: &mut Option<Arc<dyn Link>>,
     batch: &mut [Write],
     patience: Duration,
 ) -> Result<Vec<(Reply, u8)>, LinkError> {
-    let link = match link {
+    let used = match link {
         Some(link) => Arc::clone(link),
-        None => Arc::clone(link.insert(connector.connect(&address.host, address.port).await?)),
+        None => Arc::clone(link.insert(dialer.connect(address).await?)),
     };
     let Some(replicas) = batch.iter().map(|write| write.replicas).max() else {
         return Ok(Vec::new());
@@ -136,12 +137,18 @@ async fn run(
         &replicas.to_string(),
         &patience.as_millis().to_string(),
     ]));
-    let mut replies = link.send(&commands).await?;
+    let mut replies = used.send(&commands).await?;
     let acknowledged = match replies.pop() {
         Some(Reply::Integer(count)) => u8::try_from(count.max(0)).unwrap_or(u8::MAX),
+        // A server that became a replica drops what it did not replicate.
+        Some(Reply::Error(error)) if error.is_of_demoted_server() => return Err(LinkError::Refused(error)),
         // A server that refuses WAIT, as a replica does, has refused the scripts too; they say why.
         _ => 0,
     };
+    let demoted = |reply: &Reply| matches!(reply, Reply::Error(error) if error.is_of_demoted_server());
+    if replies.iter().any(demoted) {
+        *link = None;
+    }
     let mut replies = replies.into_iter();
     Ok(counts
         .into_iter()

@@ -9,10 +9,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Settings;
+use super::dial::Dialer;
 use super::lane::Lane;
 use super::sizes::{PIECES_MAX, Size};
 use super::topology::Address;
-use crate::client::{Command, Connector, Link, LinkError, Reply};
+use crate::client::{Command, Link, LinkError, Reply};
 
 /// How long after a second connection was refused the next one is asked for.
 const SHARED: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub(super) struct Node {
     lanes: [OnceLock<Lane>; 2],
     /// By what goes over them: what is small, and what is large.
     links: [Mutex<Option<Arc<dyn Link>>>; 2],
+    /// How often all links were replaced.
+    generation: AtomicU64,
     /// Until when what is large shares the other link, in milliseconds since `origin`.
     shared_until_ms: AtomicU64,
     connecting: [tokio::sync::Mutex<()>; 2],
@@ -55,6 +58,7 @@ impl Node {
             large: Semaphore::new(PIECES_MAX as usize),
             lanes: Default::default(),
             links: Default::default(),
+            generation: AtomicU64::new(0),
             shared_until_ms: AtomicU64::new(0),
             connecting: Default::default(),
             heard_ms: Default::default(),
@@ -87,6 +91,20 @@ impl Node {
         *self.slot(Size::Small) = link;
         // The next one that needs it connects anew.
         *self.slot(Size::Large) = None;
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Grows whenever all links are replaced.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Drops the links of this generation, which lead to a server that is not a master. Those of a later generation
+    /// were made since then.
+    pub(super) fn end_links(&self, generation: u64) {
+        if self.generation() == generation {
+            self.set_link(None);
+        }
     }
 
     fn slot(&self, size: Size) -> std::sync::MutexGuard<'_, Option<Arc<dyn Link>>> {
@@ -98,11 +116,7 @@ impl Node {
     /// The link for what is so large, or a new one; one caller connects and the others wait for it.
     ///
     /// A server that has no place for a second connection serves over the first one.
-    pub(super) async fn connected(
-        &self,
-        connector: &dyn Connector,
-        size: Size,
-    ) -> Result<Arc<dyn Link>, LinkError> {
+    pub(super) async fn connected(&self, dialer: &Dialer, size: Size) -> Result<Arc<dyn Link>, LinkError> {
         if let Some(link) = self.standing(size) {
             return Ok(link);
         }
@@ -110,7 +124,7 @@ impl Node {
         if let Some(link) = self.standing(size) {
             return Ok(link);
         }
-        match connect(connector, &self.address).await {
+        match dialer.connect(&self.address).await {
             Ok(link) => {
                 *self.slot(size) = Some(Arc::clone(&link));
                 Ok(link)
@@ -155,13 +169,13 @@ impl Node {
         &self,
         size: Size,
         runtime: &Handle,
-        connector: &Arc<dyn Connector>,
+        dialer: &Arc<Dialer>,
         settings: &Settings,
     ) -> &Lane {
         self.lanes[size as usize].get_or_init(|| {
-            let (connector, address) = (Arc::clone(connector), self.address.clone());
+            let (dialer, address) = (Arc::clone(dialer), self.address.clone());
             let (attempt, room) = (settings.attempt, settings.in_flight_max);
-            Lane::start(runtime, connector, address, attempt, room)
+            Lane::start(runtime, dialer, address, attempt, room)
         })
     }
 
@@ -190,12 +204,12 @@ impl Node {
     /// fresh one; where none is to be had, the one that stands.
     pub(super) async fn probe(
         &self,
-        connector: &dyn Connector,
+        dialer: &Dialer,
         settings: &Settings,
         patience: Duration,
     ) -> Result<Arc<dyn Link>, LinkError> {
         let probe = async {
-            match connect(connector, &self.address).await {
+            match dialer.connect(&self.address).await {
                 Ok(link) => serves(&link, settings.cluster).await.map(|()| link),
                 // It may have no place for another connection, or want another password of it.
                 Err(error) => match self.link(Size::Small) {
@@ -242,17 +256,6 @@ async fn serves(link: &Arc<dyn Link>, cluster: bool) -> Result<(), LinkError> {
         return Err(LinkError::Broken(why.into()));
     }
     Ok(())
-}
-
-/// Connects, and waits for the first answer. Scripts are sent when the server says that it does not know them: all of
-/// them are more than a slow network carries in the time of an attempt.
-async fn connect(connector: &dyn Connector, address: &Address) -> Result<Arc<dyn Link>, LinkError> {
-    let link = connector.connect(&address.host, address.port).await?;
-    match link.send(&[Command::of(&["PING"])]).await?.pop() {
-        // It ends such a connection. Any other refusal is for the call itself.
-        Some(Reply::Error(error)) if error.is_of_full_server() => Err(LinkError::Refused(error)),
-        _ => Ok(link),
-    }
 }
 
 fn millis(time: Duration) -> u64 {

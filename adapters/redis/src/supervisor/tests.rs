@@ -1,5 +1,6 @@
 //! The supervisor against servers of paper, on time that the tests own.
 
+mod demoted;
 mod fake;
 mod outage;
 mod sizes;
@@ -57,7 +58,12 @@ async fn open(fake: &Arc<Fake>, change: impl FnOnce(&mut Settings)) -> Result<Ar
         in_flight_max: 2_000,
     };
     change(&mut settings);
-    Supervisor::connect(settings, Arc::new(Paper(Arc::clone(fake)))).await
+    start_with(settings, fake).await
+}
+
+async fn start_with(settings: Settings, fake: &Arc<Fake>) -> Result<Arc<Supervisor>> {
+    let paper = Arc::new(Paper(Arc::clone(fake)));
+    Supervisor::connect(settings, Arc::clone(&paper) as _, paper).await
 }
 
 fn call(partition: u16) -> Call {
@@ -392,8 +398,7 @@ async fn a_wrong_password_is_told_without_a_retry() {
         in_flight_max: 10,
     };
     let start = Instant::now();
-    let refused = Supervisor::connect(settings, Arc::new(Paper(Arc::clone(&fake)))).await;
-    let error = refused.expect_err("a wrong password");
+    let error = start_with(settings, &fake).await.expect_err("a wrong password");
     assert_eq!(
         (error.kind(), start.elapsed()),
         (ErrorKind::InvalidArgument, Duration::ZERO)

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::dial::{is_replica, read_only};
 use super::failure::{link_error, refused};
 use super::node::{self, Node};
 use super::sizes::Size;
@@ -27,8 +28,11 @@ const FAILOVER_MAX: Duration = Duration::from_secs(30);
 const PERIOD_IN_LONG_TROUBLE: Duration = Duration::from_secs(1);
 /// Never more often.
 const PERIOD_MIN: Duration = Duration::from_millis(50);
-/// How long after one `PING` of a watchdog the next one comes.
+/// How long after one probe of a watchdog the next one comes; it doubles with each.
 const BETWEEN_PROBES: Duration = Duration::from_millis(150);
+/// It doubles up to here: with the time that a connection takes, a name or an address that leads to a master again is
+/// found within two seconds.
+const BETWEEN_PROBES_MAX: Duration = Duration::from_millis(800);
 /// The same for a server that has no partitions, so that nobody waits for it.
 const BETWEEN_PROBES_OF_IDLE: Duration = Duration::from_secs(2);
 /// How many times as long as the first one a later probe may take.
@@ -52,9 +56,9 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
     let began = Instant::now();
-    let (mut probes, mut warned) = (0, false);
+    let (mut probes, mut pause, mut warned) = (0, BETWEEN_PROBES / 2, false);
     loop {
-        let (pause, mut owners) = {
+        let mut owners = {
             let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
                 return;
             };
@@ -63,7 +67,7 @@ async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
             probes = (probes + 1).min(PROBES_LONGEST);
             let patience = shared.settings.probe * probes;
             let deadline = Instant::now() + patience;
-            match node.probe(&*shared.connector, &shared.settings, patience).await {
+            match node.probe(&shared.dialer, &shared.settings, patience).await {
                 Ok(link) => return resume(&shared, &node, link, silent, warned).await,
                 // It answers, and whoever asks is to hear what: waiting would not help.
                 Err(LinkError::Denied(_)) => return answers(&node, None),
@@ -75,12 +79,22 @@ async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
                     }
                     // A probe that ended late says nothing of the server: this runtime stood still.
                     if !warned && lateness(deadline).is_none() {
-                        tracing::warn!(address = %node.address, %error, "the server does not answer");
                         warned = true;
+                        let demoted =
+                            matches!(&error, LinkError::Refused(error) if error.is_of_demoted_server());
+                        if demoted {
+                            tracing::warn!(
+                                address = %node.address,
+                                "the server is a replica; its name is resolved again until it leads to a master"
+                            );
+                        } else {
+                            tracing::warn!(address = %node.address, %error, "the server does not answer");
+                        }
                     }
                 }
             }
-            (probe_pause(&shared, &node, began), shared.owners.subscribe())
+            pause = probe_pause(&shared, &node, began, pause);
+            shared.owners.subscribe()
         };
         // Whoever gets partitions is looked at at once.
         if timeout(random::jittered(pause), owners.changed()).await.is_ok() {
@@ -89,12 +103,12 @@ async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
     }
 }
 
-/// How long until the next probe: callers wait for a server that has partitions.
-fn probe_pause(shared: &Shared, node: &Arc<Node>, began: Instant) -> Duration {
+/// How long until the next probe, after a pause that was so long: callers wait for a server that has partitions.
+fn probe_pause(shared: &Shared, node: &Arc<Node>, began: Instant, last: Duration) -> Duration {
     if !shared.owners_now().any(|owner| Arc::ptr_eq(&owner, node)) {
         BETWEEN_PROBES_OF_IDLE
     } else if began.elapsed() < FAILOVER_MAX {
-        BETWEEN_PROBES
+        (last * 2).min(BETWEEN_PROBES_MAX)
     } else {
         PERIOD_IN_LONG_TROUBLE
     }
@@ -191,6 +205,8 @@ async fn refresh(shared: &Arc<Shared>) {
             .seeds
             .iter()
             .map(|seed| shared.node(seed.clone()))
+            // The watchdog of a single server connects to it with backoff.
+            .filter(|node| shared.settings.cluster || !node.watched.load(Ordering::Acquire))
             .collect();
     }
     random::shuffle(&mut nodes);
@@ -231,8 +247,9 @@ pub(super) async fn ask_topology(
     } else {
         Command::of(&["INFO", "replication"])
     };
+    let generation = node.generation();
     let ask = async {
-        let link = node.connected(&*shared.connector, Size::Small).await?;
+        let link = node.connected(&shared.dialer, Size::Small).await?;
         let replies = link.send(&[command]).await;
         if replies.is_err() {
             node.forget(&link);
@@ -263,6 +280,10 @@ pub(super) async fn ask_topology(
         }
     };
     node.heard(Size::Small);
+    if !shared.settings.cluster && is_replica(&text) {
+        node.end_links(generation);
+        return Err(refused(TOPOLOGY, &read_only(), &node.address));
+    }
     let text = String::from_utf8_lossy(&text);
     Ok(if shared.settings.cluster {
         ClusterView::parse(&text, &node.address, shared.settings.by_name)

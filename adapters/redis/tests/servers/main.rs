@@ -6,6 +6,7 @@ mod acl;
 mod clients;
 mod collation;
 mod connections;
+mod demoted;
 mod durability;
 mod fleets;
 mod keys;

@@ -65,6 +65,8 @@ pub(crate) struct Seen {
 
 #[derive(Debug)]
 struct State {
+    /// Where new connections lead.
+    server: watch::Sender<SocketAddr>,
     still: watch::Sender<Still>,
     seen: watch::Sender<Seen>,
 }
@@ -89,6 +91,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let state = Arc::new(State {
+            server: watch::Sender::new(server),
             still: watch::Sender::new(Still::Nothing),
             seen: watch::Sender::default(),
         });
@@ -96,6 +99,7 @@ impl Proxy {
         let accepting = tokio::spawn(async move {
             let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
+                let server = *shared.server.borrow();
                 tokio::spawn(connection(client, server, number, Arc::clone(&shared)));
                 number += 1;
             }
@@ -110,6 +114,11 @@ impl Proxy {
     /// A URL of `fleet` that goes through here.
     pub(crate) fn url(&self, fleet: &str) -> String {
         format!("redis://{}?fleet={fleet}", self.address)
+    }
+
+    /// Leads new connections to another server, as a virtual IP address does that moves.
+    pub(crate) fn move_to(&self, server: SocketAddr) {
+        self.state.server.send_replace(server);
     }
 
     /// From now on this stands still, and nothing else does.

@@ -1,6 +1,9 @@
 //! Servers of paper: they answer, refuse, hang or are late, and count what they were asked.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,14 +11,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::client::{Command, Connector, Link, LinkError, Reply, ServerError};
+use crate::resolver::Resolver;
 use crate::supervisor::Address;
 
 /// What a server does with scripts and pings.
 #[derive(Debug, Clone)]
 pub(super) enum Behaviour {
     Answer,
-    /// Scripts get this error; so do pings where the server says that it serves nobody.
+    /// Scripts get this error; so do pings where the server says that it serves nobody. With `READONLY` it is a
+    /// replica by its `INFO` as well.
     Refuse(String),
+    /// Scripts run, and a `WAIT` behind them gets this error.
+    RefuseWait(&'static str),
     Hang,
     Late(Duration),
     /// No connection comes about, and this is why.
@@ -53,6 +60,8 @@ pub(super) struct Fake {
     denies: AtomicBool,
     /// How long it takes to connect.
     connect_in: Mutex<Duration>,
+    /// The ports behind names.
+    names: Mutex<HashMap<String, Vec<u16>>>,
     /// The server that has the lower half, and since which epoch.
     low: Mutex<(usize, u64)>,
 }
@@ -89,6 +98,7 @@ impl Fake {
             connections: Default::default(),
             denies: AtomicBool::new(false),
             connect_in: Mutex::default(),
+            names: Mutex::default(),
             low: Mutex::new((0, 1)),
         })
     }
@@ -182,6 +192,13 @@ impl Fake {
         self.connections[index].load(Ordering::Relaxed)
     }
 
+    /// Has a name lead to these servers.
+    pub(super) fn name(&self, name: &str, servers: &[usize]) {
+        let ports = servers.iter().map(|index| self.address(*index).port).collect();
+        let mut names = self.names.lock().expect("no test panics under it");
+        names.insert(name.to_owned(), ports);
+    }
+
     fn topology(&self, asked: usize) -> String {
         let (low, epoch) = if self.server(asked).old_view {
             (0, 1)
@@ -217,8 +234,19 @@ pub(super) struct Paper(pub(super) Arc<Fake>);
 
 #[async_trait]
 impl Connector for Paper {
-    async fn connect(&self, _host: &str, port: u16) -> Result<Arc<dyn Link>, LinkError> {
-        connect(&self.0, port).await
+    async fn connect(&self, _host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
+        connect(&self.0, address.port()).await
+    }
+}
+
+#[async_trait]
+impl Resolver for Paper {
+    /// Names lead to the addresses that a test has given them, others to one with the same port.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let names = self.0.names.lock().expect("no test panics under it");
+        let ports = names.get(host).cloned().unwrap_or_else(|| vec![port]);
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(ports.into_iter().map(address).collect())
     }
 }
 
@@ -278,7 +306,10 @@ impl Link for FakeLink {
             Behaviour::Hang => std::future::pending().await,
             // sleep: this is what being late is; the clock is paused.
             Behaviour::Late(by) => tokio::time::sleep(by).await,
-            Behaviour::Answer | Behaviour::Refuse(_) | Behaviour::Unconnected(_) => {}
+            Behaviour::Answer
+            | Behaviour::Refuse(_)
+            | Behaviour::RefuseWait(_)
+            | Behaviour::Unconnected(_) => {}
         }
         if self.fake.server(self.index).generation != self.generation {
             return Err(LinkError::Broken("the link was cut".into()));
@@ -319,6 +350,9 @@ impl FakeLink {
             b"WAIT" => {
                 server.waits += 1;
                 server.shared_waits += usize::from(!scripted);
+                if let Behaviour::RefuseWait(line) = &server.behaviour {
+                    return Reply::Error(ServerError::parse(line));
+                }
                 server.waited_for = String::from_utf8_lossy(&command[1]).parse().expect("a number");
                 Reply::Integer(if server.replicas_stick {
                     0
@@ -344,6 +378,13 @@ impl FakeLink {
                     return Reply::Bytes(vec![7; server.answer_bytes].into());
                 }
                 Reply::Status(format!("{}{}", self.index, if *asking { " asking" } else { "" }))
+            }
+            b"INFO" => {
+                server.topologies += 1;
+                Reply::Bytes(match &server.behaviour {
+                    Behaviour::Refuse(line) if line.starts_with("READONLY") => "role:slave\r\n".into(),
+                    _ => "role:master\r\nslave0:state=online\r\n".into(),
+                })
             }
             b"PING" => match &server.behaviour {
                 Behaviour::Refuse(line) if line.starts_with("LOADING") || line.starts_with("MASTERDOWN") => {
