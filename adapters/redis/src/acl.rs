@@ -20,7 +20,8 @@ pub(crate) use least_acl;
 ///
 /// Data commands are granted by category, since they reach the fleet's own keys alone and a later version may need
 /// others of them. Optional:
-/// - `+config|get`: `open` then warns of settings that lose sessions;
+/// - `+config|get`: `open` then warns of settings that lose sessions, and attempts on a slow cluster may take up to three
+///   quarters of cluster-node-timeout;
 /// - `+client|id`: fred asks for it and does without.
 pub const LEAST_ACL: &str = least_acl!();
 

@@ -1,6 +1,7 @@
 //! What a URL opens, and what is looked at before it is used.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use ringhold_core::{Backend, Discovery, Error, ErrorKind, Result};
 use crate::client::{Access, Command, Reply};
 use crate::schema::{self, Keys};
 use crate::script;
-use crate::supervisor::{Call, Supervisor};
+use crate::supervisor::{Call, NODE_TIMEOUT, Supervisor};
 use crate::{RedisConfig, RedisDiscovery, RedisSessions};
 
 const OPEN: &str = "open";
@@ -42,7 +43,8 @@ impl RedisBackend {
     ///   way round.
     /// - `Unsupported`: a server before 7.0; a fleet of another schema.
     pub async fn open(config: RedisConfig) -> Result<Self> {
-        let supervisor = connect(&config).await?;
+        let members = Arc::default();
+        let supervisor = connect(&config, &members).await?;
         let keys = Keys::new(config.fleet.clone());
         check_server(&supervisor, &config, &keys).await?;
         check_schema(&supervisor, &keys).await?;
@@ -51,7 +53,10 @@ impl RedisBackend {
         let sessions = RedisSessions::new(Arc::clone(&supervisor), keys, config.limits, config.replicas);
         let discovery = discovery(&config, supervisor);
         Ok(Self {
-            connector: Arc::new(Connector(config.clone())),
+            connector: Arc::new(Connector {
+                config: config.clone(),
+                members,
+            }),
             config,
             sessions: Arc::new(sessions),
             discovery: Arc::new(discovery),
@@ -89,25 +94,30 @@ impl RedisBackend {
 
 /// Connects to the membership of a backend that was opened with these settings.
 #[derive(Debug)]
-struct Connector(RedisConfig);
+struct Connector {
+    config: RedisConfig,
+    /// The number of nodes in the fleet, which renewals bring and the other connections need.
+    members: Arc<AtomicUsize>,
+}
 
 #[async_trait]
 impl DiscoveryConnector for Connector {
     async fn connect(&self) -> Result<Arc<dyn Discovery>> {
-        let supervisor = connect(&self.0).await?;
-        Ok(Arc::new(discovery(&self.0, supervisor)))
+        let supervisor = connect(&self.config, &self.members).await?;
+        Ok(Arc::new(discovery(&self.config, supervisor)))
     }
 }
 
 /// A supervisor whose tasks and connections belong to the runtime that polls this.
-async fn connect(config: &RedisConfig) -> Result<Arc<Supervisor>> {
+async fn connect(config: &RedisConfig, members: &Arc<AtomicUsize>) -> Result<Arc<Supervisor>> {
     let access = Access {
         user: config.user.clone(),
         password: config.password.clone(),
         tls: config.is_tls().then(|| config.tls.clone()),
     };
     let (connector, resolver) = ((config.connector)(access), Arc::clone(&config.resolver));
-    Supervisor::connect(config.settings(), connector, resolver).await
+    let settings = config.settings(Arc::clone(members));
+    Supervisor::connect(settings, connector, resolver).await
 }
 
 fn discovery(config: &RedisConfig, supervisor: Arc<Supervisor>) -> RedisDiscovery {
@@ -197,12 +207,12 @@ async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
             "maxmemory-policy",
             "save",
             "appendonly",
-            "cluster-node-timeout",
+            NODE_TIMEOUT,
         ];
-        let Ok(replies) = supervisor.ask(partition, &names.map(get)).await else {
+        let Ok(replies) = supervisor.ask_briefly(partition, &names.map(get)).await else {
             continue;
         };
-        let values: Vec<Option<String>> = replies.into_iter().map(value).collect();
+        let values: Vec<Option<String>> = replies.into_iter().map(Reply::into_setting).collect();
         let is = |index: usize, text: &str| values.get(index).and_then(Option::as_deref) == Some(text);
         let Some(Some(policy)) = values.get(1) else {
             tracing::debug!(%address, "the server does not show its settings");
@@ -233,10 +243,4 @@ async fn warn_of_settings(supervisor: &Supervisor, config: &RedisConfig) {
             );
         }
     }
-}
-
-fn value(reply: Reply) -> Option<String> {
-    let mut pair = reply.into_array(OPEN).ok()?.into_iter();
-    let value = pair.nth(1)?.into_bytes(OPEN).ok()?;
-    Some(String::from_utf8_lossy(&value).into_owned())
 }

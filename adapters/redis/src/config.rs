@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use ringhold_access::{TlsFiles, UrlReader};
@@ -44,7 +45,7 @@ const SEEDS_MAX: usize = 64;
 /// | `node` | another server to ask first, `host:port`; as often as wanted, at most 64 | |
 /// | `durability` | `fast`, or `replicated:k`: so many replicas, 1 to 255, acknowledge a write | `fast` |
 /// | `data_bytes_max` | the most bytes of data of one session, at most 1 MiB | 65,536 |
-/// | `attempt_ms` | how long one attempt may take, 50 to 10,000; below cluster-node-timeout | 500 |
+/// | `attempt_ms` | how long one attempt may take, 50 to 10,000; below cluster-node-timeout. Three measured round trips count instead where they are longer, on a cluster up to three quarters of cluster-node-timeout | 500 |
 /// | `deadline_ms` | how long an operation may take, retries included, 500 to 45,000 | 20,000 |
 /// | `in_flight_max` | calls under way on one shard, 1 to 1,000,000; more are `Overloaded` | 8,192 |
 /// | `poll_ms` | how often a watch looks, 10 to 60,000 | the fleet's heartbeat |
@@ -180,7 +181,8 @@ impl RedisConfig {
         is_tls(self.scheme)
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    /// The settings of a supervisor that shares what is known of the fleet's size.
+    pub(crate) fn settings(&self, members: Arc<AtomicUsize>) -> Settings {
         Settings {
             cluster: self.is_cluster(),
             by_name: self.is_tls(),
@@ -189,6 +191,7 @@ impl RedisConfig {
             overall: self.overall,
             probe: (self.attempt * 3 / 5).max(Duration::from_millis(50)),
             in_flight_max: self.in_flight_max,
+            members,
         }
     }
 }
@@ -267,7 +270,10 @@ mod tests {
         let seeds: Vec<String> = config.seeds.iter().map(ToString::to_string).collect();
         assert_eq!(seeds, ["h1:7000", "h2:7001", "[::1]:7002"]);
         assert_eq!((config.fleet().as_str(), config.replicas), ("eu", 2));
-        assert_eq!(config.settings().attempt, Duration::from_millis(400));
+        assert_eq!(
+            config.settings(Arc::default()).attempt,
+            Duration::from_millis(400)
+        );
         assert!(config.is_cluster() && !config.is_tls());
         let config = read("redis://h").unwrap();
         assert_eq!(

@@ -77,6 +77,15 @@ impl Way {
     }
 }
 
+impl Way {
+    /// Records the size of a whole membership.
+    fn whole(&self, membership: Membership) -> Membership {
+        let count = membership.members.len() + membership.unreadable.len();
+        self.supervisor.has_members(count);
+        membership
+    }
+}
+
 impl RedisDiscovery {
     pub(crate) fn new(supervisor: Arc<Supervisor>, keys: Keys, poll: Option<Duration>, replicas: u8) -> Self {
         Self {
@@ -147,7 +156,9 @@ impl Discovery for RedisDiscovery {
                     number: elements.number()?,
                     nonce: record.incarnation.nonce,
                 };
-                let membership = answer::membership(REGISTER, elements.elements()?)?;
+                let membership = self
+                    .way
+                    .whole(answer::membership(REGISTER, elements.elements()?)?);
                 let mut registered = Registered::new(incarnation, membership);
                 registered.replicated = replicated;
                 return Ok(registered);
@@ -230,7 +241,9 @@ impl Discovery for RedisDiscovery {
         };
         let mut loads = elements.elements()?;
         if !loads.is_empty() {
-            renewed.loads = Some(answer::loads(RENEW, loads.elements()?)?);
+            let loads = answer::loads(RENEW, loads.elements()?)?;
+            self.way.supervisor.has_members(loads.len());
+            renewed.loads = Some(loads);
         }
         renewed.replicated = replicated;
         Ok(renewed)
@@ -269,7 +282,7 @@ impl Discovery for RedisDiscovery {
     async fn members(&self) -> Result<Membership> {
         const MEMBERS: &str = "members";
         let (_, mut elements, _) = self.way.run(MEMBERS, &script::MEMBERS, 0, &[]).await?;
-        answer::membership(MEMBERS, elements.elements()?)
+        Ok(self.way.whole(answer::membership(MEMBERS, elements.elements()?)?))
     }
 
     async fn timing(&self) -> Result<Option<Timing>> {

@@ -3,7 +3,7 @@
 //! A client library brings bytes to one server; everything that a cluster does to a caller is met
 //! here, since a library that meets it for all servers together can be jammed by one of them.
 //!
-//! - **Attempts.** Each has a deadline below cluster-node-timeout, and an answer after it never counts: a
+//! - **Attempts.** Each has a deadline below cluster-node-timeout (`latency.rs`), and an answer after it never counts: a
 //!   server that hung, and wakes up deposed, acknowledges nothing. What it may have done is harmless,
 //!   because every write is idempotent and is repeated until it is answered.
 //! - **Servers.** One that is late, or whose connection broke, is looked at by one watchdog, with a
@@ -18,13 +18,16 @@
 //!   replicas use two lanes, so that no small call waits for them. A server without room for a second connection
 //!   serves all over the first. The watchdog probes both.
 //! - **Topology.** Up to three servers are asked at a time, and the greatest epoch wins: periodically, after a redirect,
-//!   and ten times a second while a server with partitions does not answer (once a second if no failover follows).
+//!   and up to ten times a second while a server with partitions does not answer (once a second if no failover follows, or
+//!   in a large fleet).
 //! - **Retries** are jittered and drawn from a budget; redirects are followed at once, a few in a row.
 
 mod budget;
 mod dial;
 mod failure;
+mod inquiry;
 mod lane;
+mod latency;
 mod lost;
 mod node;
 mod owners;
@@ -36,20 +39,23 @@ mod watchdog;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringhold_core::{Error, ErrorKind, Partition, Result};
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::budget::Budget;
 use self::dial::Dialer;
 use self::failure::link_error;
+use self::inquiry::ASK_MAX;
+pub(crate) use self::inquiry::NODE_TIMEOUT;
 use self::lane::Write;
+use self::latency::Bounds;
 use self::node::Node;
 use self::owners::{Epochs, Owners};
 use self::sizes::{Size, Sizes};
@@ -101,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) probe: Duration,
     /// Calls under way on one server's partitions.
     pub(crate) in_flight_max: usize,
+    /// The known number of nodes in the fleet: all of them ask for the topology.
+    pub(crate) members: Arc<AtomicUsize>,
 }
 
 /// The pause before a retry, before jitter.
@@ -110,7 +118,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 const LATE_MIN: Duration = Duration::from_millis(250);
 /// How many redirects in a row are followed without a pause.
 const REDIRECTS_AT_ONCE: u32 = 5;
-/// One under way, its own, and one for a script that was not known.
+/// One to connect or for a write under way, its own, and one for what queues between them.
 const LANE_TURNS: u32 = 3;
 /// Callers that waited for a server do not all come back in the same millisecond.
 const SPREAD_MS: u64 = 20;
@@ -119,13 +127,14 @@ const SPREAD_MS: u64 = 20;
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
-    _tasks: AbortOnDropHandle<()>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
     dialer: Arc<Dialer>,
+    bounds: Arc<Bounds>,
     /// Who has each partition.
     owners: watch::Sender<Owners>,
     /// Since when, in the cluster's count.
@@ -137,8 +146,6 @@ struct Shared {
     stale: Notify,
     budget: Budget,
     sizes: Sizes,
-    /// Where its tasks run, whoever calls.
-    runtime: Handle,
 }
 
 impl Supervisor {
@@ -155,6 +162,7 @@ impl Supervisor {
         let dialer = Arc::new(Dialer::new(connector, resolver, settings.cluster));
         let none: Owners = vec![None; usize::from(Partition::COUNT)].into();
         let shared = Arc::new(Shared {
+            bounds: Arc::new(Bounds::new(settings.attempt, settings.probe, settings.cluster)),
             settings,
             dialer,
             owners: watch::Sender::new(none),
@@ -164,14 +172,23 @@ impl Supervisor {
             stale: Notify::new(),
             budget: Budget::new(),
             sizes: Sizes::new(),
-            runtime: Handle::current(),
         });
         shared.first_topology().await?;
         let task = tokio::spawn(watchdog::follow_topology(Arc::downgrade(&shared)));
+        let mut tasks = vec![AbortOnDropHandle::new(task)];
+        if shared.settings.cluster {
+            let reading = tokio::spawn(Arc::clone(&shared).read_node_timeout());
+            tasks.push(AbortOnDropHandle::new(reading));
+        }
         Ok(Arc::new(Self {
             shared,
-            _tasks: AbortOnDropHandle::new(task),
+            _tasks: tasks,
         }))
+    }
+
+    /// Records the number of nodes in the fleet.
+    pub(crate) fn has_members(&self, count: usize) {
+        self.shared.settings.members.store(count, Ordering::Relaxed);
     }
 
     /// Runs a script until it was answered in time, has failed for good, or the overall deadline has
@@ -188,24 +205,16 @@ impl Supervisor {
         self.shared.run(call).await
     }
 
-    /// Sends plain commands to the server that has `partition`, once, for what is asked at the start.
+    /// Sends plain commands to the server that has `partition` until it answers or the overall deadline has passed.
     pub(crate) async fn ask(&self, partition: Partition, commands: &[Command]) -> Result<Vec<Reply>> {
-        let shared = &self.shared;
-        let node = shared.owner(partition).ok_or_else(|| shared.nobody("open"))?;
-        let deadline = Instant::now() + shared.settings.attempt * 2;
-        let work = async {
-            let link = node.connected(&shared.dialer, Size::Small).await?;
-            link.send(commands).await
-        };
-        match timeout_at(deadline, work).await {
-            Ok(Ok(replies)) => Ok(replies),
-            Ok(Err(error)) => Err(link_error("open", &node.address, error)),
-            Err(late) => Err(link_error(
-                "open",
-                &node.address,
-                LinkError::Broken(Box::new(late)),
-            )),
-        }
+        self.shared
+            .ask(partition, commands, self.shared.settings.overall)
+            .await
+    }
+
+    /// The same for at most five seconds, for inquiries that `open` can do without.
+    pub(crate) async fn ask_briefly(&self, partition: Partition, commands: &[Command]) -> Result<Vec<Reply>> {
+        self.shared.ask(partition, commands, ASK_MAX).await
     }
 
     /// The fewest replicas that a master has online.
@@ -220,17 +229,22 @@ impl Supervisor {
 
     /// One partition of each master, for what is asked at the start.
     pub(crate) fn masters(&self) -> Vec<(Partition, Address)> {
-        let owners = self.shared.owners.borrow().clone();
-        let mut masters: Vec<(Partition, Address)> = Vec::new();
-        for (partition, node) in Partition::all().zip(owners.iter()) {
-            if let Some(node) = node
-                && masters.iter().all(|(_, known)| *known != node.address)
-            {
-                masters.push((partition, node.address.clone()));
-            }
-        }
-        masters
+        self.shared.masters()
     }
+}
+
+/// One attempt at one server: its call and its times.
+struct Exchange<'a> {
+    target: &'a Target,
+    call: &'a Call,
+    size: Size,
+    replicas: u8,
+    /// When the last of it was sent.
+    asked: Instant,
+    /// The deadline of the answer; before that, of the operation.
+    until: Instant,
+    /// Whether anything may have reached the server.
+    sent: bool,
 }
 
 /// Where the next attempt goes.
@@ -299,6 +313,7 @@ impl Shared {
             };
             drop(room);
             now = Instant::now();
+            self.act_on(&verdict, &target.node, generation);
             match verdict {
                 Verdict::Moved(address) => {
                     let node = self.node(address);
@@ -324,20 +339,7 @@ impl Shared {
                 Verdict::Again(error) if last.is_none() || now < deadline => last = Some(error),
                 // And of a script that is not known, `attempt` has sent the source already.
                 Verdict::Again(_) | Verdict::NoScript => {}
-                Verdict::Stale(error) => {
-                    self.stale.notify_one();
-                    last = Some(error);
-                }
-                Verdict::Demoted(error) => {
-                    self.stale.notify_one();
-                    target.node.end_links(generation);
-                    watchdog::suspect(self, &target.node);
-                    last = Some(error);
-                }
-                Verdict::Down(error) => {
-                    watchdog::suspect(self, &target.node);
-                    last = Some(error);
-                }
+                Verdict::Stale(error) | Verdict::Demoted(error) | Verdict::Down(error) => last = Some(error),
                 Verdict::Final(error) => return Err(error),
             }
             let wait = async {
@@ -351,6 +353,24 @@ impl Shared {
                 return Err(self.gave_up(&call, unanswered, last));
             }
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Looks after a server, or the topology, where an attempt shows that this is needed. Its links were of `generation`.
+    fn act_on(self: &Arc<Self>, verdict: &Verdict, node: &Arc<Node>, generation: u64) {
+        match verdict {
+            Verdict::Stale(_) => self.stale.notify_one(),
+            Verdict::Demoted(_) => {
+                self.stale.notify_one();
+                node.end_links(generation);
+                watchdog::suspect(self, node);
+            }
+            Verdict::Down(_) => watchdog::suspect(self, node),
+            Verdict::Moved(_)
+            | Verdict::Ask(_)
+            | Verdict::NoScript
+            | Verdict::Again(_)
+            | Verdict::Final(_) => {}
         }
     }
 
@@ -369,14 +389,21 @@ impl Shared {
             Kind::Read => 0,
             Kind::Write | Kind::Tidy => call.replicas.min(node.replicas.load(Ordering::Relaxed)),
         };
-        // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.
-        let turns = if replicas > 0 { LANE_TURNS } else { 1 };
-        let attempt_deadline = deadline.min(now + self.settings.attempt * turns);
-        let mut sent = false;
-        let attempt = self.attempt(target, call, size, replicas, &mut sent);
-        let outcome = timeout_at(attempt_deadline, attempt).await;
+        let mut exchange = Exchange {
+            target,
+            call,
+            size,
+            replicas,
+            asked: now,
+            until: deadline,
+            sent: false,
+        };
+        let outcome = self.attempt(&mut exchange).await;
+        let Exchange {
+            asked, until, sent, ..
+        } = exchange;
         if matches!(outcome, Ok(Ok(_))) {
-            node.heard_since(now, size);
+            node.heard_since(asked, size);
         } else {
             *unanswered |= sent;
         }
@@ -396,10 +423,14 @@ impl Shared {
                 Verdict::Again(link_error(operation, &node.address, error))
             }
             Err(_) => {
-                // Also where this runtime stood still: the server may have been deposed since then.
-                watchdog::suspect(self, node);
-                let context = match lateness(attempt_deadline) {
-                    None => format!("no answer of {} within {:?}", node.address, self.settings.attempt),
+                let late = lateness(until);
+                // Where this runtime stood still, a master of a cluster may have been deposed since then. A single server
+                // has done nothing: to connect again would take more of the time that is short here.
+                if late.is_none() || self.settings.cluster {
+                    watchdog::suspect(self, node);
+                }
+                let context = match late {
+                    None => format!("no answer of {} within {:?}", node.address, until - asked),
                     Some(late) => {
                         format!("this runtime or its process stood still for {late:?} beyond the attempt")
                     }
@@ -411,45 +442,20 @@ impl Shared {
 
     /// One attempt at one server. A script that it does not know is sent whole, and one that it refuses because it is
     /// out of memory in the form for this, where there is one. One that found a key of its partition lost is sent
-    /// again, once, after the key was rebuilt.
-    /// `sent` says afterwards whether anything may have reached the server.
-    async fn attempt(
-        &self,
-        target: &Target,
-        call: &Call,
-        size: Size,
-        replicas: u8,
-        sent: &mut bool,
-    ) -> Result<(Reply, u8), LinkError> {
-        let Target { node, asking } = target;
+    /// again, once, after the key was rebuilt. Each has the time of an attempt, since the answer before it came in time.
+    async fn attempt(&self, exchange: &mut Exchange<'_>) -> Result<Result<(Reply, u8), LinkError>, Elapsed> {
+        let (call, deadline) = (exchange.call, exchange.until);
+        // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.
+        let turns = if exchange.replicas > 0 { LANE_TURNS } else { 1 };
         let (mut script, mut by_source, mut other) = (call.script, false, None);
         let mut rebuilt = false;
         loop {
+            let attempt = exchange.target.node.latency.attempt() * turns;
+            exchange.until = deadline.min(exchange.asked + attempt);
             let command = other.as_ref().unwrap_or(&call.command);
-            let behind;
-            let commands = if *asking {
-                behind = [Command::of(&["ASKING"]), command.clone()];
-                &behind[..]
-            } else {
-                std::slice::from_ref(command)
-            };
-            let (reply, replicated) = if replicas > 0 {
-                *sent = true;
-                self.send_in_lane(node, size, commands, replicas).await?
-            } else {
-                let link = node.connected(&self.dialer, size).await?;
-                *sent = true;
-                let replies = match link.send(commands).await {
-                    Ok(replies) => replies,
-                    Err(error) => {
-                        node.forget(&link);
-                        return Err(error);
-                    }
-                };
-                (outcome(replies), 0)
-            };
-            let Reply::Error(error) = &reply else {
-                return Ok((reply, replicated));
+            let answer = timeout_at(exchange.until, self.send(exchange, command)).await?;
+            let Ok((Reply::Error(error), _)) = &answer else {
+                return Ok(answer);
             };
             let code = error.code.as_str();
             if code == "NOSCRIPT" && !by_source {
@@ -463,10 +469,37 @@ impl Shared {
                 (script, by_source) = (&script::MEND, false);
                 other = Some(script.named(&call.command));
             } else if code == "RINGHOLD_REBUILT" && !rebuilt {
-                lost::report(call.partition, &node.address, &error.detail);
+                lost::report(call.partition, &exchange.target.node.address, &error.detail);
                 (script, by_source, other, rebuilt) = (call.script, false, None, true);
             } else {
-                return Ok((reply, replicated));
+                return Ok(answer);
+            }
+            exchange.asked = Instant::now();
+        }
+    }
+
+    async fn send(&self, exchange: &mut Exchange<'_>, command: &Command) -> Result<(Reply, u8), LinkError> {
+        let Target { node, asking } = exchange.target;
+        let behind;
+        let commands = if *asking {
+            behind = [Command::of(&["ASKING"]), command.clone()];
+            &behind[..]
+        } else {
+            std::slice::from_ref(command)
+        };
+        if exchange.replicas > 0 {
+            exchange.sent = true;
+            return self
+                .send_in_lane(node, exchange.size, commands, exchange.replicas)
+                .await;
+        }
+        let link = node.connected(&self.dialer, exchange.size).await?;
+        exchange.sent = true;
+        match link.send(commands).await {
+            Ok(replies) => Ok((outcome(replies), 0)),
+            Err(error) => {
+                node.forget(&link);
+                Err(error)
             }
         }
     }
@@ -485,9 +518,7 @@ impl Shared {
             done,
         };
         let full = || LinkError::Broken("too many writes wait for replicas".into());
-        node.lane(size, &self.runtime, &self.dialer, &self.settings)
-            .push(write)
-            .map_err(|()| full())?;
+        node.lane(size, &self.dialer).push(write).map_err(|()| full())?;
         answer
             .await
             .unwrap_or_else(|gone| Err(LinkError::Broken(Box::new(gone))))

@@ -137,12 +137,11 @@ async fn open(config: Config) -> Result<Arc<dyn Link>, LinkError> {
 
 #[async_trait]
 impl Connector for FredConnector {
-    #[cfg_attr(
-        not(feature = "tls"),
-        expect(unused_variables, reason = "a host is for certificates")
-    )]
     async fn connect(&self, host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
         let config = self.config(address);
+        // A host is for certificates.
+        #[cfg(not(feature = "tls"))]
+        let _ = host;
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let certificates = tls.certificates().await?;

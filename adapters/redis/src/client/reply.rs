@@ -83,6 +83,17 @@ impl Reply {
         }
     }
 
+    /// The value in an answer to `CONFIG GET` of one parameter; `None` where the server does not show it.
+    pub(crate) fn into_setting(self) -> Option<String> {
+        match self {
+            Self::Array(pair) => match pair.into_iter().nth(1)? {
+                Self::Bytes(value) => Some(String::from_utf8_lossy(&value).into_owned()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Its number, which is not negative.
     pub(crate) fn into_number(self, operation: &'static str) -> Result<u64> {
         match self {

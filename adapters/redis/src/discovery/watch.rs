@@ -64,7 +64,8 @@ impl RedisWatch {
         };
         let mut full = false;
         if reset {
-            self.reset(answer::membership(WATCH, elements.elements()?)?);
+            let membership = answer::membership(WATCH, elements.elements()?)?;
+            self.reset(self.way.whole(membership));
         } else {
             match answer::updates(WATCH, elements.elements()?) {
                 Ok(updates) => {
@@ -81,8 +82,9 @@ impl RedisWatch {
             }
             let mut table = elements.elements()?;
             if !table.is_empty() {
-                self.fetched
-                    .push_back(Update::Loads(answer::loads(WATCH, table.elements()?)?));
+                let loads = answer::loads(WATCH, table.elements()?)?;
+                self.way.supervisor.has_members(loads.len());
+                self.fetched.push_back(Update::Loads(loads));
                 self.loads = Some(version);
             }
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::timeout;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
 
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply, ServerError};
@@ -23,14 +24,26 @@ pub(super) struct Dialer {
     resolver: Arc<dyn Resolver>,
     /// Whether the servers are a cluster, which says itself which server is a master.
     cluster: bool,
+    /// The runtime of connections that outlive the call that needs them first.
+    pub(super) runtime: Handle,
+}
+
+/// A new connection.
+#[derive(Debug)]
+pub(super) struct Dialed {
+    pub(super) link: Arc<dyn Link>,
+    /// The time of its greeting.
+    pub(super) round_trip: Duration,
 }
 
 impl Dialer {
+    /// A dialer whose connections belong to the runtime that calls this.
     pub(super) fn new(connector: Arc<dyn Connector>, resolver: Arc<dyn Resolver>, cluster: bool) -> Self {
         Self {
             connector,
             resolver,
             cluster,
+            runtime: Handle::current(),
         }
     }
 
@@ -43,7 +56,7 @@ impl Dialer {
     ///
     /// # Cancel safety
     /// Dropping the future ends all its connections.
-    pub(super) async fn connect(&self, to: &Address) -> Result<Arc<dyn Link>, LinkError> {
+    pub(super) async fn connect(&self, to: &Address) -> Result<Dialed, LinkError> {
         let resolved = self.resolver.resolve(&to.host, to.port).await;
         let resolved = resolved.map_err(|error| LinkError::Broken(Box::new(error)))?;
         let mut addresses = resolved.into_iter().take(ADDRESSES_MAX);
@@ -63,7 +76,7 @@ impl Dialer {
                 }
             };
             match ended {
-                Some(Ok(link)) => return Ok(link),
+                Some(Ok(made)) => return Ok(made),
                 Some(Err(error)) if says(&error) >= says(&failed) => failed = error,
                 Some(Err(_)) => {}
                 None => return Err(failed),
@@ -71,13 +84,16 @@ impl Dialer {
         }
     }
 
-    async fn dial(&self, host: &str, address: SocketAddr) -> Result<Arc<dyn Link>, LinkError> {
+    async fn dial(&self, host: &str, address: SocketAddr) -> Result<Dialed, LinkError> {
         let link = self.connector.connect(host, address).await?;
         let mut greeting = vec![Command::of(&["PING"])];
         if !self.cluster {
             greeting.push(Command::of(&["INFO", "replication"]));
         }
-        for reply in link.send(&greeting).await? {
+        let asked = Instant::now();
+        let replies = link.send(&greeting).await?;
+        let round_trip = asked.elapsed();
+        for reply in replies {
             match reply {
                 // It ends such a connection. Any other refusal is for the call itself.
                 Reply::Error(error) if error.is_of_full_server() => return Err(LinkError::Refused(error)),
@@ -85,11 +101,11 @@ impl Dialer {
                 _ => {}
             }
         }
-        Ok(link)
+        Ok(Dialed { link, round_trip })
     }
 }
 
-/// How much an error says of what is wrong.
+/// The rank of an error by how much it explains.
 fn says(error: &LinkError) -> u8 {
     match error {
         LinkError::Broken(_) => 0,

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::dial::Dialer;
+use super::latency::Latency;
 use super::topology::Address;
 use crate::client::{Command, Link, LinkError, Reply};
 
@@ -43,20 +43,16 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Starts the lane's task; it ends when the lane is dropped. A pipeline takes no longer than
-    /// `deadline`. Two fifths of it are left to `WAIT`, which a server ends up to 100 ms late.
-    pub(super) fn start(
-        runtime: &Handle,
-        dialer: Arc<Dialer>,
-        address: Address,
-        deadline: Duration,
-        room: usize,
-    ) -> Self {
+    /// Starts the lane's task; it ends when the lane is dropped. A pipeline takes no longer than an attempt. Two fifths
+    /// of it are left to `WAIT`, which a server ends up to 100 ms late.
+    pub(super) fn start(dialer: Arc<Dialer>, address: Address, latency: Arc<Latency>, room: usize) -> Self {
         let (writes, mut queue) = mpsc::channel::<Write>(room);
+        let runtime = dialer.runtime.clone();
         runtime.spawn(async move {
             let mut link = None;
             let mut batch = Vec::new();
             while let Some(first) = queue.recv().await {
+                let connected = connect(&dialer, &address, &latency, &mut link).await;
                 let mut bytes = first.bytes();
                 batch.push(first);
                 while batch.len() < BATCH_MAX
@@ -68,8 +64,11 @@ impl Lane {
                 }
                 // Whoever gave up is not written for: it may have been told another answer meanwhile.
                 batch.retain(|write| !write.done.is_closed());
-                let work = run(&dialer, &address, &mut link, &mut batch, deadline * 2 / 5);
-                let outcome = timeout(deadline, work).await;
+                let deadline = latency.attempt();
+                let outcome = match connected {
+                    Ok(used) => timeout(deadline, run(&used, &mut link, &mut batch, deadline * 2 / 5)).await,
+                    Err(error) => Ok(Err(error)),
+                };
                 let mut refusal = None;
                 let failure = match outcome {
                     Ok(Ok(answers)) => {
@@ -113,17 +112,29 @@ impl Lane {
     }
 }
 
-async fn run(
+/// The link of a lane, or a new one.
+async fn connect(
     dialer: &Dialer,
     address: &Address,
+    latency: &Latency,
+    link: &mut Option<Arc<dyn Link>>,
+) -> Result<Arc<dyn Link>, LinkError> {
+    if let Some(link) = link {
+        return Ok(Arc::clone(link));
+    }
+    let made = timeout(latency.connect(), dialer.connect(address)).await;
+    let made = made.unwrap_or_else(|late| Err(LinkError::Broken(Box::new(late))))?;
+    latency.measured(made.round_trip);
+    Ok(Arc::clone(link.insert(made.link)))
+}
+
+/// Sends a batch and a `WAIT` over a link, which is dropped where it leads to a replica.
+async fn run(
+    used: &Arc<dyn Link>,
     link: &mut Option<Arc<dyn Link>>,
     batch: &mut [Write],
     patience: Duration,
 ) -> Result<Vec<(Reply, u8)>, LinkError> {
-    let used = match link {
-        Some(link) => Arc::clone(link),
-        None => Arc::clone(link.insert(dialer.connect(address).await?)),
-    };
     let Some(replicas) = batch.iter().map(|write| write.replicas).max() else {
         return Ok(Vec::new());
     };

@@ -1,22 +1,26 @@
 //! One server as the supervisor sees it: a link, whether it answers, and its lane.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 
-use super::Settings;
-use super::dial::Dialer;
+use super::dial::{Dialed, Dialer};
 use super::lane::Lane;
+use super::latency::{Bounds, CONNECT_MAX, Latency};
 use super::sizes::{PIECES_MAX, Size};
 use super::topology::Address;
 use crate::client::{Command, Link, LinkError, Reply};
 
 /// How long after a second connection was refused the next one is asked for.
 const SHARED: Duration = Duration::from_secs(1);
+
+/// The period in which a probe without an answer gets another beside it.
+const FRESH_PROBE: Duration = Duration::from_secs(1);
 
 /// One server.
 #[derive(Debug)]
@@ -34,9 +38,10 @@ pub(super) struct Node {
     /// Room for what is large.
     large: Semaphore,
     lanes: [OnceLock<Lane>; 2],
+    pub(super) latency: Arc<Latency>,
     /// By what goes over them: what is small, and what is large.
     links: [Mutex<Option<Arc<dyn Link>>>; 2],
-    /// How often all links were replaced.
+    /// The number of times that all links were replaced.
     generation: AtomicU64,
     /// Until when what is large shares the other link, in milliseconds since `origin`.
     shared_until_ms: AtomicU64,
@@ -47,7 +52,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(address: Address, in_flight_max: usize) -> Self {
+    pub(super) fn new(address: Address, in_flight_max: usize, bounds: &Arc<Bounds>) -> Self {
         Self {
             address,
             answers: watch::Sender::new(true),
@@ -57,6 +62,7 @@ impl Node {
             replicas: AtomicU8::new(0),
             large: Semaphore::new(PIECES_MAX as usize),
             lanes: Default::default(),
+            latency: Arc::new(Latency::new(Arc::clone(bounds))),
             links: Default::default(),
             generation: AtomicU64::new(0),
             shared_until_ms: AtomicU64::new(0),
@@ -115,33 +121,62 @@ impl Node {
 
     /// The link for what is so large, or a new one; one caller connects and the others wait for it.
     ///
-    /// A server that has no place for a second connection serves over the first one.
-    pub(super) async fn connected(&self, dialer: &Dialer, size: Size) -> Result<Arc<dyn Link>, LinkError> {
+    /// Where a second connection is slow to make, what is large goes over the first one until it is there. A server that
+    /// has no place for it serves over the first one.
+    pub(super) async fn connected(
+        self: &Arc<Self>,
+        dialer: &Arc<Dialer>,
+        size: Size,
+    ) -> Result<Arc<dyn Link>, LinkError> {
         if let Some(link) = self.standing(size) {
             return Ok(link);
+        }
+        if size == Size::Large
+            && let Some(first) = self.link(Size::Small)
+        {
+            // It goes on when this caller has given up: each one would else begin again.
+            let second = Arc::clone(self).second(Arc::clone(dialer), Arc::clone(&first));
+            let second = dialer.runtime.spawn(second);
+            return match timeout(self.latency.attempt() / 3, second).await {
+                Ok(Ok(outcome)) => outcome,
+                _ => Ok(first),
+            };
         }
         let _one = self.connecting[size as usize].lock().await;
         if let Some(link) = self.standing(size) {
             return Ok(link);
         }
-        match dialer.connect(&self.address).await {
-            Ok(link) => {
-                *self.slot(size) = Some(Arc::clone(&link));
-                Ok(link)
-            }
+        let made = dialer.connect(&self.address).await?;
+        Ok(self.take_in(made, size))
+    }
+
+    /// Makes the second connection beside the first, within the time that the round trips of that one suggest.
+    async fn second(
+        self: Arc<Self>,
+        dialer: Arc<Dialer>,
+        first: Arc<dyn Link>,
+    ) -> Result<Arc<dyn Link>, LinkError> {
+        let _one = self.connecting[Size::Large as usize].lock().await;
+        if let Some(link) = self.standing(Size::Large) {
+            return Ok(link);
+        }
+        let made = timeout(self.latency.connect(), dialer.connect(&self.address)).await;
+        match made.unwrap_or_else(|late| Err(LinkError::Broken(Box::new(late)))) {
+            Ok(made) => Ok(self.take_in(made, Size::Large)),
             Err(error @ LinkError::Denied(_)) => Err(error),
             Err(error) => {
-                let shared = match size {
-                    Size::Small => None,
-                    Size::Large => self.link(Size::Small),
-                };
-                let Some(link) = shared else { return Err(error) };
                 tracing::debug!(address = %self.address, %error, "no second connection");
                 let until = millis(self.origin.elapsed() + SHARED);
                 self.shared_until_ms.store(until, Ordering::Relaxed);
-                Ok(link)
+                Ok(first)
             }
         }
+    }
+
+    fn take_in(&self, made: Dialed, size: Size) -> Arc<dyn Link> {
+        self.latency.measured(made.round_trip);
+        *self.slot(size) = Some(Arc::clone(&made.link));
+        made.link
     }
 
     /// The link that is to be used for what is so large, where one stands.
@@ -165,17 +200,10 @@ impl Node {
     }
 
     /// The lane for what is so large, whose task runs where the supervisor's do and not where its first caller does.
-    pub(super) fn lane(
-        &self,
-        size: Size,
-        runtime: &Handle,
-        dialer: &Arc<Dialer>,
-        settings: &Settings,
-    ) -> &Lane {
+    pub(super) fn lane(&self, size: Size, dialer: &Arc<Dialer>) -> &Lane {
         self.lanes[size as usize].get_or_init(|| {
             let (dialer, address) = (Arc::clone(dialer), self.address.clone());
-            let (attempt, room) = (settings.attempt, settings.in_flight_max);
-            Lane::start(runtime, dialer, address, attempt, room)
+            Lane::start(dialer, address, Arc::clone(&self.latency), self.in_flight_max)
         })
     }
 
@@ -202,23 +230,45 @@ impl Node {
 
     /// A connection on which it answered a plain `PING` in time, and does not say that it serves nobody: a
     /// fresh one; where none is to be had, the one that stands.
+    ///
+    /// A connection that is slow to make is waited for with patience, and another one is tried beside it each second:
+    /// the first may be on its way to a server that is gone, and the name or the address leads to another one by now.
     pub(super) async fn probe(
         &self,
         dialer: &Dialer,
-        settings: &Settings,
+        cluster: bool,
         patience: Duration,
     ) -> Result<Arc<dyn Link>, LinkError> {
-        let probe = async {
+        let probe = || async {
             match dialer.connect(&self.address).await {
-                Ok(link) => serves(&link, settings.cluster).await.map(|()| link),
+                Ok(made) => {
+                    self.latency.measured(made.round_trip);
+                    serves(&made.link, cluster).await.map(|()| made.link)
+                }
                 // It may have no place for another connection, or want another password of it.
                 Err(error) => match self.link(Size::Small) {
-                    Some(link) if serves(&link, settings.cluster).await.is_ok() => Ok(link),
+                    Some(link) if serves(&link, cluster).await.is_ok() => Ok(link),
                     _ => Err(error),
                 },
             }
         };
-        match timeout(patience, probe).await {
+        let probes = async {
+            let mut first = pin!(probe());
+            let mut fresh = FuturesUnordered::new();
+            let mut ticks = interval_at(Instant::now() + FRESH_PROBE, FRESH_PROBE);
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut first => return outcome,
+                    Some(Ok(link)) = fresh.next() => return Ok(link),
+                    _ = ticks.tick() => {
+                        fresh.clear();
+                        fresh.push(probe());
+                    }
+                }
+            }
+        };
+        match timeout(patience.min(CONNECT_MAX), probes).await {
             Ok(outcome) => outcome,
             Err(late) => Err(LinkError::Broken(Box::new(late))),
         }

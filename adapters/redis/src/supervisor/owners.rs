@@ -10,11 +10,16 @@ use ringhold_core::{Error, ErrorKind, Partition, Result};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::latency::CONNECT_MAX;
 use super::node::Node;
 use super::topology::{Address, ClusterView};
 use super::{PAUSE_MAX, Shared, watchdog};
 use crate::random;
 
+/// No round of seeds begins later.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+/// All rounds end after this time.
+const ROUNDS_MAX: Duration = Duration::from_secs(15);
 /// How many seeds are asked side by side.
 const SEEDS_AT_ONCE: usize = 16;
 
@@ -55,9 +60,13 @@ impl Shared {
     pub(super) fn node(&self, address: Address) -> Arc<Node> {
         // Nothing panics under this lock.
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = nodes
-            .entry(address)
-            .or_insert_with_key(|address| Arc::new(Node::new(address.clone(), self.settings.in_flight_max)));
+        let node = nodes.entry(address).or_insert_with_key(|address| {
+            Arc::new(Node::new(
+                address.clone(),
+                self.settings.in_flight_max,
+                &self.bounds,
+            ))
+        });
         Arc::clone(node)
     }
 
@@ -158,13 +167,20 @@ impl Shared {
     /// The topology before anything is asked for, or why there is none.
     pub(super) async fn first_topology(&self) -> Result<()> {
         const OPEN: &str = "open";
-        let deadline = Instant::now() + self.settings.overall.min(Duration::from_secs(5));
-        let mut patience = Duration::ZERO;
+        let start = Instant::now();
+        let (last_round, deadline) = (
+            start + self.settings.overall.min(LAST_ROUND),
+            start + self.settings.overall.min(ROUNDS_MAX),
+        );
+        let mut doubled = self.settings.attempt;
         let mut earlier = None;
         loop {
-            // A connection that is slow to make gets more time in each round.
-            patience =
-                (patience + self.settings.attempt).min(deadline.saturating_duration_since(Instant::now()));
+            // A connection that is slow to make gets twice the time in each round.
+            let left = deadline.saturating_duration_since(Instant::now());
+            // The last round has all the time that a connection may take.
+            let is_last = Instant::now() + doubled * 2 >= last_round;
+            let patience = left.min(if is_last { CONNECT_MAX } else { doubled });
+            doubled *= 2;
             let (mut last, mut refused): (Option<Error>, _) = (None, None);
             let seeds = self.settings.seeds.clone();
             let asked = seeds.into_iter().map(|seed| async move {
@@ -198,7 +214,7 @@ impl Shared {
             if last.as_ref().is_none_or(|last| tells(last) == Tells::Late) && earlier.is_some() {
                 last = earlier.take();
             }
-            if Instant::now() + PAUSE_MAX >= deadline {
+            if Instant::now() + PAUSE_MAX >= if is_last { last_round } else { deadline } {
                 return Err(match last {
                     Some(said) if said.source().is_none() => said,
                     Some(silent) => self.nobody(OPEN).with_source(silent),
@@ -206,7 +222,8 @@ impl Shared {
                 });
             }
             earlier = last;
-            sleep(random::jittered(PAUSE_MAX)).await;
+            // Backends that open at once do not begin the next round at once.
+            sleep(random::jittered((patience / 4).clamp(PAUSE_MAX, PAUSE_MAX * 3))).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod demoted;
 mod fake;
 mod outage;
+mod patience;
 mod sizes;
 mod stall;
 mod start;
@@ -15,7 +16,7 @@ use ringhold_core::{ErrorKind, Partition, Result};
 use tokio::time::Instant;
 
 use self::fake::{Behaviour, Fake, Paper};
-use super::{Answer, Call, Settings, Supervisor, outcome};
+use super::{Address, Answer, Call, Settings, Supervisor, outcome};
 use crate::client::{Reply, ServerError};
 use crate::script;
 
@@ -56,9 +57,23 @@ async fn open(fake: &Arc<Fake>, change: impl FnOnce(&mut Settings)) -> Result<Ar
         overall: Duration::from_secs(20),
         probe: Duration::from_millis(300),
         in_flight_max: 2_000,
+        members: Arc::default(),
     };
     change(&mut settings);
     start_with(settings, fake).await
+}
+
+/// The name that leads to a single server.
+const NAME: &str = "store.example";
+
+/// A supervisor of the one server behind [`NAME`].
+async fn one_server(fake: &Arc<Fake>) -> Result<Arc<Supervisor>> {
+    let opened = open(fake, |settings| {
+        settings.cluster = false;
+        settings.seeds = vec![Address::new(NAME, 6_379)];
+        settings.overall = Duration::from_secs(45);
+    });
+    opened.await
 }
 
 async fn start_with(settings: Settings, fake: &Arc<Fake>) -> Result<Arc<Supervisor>> {
@@ -396,6 +411,7 @@ async fn a_wrong_password_is_told_without_a_retry() {
         overall: Duration::from_secs(20),
         probe: Duration::from_millis(300),
         in_flight_max: 10,
+        members: Arc::default(),
     };
     let start = Instant::now();
     let error = start_with(settings, &fake).await.expect_err("a wrong password");

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{is_replica, read_only};
 use super::failure::{link_error, refused};
+use super::latency::CONNECT_MAX;
 use super::node::{self, Node};
 use super::sizes::Size;
 use super::topology::{Address, ClusterView};
@@ -28,17 +29,18 @@ const FAILOVER_MAX: Duration = Duration::from_secs(30);
 const PERIOD_IN_LONG_TROUBLE: Duration = Duration::from_secs(1);
 /// Never more often.
 const PERIOD_MIN: Duration = Duration::from_millis(50);
-/// How long after one probe of a watchdog the next one comes; it doubles with each.
+/// The pause between the first two probes of a watchdog; it doubles with each.
 const BETWEEN_PROBES: Duration = Duration::from_millis(150);
-/// It doubles up to here: with the time that a connection takes, a name or an address that leads to a master again is
+/// The longest pause: with the time that a connection takes, a name or an address that leads to a master again is
 /// found within two seconds.
 const BETWEEN_PROBES_MAX: Duration = Duration::from_millis(800);
 /// The same for a server that has no partitions, so that nobody waits for it.
 const BETWEEN_PROBES_OF_IDLE: Duration = Duration::from_secs(2);
-/// How many times as long as the first one a later probe may take.
-const PROBES_LONGEST: u32 = 4;
 /// How many servers are asked for the topology at once.
 const ASKED: usize = 3;
+/// So many nodes may ask [`ASKED`] servers every [`PERIOD_IN_TROUBLE`]. Of a larger fleet each node asks one, and less
+/// often: about 1,000 times a second all together.
+const OFTEN_MAX: usize = 100;
 /// A server that has not answered for so long, with nobody asking, is asked whether it is there.
 const IDLE: Duration = Duration::from_secs(1);
 /// A longer answer to `CLUSTER NODES` is no such answer.
@@ -50,24 +52,31 @@ pub(super) fn suspect(shared: &Arc<Shared>, node: &Arc<Node>) {
         return;
     }
     shared
+        .dialer
         .runtime
         .spawn(watch(Arc::downgrade(shared), Arc::downgrade(node)));
 }
 
 async fn watch(shared: Weak<Shared>, node: Weak<Node>) {
     let began = Instant::now();
-    let (mut probes, mut pause, mut warned) = (0, BETWEEN_PROBES / 2, false);
+    let (mut patience, mut pause, mut warned) = (None, BETWEEN_PROBES / 2, false);
     loop {
         let mut owners = {
             let (Some(shared), Some(node)) = (shared.upgrade(), node.upgrade()) else {
                 return;
             };
             let silent = node.silent();
-            // Whoever gives up a slow connection each time at the same point never has one.
-            probes = (probes + 1).min(PROBES_LONGEST);
-            let patience = shared.settings.probe * probes;
+            // A slow connection that is given up each time at the same point is never made, and the clients of a busy server
+            // must not give up together.
+            let longer = patience.map_or_else(|| node.latency.first_probe(), |last: Duration| last * 2);
+            let doubled = longer.min(CONNECT_MAX);
+            patience = Some(doubled);
+            let patience = doubled + random::jittered(doubled / 4);
             let deadline = Instant::now() + patience;
-            match node.probe(&shared.dialer, &shared.settings, patience).await {
+            match node
+                .probe(&shared.dialer, shared.settings.cluster, patience)
+                .await
+            {
                 Ok(link) => return resume(&shared, &node, link, silent, warned).await,
                 // It answers, and whoever asks is to hear what: waiting would not help.
                 Err(LinkError::Denied(_)) => return answers(&node, None),
@@ -119,7 +128,7 @@ fn probe_pause(shared: &Shared, node: &Arc<Node>, began: Instant, last: Duration
 async fn resume(shared: &Arc<Shared>, node: &Arc<Node>, link: Arc<dyn Link>, silent: Duration, warned: bool) {
     if shared.settings.cluster && (silent >= IDLE || !*node.answers.borrow()) {
         node.answers.send_replace(false);
-        refresh(shared).await;
+        refresh(shared, ASKED).await;
     }
     if warned {
         tracing::info!(address = %node.address, "the server answers again");
@@ -145,13 +154,14 @@ pub(super) async fn follow_topology(shared: Weak<Shared>) {
             let wanted = timeout_at(look, shared.stale.notified()).await.is_ok();
             look_at_the_idle(&shared);
             if wanted || Instant::now() >= due {
-                refresh(&shared).await;
+                let (often, asked) = in_trouble(shared.settings.members.load(Ordering::Relaxed));
+                refresh(&shared, asked).await;
                 let troubled = shared.owners_now().any(|owner| !*owner.answers.borrow());
                 let now = Instant::now();
                 trouble = troubled.then(|| trouble.unwrap_or(now));
                 let period = match trouble {
                     None => PERIOD,
-                    Some(since) if since.elapsed() < FAILOVER_MAX => PERIOD_IN_TROUBLE,
+                    Some(since) if since.elapsed() < FAILOVER_MAX => often,
                     Some(_) => PERIOD_IN_LONG_TROUBLE,
                 };
                 due = now + random::jittered(period);
@@ -159,6 +169,17 @@ pub(super) async fn follow_topology(shared: Weak<Shared>) {
         }
         sleep(PERIOD_MIN).await;
     }
+}
+
+/// The period in which a node of a fleet of this size asks for the topology while a failover is to be expected, and the
+/// number of servers that it asks.
+fn in_trouble(members: usize) -> (Duration, usize) {
+    if members <= OFTEN_MAX {
+        return (PERIOD_IN_TROUBLE, ASKED);
+    }
+    let times = u32::try_from(members / OFTEN_MAX).unwrap_or(u32::MAX);
+    let period = PERIOD_IN_TROUBLE.saturating_mul(times);
+    (period.min(PERIOD_IN_LONG_TROUBLE), 1)
 }
 
 /// A hung server is noticed also when nobody asks it anything, and so is a connection that was cut off while
@@ -177,10 +198,9 @@ fn look_at_the_idle(shared: &Arc<Shared>) {
 }
 
 async fn ping_idle(shared: Weak<Shared>, node: Arc<Node>, size: Size, link: Arc<dyn Link>) {
-    let Some(probe) = shared.upgrade().map(|shared| shared.settings.probe) else {
-        return;
-    };
-    if let Ok(Ok(())) = timeout(probe, node::ping(&link)).await {
+    let asked = Instant::now();
+    if let Ok(Ok(())) = timeout(node.latency.probe(), node::ping(&link)).await {
+        node.latency.measured(asked.elapsed());
         node.heard(size);
         return;
     }
@@ -193,9 +213,9 @@ async fn ping_idle(shared: Weak<Shared>, node: Arc<Node>, size: Size, link: Arc<
     }
 }
 
-/// Asks some servers for the topology, and takes it in. One at a time: what was asked first is not taken
+/// Asks up to `asked` servers for the topology, and takes it in. One at a time: what was asked first is not taken
 /// in last.
-async fn refresh(shared: &Arc<Shared>) {
+async fn refresh(shared: &Arc<Shared>, asked: usize) {
     let _one = shared.refreshing.lock().await;
     let mut nodes = shared.all_nodes();
     nodes.retain(|node| *node.answers.borrow());
@@ -210,11 +230,11 @@ async fn refresh(shared: &Arc<Shared>) {
             .collect();
     }
     random::shuffle(&mut nodes);
-    nodes.truncate(ASKED);
+    nodes.truncate(asked);
     let answers = join_all(
         nodes
             .iter()
-            .map(|node| ask_topology(shared, node, shared.settings.attempt)),
+            .map(|node| ask_topology(shared, node, node.latency.attempt())),
     )
     .await;
     let mut merged: Option<ClusterView> = None;

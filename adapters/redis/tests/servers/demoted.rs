@@ -91,19 +91,19 @@ impl Player {
         }
     }
 
-    /// Saves until `moves` has led new connections to the new master, and for as long as it takes from then on.
-    async fn save_across(&self, moves: impl Future<Output = ()>) -> Duration {
+    /// Saves until `failover` has led new connections to the new master, and for as long as it takes from then on.
+    async fn save_across(&self, failover: impl Future<Output = ()>) -> Duration {
         let save = async {
             let save = self.make.save(&self.session, b"saved on the new master");
             self.backend.sessions.save(save).await.unwrap();
             Instant::now()
         };
-        let moves = async {
-            moves.await;
+        let failover = async {
+            failover.await;
             Instant::now()
         };
-        let (saved, moved) = within("a save", async { tokio::join!(save, moves) }).await;
-        saved.saturating_duration_since(moved)
+        let (saved, possible) = within("a save", async { tokio::join!(save, failover) }).await;
+        saved.saturating_duration_since(possible)
     }
 }
 

@@ -15,6 +15,7 @@ mod proxy;
 mod repair;
 mod rollback;
 mod round_trips;
+mod slow;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -1,18 +1,6 @@
 //! Single servers that become replicas while the name or the address that leads to them moves on.
 
 use super::*;
-use crate::supervisor::Address;
-
-const NAME: &str = "store.example";
-
-/// A supervisor of the one server behind [`NAME`].
-async fn one_server(fake: &Arc<Fake>) -> Arc<Supervisor> {
-    let opened = open(fake, |settings| {
-        settings.cluster = false;
-        settings.seeds = vec![Address::new(NAME, 6_379)];
-    });
-    opened.await.expect("a master is behind the name")
-}
 
 fn refuse(line: &str) -> Behaviour {
     Behaviour::Refuse(line.to_owned())
@@ -23,7 +11,7 @@ async fn call_on_a_demoted_server_follows_the_name_within_two_seconds() {
     for replicas in [0, 1] {
         let fake = Fake::two_masters();
         fake.name(NAME, &[0]);
-        let supervisor = one_server(&fake).await;
+        let supervisor = one_server(&fake).await.expect("a master");
         assert_eq!(by(supervisor.run(durable(LOW, replicas)).await), "0");
         fake.set(0, refuse("READONLY You can't write against a read only replica."));
         let running: Vec<_> = (0..100)
@@ -52,7 +40,7 @@ async fn call_on_a_demoted_server_follows_the_name_within_two_seconds() {
 async fn idle_connection_to_a_demoted_server_is_replaced() {
     let fake = Fake::two_masters();
     fake.name(NAME, &[0]);
-    let supervisor = one_server(&fake).await;
+    let supervisor = one_server(&fake).await.expect("a master");
     fake.name(NAME, &[1]);
     fake.set(0, refuse("READONLY"));
     // sleep: time passes on the paused clock alone, in which only the topology is asked for.
@@ -65,7 +53,7 @@ async fn idle_connection_to_a_demoted_server_is_replaced() {
 async fn write_of_a_lane_that_was_unblocked_is_retried_on_another_connection() {
     let fake = Fake::two_masters();
     fake.name(NAME, &[0]);
-    let supervisor = one_server(&fake).await;
+    let supervisor = one_server(&fake).await.expect("a master");
     assert_eq!(by(supervisor.run(durable(LOW, 1)).await), "0");
     fake.set(
         0,
@@ -83,7 +71,7 @@ async fn master_among_several_addresses_is_found() {
     fake.set(0, Behaviour::Hang);
     fake.set(1, refuse("READONLY"));
     let start = Instant::now();
-    let supervisor = one_server(&fake).await;
+    let supervisor = one_server(&fake).await.expect("a master");
     assert!(
         start.elapsed() < Duration::from_millis(150),
         "{:?}",
@@ -98,11 +86,7 @@ async fn name_that_leads_to_replicas_alone_is_an_error_that_says_so() {
     fake.name(NAME, &[0, 1]);
     fake.set(0, refuse("READONLY"));
     fake.set(1, Behaviour::Unconnected("connection refused"));
-    let opened = open(&fake, |settings| {
-        settings.cluster = false;
-        settings.seeds = vec![Address::new(NAME, 6_379)];
-    });
-    let error = opened.await.expect_err("no master");
+    let error = one_server(&fake).await.expect_err("no master");
     assert!(
         error.is_retryable() && error.context().contains("the server is a replica"),
         "{error}"

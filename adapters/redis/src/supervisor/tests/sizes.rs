@@ -3,7 +3,7 @@
 use super::*;
 use crate::client::Words;
 
-fn large(call: Call) -> Call {
+pub(super) fn large(call: Call) -> Call {
     with_bytes(call, 20_000)
 }
 

@@ -33,7 +33,7 @@ async fn dead_seeds_are_given_up_in_time() {
     });
     let error = opened.await.expect_err("nobody answers");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(16), "{:?}", start.elapsed());
 }
 
 /// The last round is cut short by the deadline, and has less to say than those before it.

@@ -1,0 +1,95 @@
+//! Connections that are slow to make, and fleets that are large.
+
+use super::sizes::large;
+use super::*;
+
+/// A call that goes on by itself.
+fn spawn(supervisor: &Arc<Supervisor>, call: Call) -> tokio::task::JoinHandle<Result<Answer>> {
+    let supervisor = Arc::clone(supervisor);
+    tokio::spawn(async move { supervisor.run(call).await })
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_takes_nine_seconds_is_made() {
+    let fake = Fake::two_masters();
+    let supervisor = connect_with(&fake, |settings| settings.overall = Duration::from_secs(45)).await;
+    assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+    fake.connect_in(Duration::from_secs(9));
+    fake.break_links(0);
+    assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_hangs_does_not_hold_up_a_name_that_moved() {
+    let fake = Fake::two_masters();
+    fake.name(NAME, &[0]);
+    let supervisor = one_server(&fake).await.expect("a master");
+    fake.set(0, Behaviour::Hang);
+    let running = spawn(&supervisor, call(LOW));
+    // sleep: time passes on the paused clock alone, until a connection is waited for with all patience.
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    fake.name(NAME, &[1]);
+    let moved = Instant::now();
+    assert_eq!(by(running.await.expect("no panic")), "1");
+    assert!(moved.elapsed() < Duration::from_secs(2), "{:?}", moved.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_calls_use_the_first_connection_until_a_slow_second_one_is_made() {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+    fake.connect_in(Duration::from_millis(450));
+    let start = Instant::now();
+    assert_eq!(by(supervisor.run(large(call(LOW))).await), "0");
+    assert!(
+        start.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(fake.scripts_by_link(0), [2]);
+    // sleep: time passes on the paused clock alone, in which the second connection is made.
+    tokio::time::sleep(Duration::from_millis(450)).await;
+    assert_eq!(by(supervisor.run(large(call(LOW))).await), "0");
+    assert_eq!(fake.scripts_by_link(0), [2, 1]);
+    assert_eq!(fake.connections(0), 2);
+}
+
+/// How often the second server is asked for the topology in ten seconds in which the first one does not answer.
+async fn topologies(members: usize) -> usize {
+    let fake = Fake::two_masters();
+    let supervisor = connect(&fake).await;
+    supervisor.has_members(members);
+    fake.set(0, Behaviour::Hang);
+    let running = spawn(&supervisor, call(LOW));
+    let asked = || fake.topologies(1) + fake.topologies(2);
+    let before = asked();
+    // sleep: time passes on the paused clock alone; what ten seconds cost is counted.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    fake.promote(0, 2);
+    let promoted = Instant::now();
+    assert_eq!(by(running.await.expect("no panic")), "2");
+    assert!(
+        promoted.elapsed() < Duration::from_millis(1_500),
+        "{:?}",
+        promoted.elapsed()
+    );
+    asked() - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_fleet_asks_for_the_topology_less_often() {
+    for (members, range) in [
+        (0, 150..=300),
+        (100, 150..=300),
+        (200, 30..=80),
+        (1_000, 8..=25),
+        (1_000_000, 8..=25),
+    ] {
+        let asked = topologies(members).await;
+        assert!(
+            range.contains(&asked),
+            "{members} members asked {asked} times each in 10 s"
+        );
+    }
+}
