@@ -107,9 +107,19 @@ impl Player {
     }
 }
 
+/// The time in which a save is to reach the new master. On a machine that stands still for a moment a save takes longer
+/// without a fault, so that only the `slow_` tests ask for it.
 const RECOVERED: Duration = Duration::from_secs(2);
 
 fn demoted_master_is_left_when_its_address_leads_to_the_new_one(client: &str) {
+    leave_for_moved_address(client, WAIT_MAX);
+}
+
+fn slow_demoted_master_is_left_within_two_seconds_of_a_moved_address(client: &str) {
+    leave_for_moved_address(client, RECOVERED);
+}
+
+fn leave_for_moved_address(client: &str, most: Duration) {
     run("an address that moves", async {
         let pair = Pair::start().await;
         let proxy = Proxy::before(pair.address(0)).await;
@@ -129,7 +139,7 @@ fn demoted_master_is_left_when_its_address_leads_to_the_new_one(client: &str) {
         let saves = players.iter().map(|player| player.save_across(moves()));
         for took in futures_util::future::join_all(saves).await {
             assert!(
-                took < RECOVERED,
+                took < most,
                 "{took:?} after new connections reached the new master"
             );
         }
@@ -175,6 +185,14 @@ impl Resolver for Name {
 }
 
 fn demoted_master_is_left_when_its_name_leads_to_the_new_one(client: &str) {
+    leave_for_moved_name(client, WAIT_MAX);
+}
+
+fn slow_demoted_master_is_left_within_two_seconds_of_a_moved_name(client: &str) {
+    leave_for_moved_name(client, RECOVERED);
+}
+
+fn leave_for_moved_name(client: &str, most: Duration) {
     run("a name that moves", async {
         let pair = Pair::start().await;
         let name = Name::new(&[pair.address(0)]);
@@ -185,11 +203,19 @@ fn demoted_master_is_left_when_its_name_leads_to_the_new_one(client: &str) {
                 *name.0.lock().unwrap() = vec![pair.address(1)];
             })
             .await;
-        assert!(took < RECOVERED, "{took:?} after the name led to the new master");
+        assert!(took < most, "{took:?} after the name led to the new master");
     });
 }
 
 fn master_is_found_among_the_addresses_of_a_name(client: &str) {
+    find_among_addresses(client, WAIT_MAX);
+}
+
+fn slow_master_is_found_among_the_addresses_of_a_name_within_two_seconds(client: &str) {
+    find_among_addresses(client, RECOVERED);
+}
+
+fn find_among_addresses(client: &str, most: Duration) {
     run("several addresses", async {
         let pair = Pair::start().await;
         // It accepts connections and answers nothing.
@@ -198,10 +224,7 @@ fn master_is_found_among_the_addresses_of_a_name(client: &str) {
         let player = Player::login("addresses", name.open(client).await).await;
         pair.swap().await;
         let took = player.save_across(async {}).await;
-        assert!(
-            took < RECOVERED,
-            "{took:?} after the other address became the master"
-        );
+        assert!(took < most, "{took:?} after the other address became the master");
     });
 }
 
@@ -209,4 +232,7 @@ on_each_client!(
     demoted_master_is_left_when_its_address_leads_to_the_new_one
     demoted_master_is_left_when_its_name_leads_to_the_new_one
     master_is_found_among_the_addresses_of_a_name
+    slow_demoted_master_is_left_within_two_seconds_of_a_moved_address
+    slow_demoted_master_is_left_within_two_seconds_of_a_moved_name
+    slow_master_is_found_among_the_addresses_of_a_name_within_two_seconds
 );
