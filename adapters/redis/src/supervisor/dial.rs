@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::latency::timed;
 use super::topology::Address;
 use crate::client::{Command, Connector, Link, LinkError, Reply, ServerError};
 use crate::resolver::Resolver;
@@ -32,8 +33,8 @@ pub(super) struct Dialer {
 #[derive(Debug)]
 pub(super) struct Dialed {
     pub(super) link: Arc<dyn Link>,
-    /// The time of its greeting.
-    pub(super) round_trip: Duration,
+    /// The time of its greeting, where that was measured.
+    pub(super) round_trip: Option<Duration>,
 }
 
 impl Dialer {
@@ -90,10 +91,8 @@ impl Dialer {
         if !self.cluster {
             greeting.push(Command::of(&["INFO", "replication"]));
         }
-        let asked = Instant::now();
-        let replies = link.send(&greeting).await?;
-        let round_trip = asked.elapsed();
-        for reply in replies {
+        let (replies, round_trip) = timed(link.send(&greeting)).await;
+        for reply in replies? {
             match reply {
                 // It ends such a connection. Any other refusal is for the call itself.
                 Reply::Error(error) if error.is_of_full_server() => return Err(LinkError::Refused(error)),

@@ -1,8 +1,13 @@
 //! Round trips to a server, and the deadlines that follow from them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::lateness;
 
 /// Round trips that an attempt may take: a lost packet is sent again within them.
 const ROUND_TRIPS: u32 = 3;
@@ -10,6 +15,27 @@ const ROUND_TRIPS: u32 = 3;
 const ROUND_TRIPS_TO_CONNECT: u32 = 10;
 /// The longest patience with a connection.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// The period of the timer that runs beside a measurement.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Awaits a small answer and measures its time; `None` where this runtime or its process stood still for a part of it.
+///
+/// # Cancel safety
+/// As that of `answer`.
+pub(super) async fn timed<T>(answer: impl Future<Output = T>) -> (T, Option<Duration>) {
+    let asked = Instant::now();
+    let mut answer = pin!(answer);
+    let mut stood_still = false;
+    loop {
+        let tick = Instant::now() + TICK;
+        let answered = timeout_at(tick, &mut answer).await;
+        stood_still |= lateness(tick).is_some();
+        if let Ok(answered) = answered {
+            return (answered, (!stood_still).then(|| asked.elapsed()));
+        }
+    }
+}
 
 /// Bounds of the deadlines for all servers.
 #[derive(Debug)]
@@ -71,9 +97,10 @@ impl Latency {
         }
     }
 
-    /// Records the time of a small answer. A faster one counts at once, a slower one by half: a server that is busy
+    /// Records the time of a small answer, where it was measured. A faster one counts at once, a slower one by half: a server that is busy
     /// for a moment is not far away.
-    pub(super) fn measured(&self, time: Duration) {
+    pub(super) fn measured(&self, time: impl Into<Option<Duration>>) {
+        let Some(time) = time.into() else { return };
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
         let known = self.micros.load(Ordering::Relaxed);
         let next = if time < known || known == 0 {
@@ -140,6 +167,21 @@ mod tests {
         latency.measured(Duration::MAX);
         latency.measured(Duration::MAX);
         assert_eq!((latency.attempt(), latency.connect()), (CONNECT_MAX, CONNECT_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answer_during_which_the_runtime_stood_still_is_not_measured() {
+        let after = |time| timed(tokio::time::sleep(time));
+        let time = after(ms(950)).await.1.unwrap();
+        assert!((ms(950)..ms(960)).contains(&time), "{time:?}");
+        for before in [ms(0), ms(350)] {
+            let answered = tokio::spawn(after(before + ms(700)));
+            // sleep: time passes on the paused clock alone, until the measurement is under way.
+            tokio::time::sleep(before + ms(1)).await;
+            // All of it at once, as for a runtime that a blocking call has stopped.
+            tokio::time::advance(ms(600)).await;
+            assert_eq!(answered.await.unwrap().1, None, "{before:?}");
+        }
     }
 
     #[test]

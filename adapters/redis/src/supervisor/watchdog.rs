@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{is_replica, read_only};
 use super::failure::{link_error, refused};
-use super::latency::CONNECT_MAX;
+use super::latency::{CONNECT_MAX, timed};
 use super::node::{self, Node};
 use super::sizes::Size;
 use super::topology::{Address, ClusterView};
@@ -146,13 +146,18 @@ fn answers(node: &Node, link: Option<Arc<dyn Link>>) {
 /// Asks for the topology now and then, at once when somebody wants it, often while there is trouble.
 pub(super) async fn follow_topology(shared: Weak<Shared>) {
     let mut due = Instant::now() + random::jittered(PERIOD);
+    let mut measures_at = Instant::now();
     let mut trouble: Option<Instant> = None;
     loop {
         {
             let Some(shared) = shared.upgrade() else { return };
             let look = due.min(Instant::now() + IDLE);
             let wanted = timeout_at(look, shared.stale.notified()).await.is_ok();
-            look_at_the_idle(&shared);
+            let measures = Instant::now() >= measures_at;
+            if measures {
+                measures_at = Instant::now() + IDLE;
+            }
+            ping_nodes(&shared, measures);
             if wanted || Instant::now() >= due {
                 let (often, asked) = in_trouble(shared.settings.members.load(Ordering::Relaxed));
                 refresh(&shared, asked).await;
@@ -182,30 +187,36 @@ fn in_trouble(members: usize) -> (Duration, usize) {
     (period.min(PERIOD_IN_LONG_TROUBLE), 1)
 }
 
-/// A hung server is noticed also when nobody asks it anything, and so is a connection that was cut off while
-/// nothing went over it.
-fn look_at_the_idle(shared: &Arc<Shared>) {
+/// Sends `PING` over idle connections: a hung server is noticed also when there are no calls, and so is a connection
+/// that was cut off while nothing went over it. With `measures` a busy first connection gets one as well, or else a round
+/// trip of a bad moment would count for as long as there are calls.
+fn ping_nodes(shared: &Arc<Shared>, measures: bool) {
     for node in shared.all_nodes() {
         for size in [Size::Small, Size::Large] {
             let Some(link) = node.link(size) else { continue };
-            if node.silent_on(size) < IDLE || node.watched.load(Ordering::Acquire) {
+            let wanted = node.silent_on(size) >= IDLE || measures && size == Size::Small;
+            if !wanted || node.watched.load(Ordering::Acquire) {
                 continue;
             }
             let (shared, node) = (Arc::downgrade(shared), Arc::clone(&node));
-            tokio::spawn(ping_idle(shared, node, size, link));
+            tokio::spawn(ping_node(shared, node, size, link));
         }
     }
 }
 
-async fn ping_idle(shared: Weak<Shared>, node: Arc<Node>, size: Size, link: Arc<dyn Link>) {
-    let asked = Instant::now();
-    if let Ok(Ok(())) = timeout(node.latency.probe(), node::ping(&link)).await {
-        node.latency.measured(asked.elapsed());
-        node.heard(size);
-        return;
+async fn ping_node(shared: Weak<Shared>, node: Arc<Node>, size: Size, link: Arc<dyn Link>) {
+    let deadline = Instant::now() + node.latency.probe();
+    match timeout_at(deadline, timed(node::ping(&link))).await {
+        Ok((Ok(()), time)) => {
+            node.latency.measured(time);
+            return node.heard(size);
+        }
+        // This runtime stood still, or the server has answered calls since then.
+        Err(_) if lateness(deadline).is_some() || node.silent_on(size) < IDLE => return,
+        Ok((Err(_), _)) | Err(_) => {}
     }
     node.forget(&link);
-    // The second one alone says little of the server: whoever needs it connects anew.
+    // The second one alone says little of the server: a call that needs it connects again.
     if size == Size::Small
         && let Some(shared) = shared.upgrade()
     {

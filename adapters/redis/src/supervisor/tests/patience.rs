@@ -19,6 +19,31 @@ async fn connection_that_takes_nine_seconds_is_made() {
     assert_eq!(by(supervisor.run(call(LOW)).await), "0");
 }
 
+/// Has a supervisor take the round trips to its one server for two seconds long.
+fn seem_far(supervisor: &Supervisor) {
+    let node = supervisor.shared.owners_now().next().expect("a server");
+    node.latency.measured(Duration::from_secs(4));
+    assert!(node.latency.attempt() > Duration::from_secs(5), "{node:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_server_that_was_slow_for_a_moment_is_left_in_time_when_it_hangs() {
+    let fake = Fake::two_masters();
+    fake.name(NAME, &[0]);
+    let supervisor = one_server(&fake).await.expect("a master");
+    seem_far(&supervisor);
+    for _ in 0..30 {
+        assert_eq!(by(supervisor.run(call(LOW)).await), "0");
+        // sleep: time passes on the paused clock alone; the connection is never idle.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    fake.set(0, Behaviour::Hang);
+    fake.name(NAME, &[1]);
+    let hung = Instant::now();
+    assert_eq!(by(supervisor.run(call(LOW)).await), "1");
+    assert!(hung.elapsed() < Duration::from_secs(2), "{:?}", hung.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn connection_that_hangs_does_not_hold_up_a_name_that_moved() {
     let fake = Fake::two_masters();
