@@ -1,11 +1,14 @@
 //! What looks after the servers: one watchdog for each that is suspect, and one task for the topology.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use ringhold_core::{Error, ErrorKind, Partition, Result};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{is_replica, read_only};
@@ -147,6 +150,7 @@ fn answers(node: &Node, link: Option<Arc<dyn Link>>) {
 pub(super) async fn follow_topology(shared: Weak<Shared>) {
     let mut due = Instant::now() + random::jittered(PERIOD);
     let mut measures_at = Instant::now();
+    let mut pings = Pings::default();
     let mut trouble: Option<Instant> = None;
     loop {
         {
@@ -157,7 +161,7 @@ pub(super) async fn follow_topology(shared: Weak<Shared>) {
             if measures {
                 measures_at = Instant::now() + IDLE;
             }
-            ping_nodes(&shared, measures);
+            pings.send(&shared, measures);
             if wanted || Instant::now() >= due {
                 let (often, asked) = in_trouble(shared.settings.members.load(Ordering::Relaxed));
                 refresh(&shared, asked).await;
@@ -187,19 +191,33 @@ fn in_trouble(members: usize) -> (Duration, usize) {
     (period.min(PERIOD_IN_LONG_TROUBLE), 1)
 }
 
-/// Sends `PING` over idle connections: a hung server is noticed also when there are no calls, and so is a connection
-/// that was cut off while nothing went over it. With `measures` a busy first connection gets one as well, or else a round
-/// trip of a bad moment would count for as long as there are calls.
-fn ping_nodes(shared: &Arc<Shared>, measures: bool) {
-    for node in shared.all_nodes() {
-        for size in [Size::Small, Size::Large] {
-            let Some(link) = node.link(size) else { continue };
-            let wanted = node.silent_on(size) >= IDLE || measures && size == Size::Small;
-            if !wanted || node.watched.load(Ordering::Acquire) {
-                continue;
+/// The `PING`s under way, which end with their owner.
+#[derive(Debug, Default)]
+struct Pings {
+    tasks: JoinSet<()>,
+    /// By the addresses of their links, which they keep in memory.
+    by_link: HashMap<usize, AbortHandle>,
+}
+
+impl Pings {
+    /// Sends `PING` over idle connections, one at a time over each: a hung server is noticed also when there are no
+    /// calls, and so is a connection that was cut off while nothing went over it. With `measures` a busy first connection
+    /// gets one as well, or else a round trip of a bad moment would count for as long as there are calls.
+    fn send(&mut self, shared: &Arc<Shared>, measures: bool) {
+        while self.tasks.try_join_next().is_some() {}
+        self.by_link.retain(|_, ping| !ping.is_finished());
+        for node in shared.all_nodes() {
+            for size in [Size::Small, Size::Large] {
+                let Some(link) = node.link(size) else { continue };
+                let wanted = node.silent_on(size) >= IDLE || measures && size == Size::Small;
+                if !wanted || node.watched.load(Ordering::Acquire) {
+                    continue;
+                }
+                if let Entry::Vacant(free) = self.by_link.entry(Arc::as_ptr(&link).cast::<()>().addr()) {
+                    let ping = ping_node(Arc::downgrade(shared), Arc::clone(&node), size, link);
+                    free.insert(self.tasks.spawn(ping));
+                }
             }
-            let (shared, node) = (Arc::downgrade(shared), Arc::clone(&node));
-            tokio::spawn(ping_node(shared, node, size, link));
         }
     }
 }

@@ -47,6 +47,8 @@ struct Server {
     /// How long answers to scripts are; 0 for one that says who answered.
     answer_bytes: usize,
     sources: usize,
+    /// Those that were sent, answered or not.
+    pings: usize,
     topologies: usize,
     waits: usize,
     shared_waits: usize,
@@ -87,6 +89,7 @@ impl Fake {
                 scripts_by_link: Vec::new(),
                 answer_bytes: 0,
                 sources: 0,
+                pings: 0,
                 topologies: 0,
                 waits: 0,
                 shared_waits: 0,
@@ -169,6 +172,10 @@ impl Fake {
 
     pub(super) fn sources_run(&self, index: usize) -> usize {
         self.server(index).sources
+    }
+
+    pub(super) fn pings(&self, index: usize) -> usize {
+        self.server(index).pings
     }
 
     pub(super) fn topologies(&self, index: usize) -> usize {
@@ -298,6 +305,8 @@ impl Link for FakeLink {
     async fn send(&self, commands: &[Command]) -> Result<Vec<Reply>, LinkError> {
         // A round trip takes no time, and lets others run.
         tokio::task::yield_now().await;
+        self.fake.server(self.index).pings +=
+            commands.iter().filter(|command| &command[0] == b"PING").count();
         if self.fake.server(self.index).cut_off.contains(&self.number) {
             std::future::pending::<()>().await;
         }

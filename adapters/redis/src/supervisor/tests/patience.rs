@@ -45,6 +45,23 @@ async fn busy_server_that_was_slow_for_a_moment_is_left_in_time_when_it_hangs() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn hung_connection_has_one_ping_that_ends_with_the_supervisor() {
+    let fake = Fake::two_masters();
+    fake.name(NAME, &[0]);
+    let supervisor = one_server(&fake).await.expect("a master");
+    seem_far(&supervisor);
+    fake.set(0, Behaviour::Hang);
+    let before = fake.pings(0);
+    // sleep: time passes on the paused clock alone, in which the connection is idle.
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    assert_eq!(fake.pings(0) - before, 1);
+    drop(supervisor);
+    // sleep: time passes on the paused clock alone, for tasks to end.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(Arc::strong_count(&fake), 1, "a ping goes on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn connection_that_hangs_does_not_hold_up_a_name_that_moved() {
     let fake = Fake::two_masters();
     fake.name(NAME, &[0]);
