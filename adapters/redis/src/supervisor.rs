@@ -177,7 +177,7 @@ impl Supervisor {
         let task = tokio::spawn(watchdog::follow_topology(Arc::downgrade(&shared)));
         let mut tasks = vec![AbortOnDropHandle::new(task)];
         if shared.settings.cluster {
-            let reading = tokio::spawn(Arc::clone(&shared).read_node_timeout());
+            let reading = tokio::spawn(inquiry::follow_node_timeout(Arc::downgrade(&shared)));
             tasks.push(AbortOnDropHandle::new(reading));
         }
         Ok(Arc::new(Self {

@@ -1,10 +1,12 @@
-//! Plain commands that ask for the servers' settings at the start.
+//! Plain commands that ask for the servers' settings.
 
-use std::sync::Arc;
+use std::future;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use ringhold_core::{Partition, Result};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::failure::link_error;
 use super::sizes::Size;
@@ -17,6 +19,12 @@ use crate::random;
 pub(crate) const NODE_TIMEOUT: &str = "cluster-node-timeout";
 /// The deadline of inquiries that `open` can do without, to connect included.
 pub(super) const ASK_MAX: Duration = Duration::from_secs(5);
+/// How many masters are asked for the node timeout at once.
+const MASTERS_AT_ONCE: usize = 16;
+/// The period in which the node timeout is read while the masters stay the same.
+const NODE_TIMEOUT_PERIOD: Duration = Duration::from_secs(60);
+/// The shortest pause before the node timeout is read again.
+const NODE_TIMEOUT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(super) async fn ask(
@@ -65,20 +73,51 @@ impl Shared {
         masters
     }
 
-    /// Lets attempts on a slow network take longer where a master says for how long that is safe.
-    pub(super) async fn read_node_timeout(self: Arc<Self>) {
-        for (partition, _) in self.masters() {
+    /// Lets attempts on a slow network take longer where masters say for how long that is safe for all of them.
+    async fn read_node_timeout(self: &Arc<Self>) {
+        let read = self.masters().into_iter().map(|(partition, _)| async move {
             let get = Command::of(&["CONFIG", "GET", NODE_TIMEOUT]);
-            let Ok(mut replies) = self.ask(partition, &[get], ASK_MAX).await else {
-                continue;
-            };
-            let text = replies.pop().and_then(Reply::into_setting);
-            if let Some(Ok(millis)) = text.map(|text| text.parse()) {
-                self.bounds.below_node_timeout(Duration::from_millis(millis));
-            } else {
-                tracing::debug!("the servers do not show {NODE_TIMEOUT}; attempts keep their deadline");
-            }
-            return;
+            let mut replies = self.ask(partition, &[get], ASK_MAX).await.ok()?;
+            replies.pop()?.into_setting()?.parse::<u64>().ok()
+        });
+        let read = stream::iter(read).buffer_unordered(MASTERS_AT_ONCE);
+        let read: Vec<u64> = read.filter_map(future::ready).collect().await;
+        if let Some(millis) = read.into_iter().min() {
+            self.bounds.below_node_timeout(Duration::from_millis(millis));
+        } else {
+            tracing::debug!("the servers do not show {NODE_TIMEOUT}; attempts keep their deadline");
         }
+    }
+}
+
+/// Reads the node timeout of the masters now, when there are other masters, and periodically: an operator may change it.
+pub(super) async fn follow_node_timeout(shared: Weak<Shared>) {
+    let Some(mut owners) = shared.upgrade().map(|shared| shared.owners.subscribe()) else {
+        return;
+    };
+    loop {
+        let known = {
+            let Some(shared) = shared.upgrade() else { return };
+            owners.mark_unchanged();
+            let known = shared.masters();
+            shared.read_node_timeout().await;
+            known
+        };
+        let others = async {
+            while owners.changed().await.is_ok() {
+                let Some(shared) = shared.upgrade() else { return };
+                if shared
+                    .masters()
+                    .iter()
+                    .any(|(_, master)| known.iter().all(|(_, known)| known != master))
+                {
+                    return;
+                }
+            }
+        };
+        // It ends early, or with the supervisor.
+        let _ = timeout(random::jittered(NODE_TIMEOUT_PERIOD), others).await;
+        // A failover of several masters is one change.
+        sleep(random::jittered(NODE_TIMEOUT_PAUSE)).await;
     }
 }

@@ -38,6 +38,8 @@ struct Server {
     /// Links by their numbers over which nothing comes any more, and nobody is told.
     cut_off: Vec<usize>,
     old_view: bool,
+    /// Its cluster-node-timeout in milliseconds, where it shows that.
+    node_timeout: Option<u64>,
     replicas: u8,
     /// They acknowledge nothing: `WAIT` takes all the time that it is given.
     replicas_stick: bool,
@@ -83,6 +85,7 @@ impl Fake {
                 generation: 0,
                 cut_off: Vec::new(),
                 old_view: false,
+                node_timeout: None,
                 replicas: 1,
                 replicas_stick: false,
                 scripts: 0,
@@ -121,6 +124,10 @@ impl Fake {
 
     pub(super) fn set_replicas(&self, index: usize, replicas: u8) {
         self.server(index).replicas = replicas;
+    }
+
+    pub(super) fn set_node_timeout(&self, index: usize, millis: u64) {
+        self.server(index).node_timeout = Some(millis);
     }
 
     /// Its replicas stay connected and acknowledge nothing.
@@ -401,6 +408,12 @@ impl FakeLink {
                 }
                 _ => Reply::Status("PONG".to_owned()),
             },
+            b"CONFIG" => server.node_timeout.map_or_else(ok, |millis| {
+                Reply::Array(vec![
+                    Reply::Bytes(command[2].to_vec().into()),
+                    Reply::Bytes(millis.to_string().into()),
+                ])
+            }),
             _ => ok(),
         }
     }

@@ -135,3 +135,29 @@ async fn large_fleet_asks_for_the_topology_less_often() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn attempt_stays_below_the_shortest_node_timeout_of_the_masters() {
+    let fake = Fake::two_masters();
+    fake.set_node_timeout(0, 15_000);
+    fake.set_node_timeout(1, 4_000);
+    let supervisor = connect(&fake).await;
+    // With a round trip that every bound cuts off.
+    let attempt = || {
+        let node = supervisor.shared.owners_now().next().expect("a server");
+        node.latency.measured(Duration::MAX);
+        node.latency.attempt()
+    };
+    // sleep: time passes on the paused clock alone, in which the timeouts are read; so below.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(attempt(), Duration::from_secs(3));
+
+    fake.set_node_timeout(2, 2_000);
+    fake.promote(0, 2);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(attempt(), Duration::from_millis(1_500), "another master");
+
+    fake.set_node_timeout(1, 1_000);
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    assert_eq!(attempt(), Duration::from_millis(750), "another setting");
+}
