@@ -97,7 +97,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// `InvalidArgument` where they refuse the user or the password; `Unavailable` or `Timeout` where none
-    /// serves within the deadline of an operation, and at once where their certificates are not trusted.
+    /// serves within the deadline of an operation, and at once where certificates are refused before any member
+    /// has served.
     pub(crate) async fn connect(settings: Settings, probe: Vec<u8>) -> Result<Arc<Self>> {
         let endpoints = settings.endpoints.iter().cloned().map(Endpoint::new).collect();
         let shared = Arc::new(Shared {

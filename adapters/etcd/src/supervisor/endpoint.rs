@@ -232,7 +232,7 @@ async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) ->
         }),
         Ok(Err(verdict)) => Err(
             match if is_fresh {
-                explained(settings, verdict)
+                explained(shared, verdict)
             } else {
                 verdict
             } {
@@ -249,10 +249,11 @@ async fn ask(shared: &Shared, index: usize, link: Option<Link>, probe: &[u8]) ->
     }
 }
 
-/// The reason in terms of TLS why a new connection broke; other verdicts as they are.
+/// The reason in terms of TLS why a new connection broke; other verdicts as they are. A refusal is final until a member
+/// has served: from then on the certificates are known to fit, and others are being rolled out.
 #[cfg(feature = "tls")]
-fn explained(settings: &Settings, verdict: Verdict) -> Verdict {
-    let Some(certificates) = &settings.certificates else {
+fn explained(shared: &Shared, verdict: Verdict) -> Verdict {
+    let Some(certificates) = &shared.settings.certificates else {
         return verdict;
     };
     let (Verdict::Final(error) | Verdict::Down(error) | Verdict::Again(error)) = &verdict;
@@ -263,7 +264,7 @@ fn explained(settings: &Settings, verdict: Verdict) -> Verdict {
         return verdict;
     };
     let error = Error::new(ErrorKind::Unavailable, error.operation(), refusal.context);
-    if refusal.is_certain {
+    if refusal.is_certain && shared.cluster.get().is_none() {
         Verdict::Final(error.with_retryable(false))
     } else {
         Verdict::Down(error)
@@ -271,7 +272,7 @@ fn explained(settings: &Settings, verdict: Verdict) -> Verdict {
 }
 
 #[cfg(not(feature = "tls"))]
-fn explained(_: &Settings, verdict: Verdict) -> Verdict {
+fn explained(_: &Shared, verdict: Verdict) -> Verdict {
     verdict
 }
 
