@@ -104,20 +104,25 @@ impl Script {
     }
 }
 
-const SESSIONS: &str = concat!(
-    include_str!("scripts/sessions.lua"),
-    include_str!("scripts/rebuild.lua")
-);
-/// For a script that must not write: where a key is lost, another script has to bring it back first.
-const SESSIONS_READ: &str = concat!(
-    include_str!("scripts/sessions.lua"),
-    "if lost ~= '' then error({ err = 'RINGHOLD_LOST ' .. lost }) end\n"
-);
+/// A script changes nothing where a key is lost: its keys may be on two servers while its slot moves, which only a look
+/// at all masters can tell. `MEND` comes after that.
+macro_rules! sessions {
+    ($($more:expr),*) => {
+        concat!(
+            include_str!("scripts/sessions.lua"),
+            "if lost ~= '' then error({ err = 'RINGHOLD_LOST ' .. lost }) end\n"
+            $(, $more)*
+        )
+    };
+}
+const SESSIONS: &str = sessions!();
 /// For a script that must not take more memory than it frees.
-const SESSIONS_AT_LIMIT: &str = concat!(
+const SESSIONS_AT_LIMIT: &str = sessions!("local AT_LIMIT = true\n");
+const SESSIONS_REPAIR: &str = sessions!(include_str!("scripts/entries.lua"));
+const SESSIONS_MEND: &str = concat!(
     include_str!("scripts/sessions.lua"),
-    include_str!("scripts/rebuild.lua"),
-    "local AT_LIMIT = true\n"
+    include_str!("scripts/entries.lua"),
+    include_str!("scripts/rebuild.lua")
 );
 const MEMBERSHIP: &str = include_str!("scripts/membership.lua");
 
@@ -136,8 +141,8 @@ scripts! {
     CREATE = "create", Write, SESSIONS, with_records, or_at_limit(CREATE_AT_LIMIT);
     /// It returns what exists, and makes no session and takes none over.
     CREATE_AT_LIMIT = "create", Tidy, SESSIONS_AT_LIMIT, with_records;
-    GET = "get", Read, SESSIONS_READ, with_records;
-    FIND = "find", Read, SESSIONS_READ, with_records;
+    GET = "get", Read, SESSIONS, with_records;
+    FIND = "find", Read, SESSIONS, with_records;
     SAVE = "save", Write, SESSIONS, or_at_limit(SAVE_AT_LIMIT);
     /// It refuses data that is longer than what it replaces.
     SAVE_AT_LIMIT = "save", Tidy, SESSIONS_AT_LIMIT;
@@ -145,13 +150,13 @@ scripts! {
     CLAIM = "claim", Tidy, SESSIONS, with_records;
     REMOVE = "remove", Tidy, SESSIONS;
     RESTORE = "restore", Write, SESSIONS, with_records;
-    LIST = "list", Read, SESSIONS_READ, with_records;
-    COUNT = "count", Read, SESSIONS_READ;
+    LIST = "list", Read, SESSIONS, with_records;
+    COUNT = "count", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
-    REPAIR = "repair", Tidy, SESSIONS, with_records;
-    /// It brings back lost keys of a partition, for a script that must not write.
-    MEND = "mend", Tidy, SESSIONS;
+    REPAIR = "repair", Tidy, SESSIONS_REPAIR, with_records;
+    /// It brings back lost keys of a partition.
+    MEND = "mend", Tidy, SESSIONS_MEND;
     REGISTER = "register", Tidy, MEMBERSHIP;
     RENEW = "renew", Tidy, MEMBERSHIP;
     LEAVE = "leave", Tidy, MEMBERSHIP;

@@ -65,7 +65,9 @@ const PARTITIONS_AT_ONCE: usize = 64;
 /// | `list` | O(n log n) for each partition on the page |
 /// | `repair` | O(n log n) for each partition of the part, in one script |
 ///
-/// A partition that has lost one of its keys is rebuilt by the first script that runs on it, in O(n log n).
+/// A partition that has lost one of its keys is rebuilt before the first operation on it, in O(n log n). On a cluster
+/// all masters are asked first whether its slot is being moved; until the move has ended, operations on the partition
+/// are refused as `Unavailable`.
 ///
 /// # Cancel safety
 /// Dropping a write's future leaves it open whether the write happens; repeat it unchanged.

@@ -29,6 +29,7 @@ mod inquiry;
 mod lane;
 mod latency;
 mod lost;
+mod mend;
 mod node;
 mod owners;
 mod sizes;
@@ -245,6 +246,8 @@ struct Exchange<'a> {
     until: Instant,
     /// Whether anything may have reached the server.
     sent: bool,
+    /// The reason that a lost key was not rebuilt.
+    unmended: Option<Error>,
 }
 
 /// Where the next attempt goes.
@@ -397,15 +400,23 @@ impl Shared {
             asked: now,
             until: deadline,
             sent: false,
+            unmended: None,
         };
         let outcome = self.attempt(&mut exchange).await;
         let Exchange {
-            asked, until, sent, ..
+            asked,
+            until,
+            sent,
+            unmended,
+            ..
         } = exchange;
         if matches!(outcome, Ok(Ok(_))) {
             node.heard_since(asked, size);
         } else {
             *unanswered |= sent;
+        }
+        if let Some(error) = unmended {
+            return Err(Verdict::Again(error));
         }
         Err(match outcome {
             Ok(Ok((Reply::Error(error), _)) | Err(LinkError::Refused(error))) => {
@@ -442,7 +453,7 @@ impl Shared {
 
     /// One attempt at one server. A script that it does not know is sent whole, and one that it refuses because it is
     /// out of memory in the form for this, where there is one. One that found a key of its partition lost is sent
-    /// again, once, after the key was rebuilt. Each has the time of an attempt, since the answer before it came in time.
+    /// again, once, after the key was rebuilt; while its slot may be on its way to another server, it is not rebuilt. Each has the time of an attempt, since the answer before it came in time.
     async fn attempt(&self, exchange: &mut Exchange<'_>) -> Result<Result<(Reply, u8), LinkError>, Elapsed> {
         let (call, deadline) = (exchange.call, exchange.until);
         // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.
@@ -466,6 +477,11 @@ impl Shared {
                 (script, by_source) = (at_limit, false);
                 other = Some(script.named(&call.command));
             } else if code == "RINGHOLD_LOST" && !rebuilt {
+                let settled = self.settled(call.operation, call.partition, &exchange.target.node);
+                if let Err(error) = settled.await {
+                    exchange.unmended = Some(error);
+                    return Ok(answer);
+                }
                 (script, by_source) = (&script::MEND, false);
                 other = Some(script.named(&call.command));
             } else if code == "RINGHOLD_REBUILT" && !rebuilt {

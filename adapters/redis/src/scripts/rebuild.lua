@@ -1,16 +1,9 @@
--- For the scripts that write, behind sessions.lua: brings back the keys of the partition that are lost. The script
--- then ends with RINGHOLD_REBUILT, which keys were lost and how many sessions there are or were; the adapter reports
--- that once and sends the script again.
+-- Only for mend.lua: brings back the keys of the partition that are lost. The script then ends with RINGHOLD_REBUILT,
+-- which keys were lost and how many sessions there are or were; the adapter reports that once and sends the script
+-- again that found them lost.
 
 -- The longest period between two touches of a session, and a cap of the clock, which may run ahead by it.
 local RECOVERY_MS = 20000 + CAP_MS
-
--- Runs a command on a key with pairs of words, many at once.
-local function call_with_pairs(command, key, words)
-  for at = 1, #words, 1000 do
-    call(command, key, unpack(words, at, math.min(at + 999, #words)))
-  end
-end
 
 -- The first key is lost, and with it all sessions: the partition starts again at clock 0, and owners restore what
 -- they hold.
@@ -21,12 +14,6 @@ local function start_again()
   advance()
   call('ZREMRANGEBYSCORE', D, '-inf', '(inf')
   return sessions
-end
-
--- The player in a stored body; nil where the body does not tell.
-local function player_in(body)
-  local len = byte(body, 1) or 0
-  if len > 0 and #body > len then return sub(body, 2, 1 + len) end
 end
 
 -- The second or the third key is lost: the first one has all that they held. The order of a player's sessions, which

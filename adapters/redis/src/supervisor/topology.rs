@@ -57,6 +57,10 @@ pub(crate) struct ClusterView {
     replicas: HashMap<Address, u8>,
     /// Everybody who can be asked.
     known: Vec<Address>,
+    /// All masters, also those without slots and those that fail.
+    masters: Vec<Address>,
+    /// Partitions whose slots the server that answered imports or migrates.
+    moving: Vec<u16>,
 }
 
 impl ClusterView {
@@ -100,10 +104,14 @@ impl ClusterView {
                 if ranges > RANGES_MAX {
                     break;
                 }
+                if has("myself") {
+                    view.moving.extend(moving(range));
+                }
                 for partition in partitions(range) {
                     view.owners.insert(partition, (address.clone(), epoch));
                 }
             }
+            view.masters.push(address.clone());
             masters.insert(id, address);
         }
         for master in following {
@@ -123,6 +131,8 @@ impl ClusterView {
                 .collect(),
             replicas: HashMap::from([(address.clone(), replicas)]),
             known: vec![address.clone()],
+            masters: vec![address.clone()],
+            moving: Vec::new(),
         }
     }
 
@@ -159,6 +169,16 @@ impl ClusterView {
         self.replicas.get(master).copied().unwrap_or(0)
     }
 
+    /// All masters in this one answer, also those without slots and those that fail.
+    pub(crate) fn masters(&self) -> &[Address] {
+        &self.masters
+    }
+
+    /// Whether the server that gave this one answer imports or migrates the slot of a partition.
+    pub(crate) fn moves(&self, partition: Partition) -> bool {
+        self.moving.contains(&partition.get())
+    }
+
     /// Everybody who can be asked.
     pub(crate) fn known(&self) -> &[Address] {
         &self.known
@@ -182,6 +202,13 @@ fn partitions(range: &str) -> Vec<u16> {
         .filter_map(schema::partition_of_slot)
         .map(Partition::get)
         .collect()
+}
+
+/// The partition in the mark of a slot that migrates (`[93->-id]`) or is imported (`[93-<-id]`).
+fn moving(mark: &str) -> Option<u16> {
+    let (slot, _) = mark.strip_prefix('[')?.split_once('-')?;
+    let partition = schema::partition_of_slot(slot.parse().ok()?)?;
+    Some(partition.get())
 }
 
 #[cfg(test)]
@@ -228,6 +255,31 @@ nonsense
             "its replica is failing"
         );
         assert_eq!(view.known().len(), 6);
+    }
+
+    #[test]
+    fn slot_moves_only_in_the_line_of_the_server_that_answers() {
+        let asked = Address::new("10.0.0.1", 7001);
+        for (mark, moving) in [
+            ("[8-<-02]", vec![0]),
+            ("[8->-02] [24-<-02]", vec![0, 1]),
+            ("[9-<-02] [8] [99999-<-02] [-<-02] 40", vec![]),
+        ] {
+            let text = format!(
+                "01 :7001@17001 myself,master - 0 0 1 connected 0-5459 {mark}\n\
+                 02 127.0.0.1:7002@17002 master,fail - 0 0 2 disconnected [40->-01]\n\
+                 03 127.0.0.1:7003@17003 slave 01 0 0 1 connected\n"
+            );
+            let view = ClusterView::parse(&text, &asked, false);
+            let found = Partition::all().filter(|partition| view.moves(*partition));
+            assert_eq!(found.map(Partition::get).collect::<Vec<_>>(), moving, "{mark}");
+            let ports: Vec<u16> = view.masters().iter().map(|master| master.port).collect();
+            assert_eq!(
+                ports,
+                [7001, 7002],
+                "a master without slots, and one that fails, too"
+            );
+        }
     }
 
     #[test]

@@ -364,7 +364,65 @@ fn sessions_wait_for_the_end_of_a_move(client: &str) {
     assert!(counted.expect("a listing") > 10, "the sessions are there");
 }
 
+/// A failover of the source loses the mark of the slot, since replicas do not have it. `SETSLOT STABLE` at the source
+/// makes the same state.
+fn half_moved_partition_without_a_mark_at_its_owner_is_not_rebuilt(client: &str) {
+    let (cluster, runtime) = start();
+    let make = Make::new("half moved");
+    let patient = runtime.block_on(open(&cluster, "half", client)).sessions;
+    let impatient = short_deadlines(&cluster).to_owned() + client;
+    let impatient = runtime.block_on(open(&cluster, "half", &impatient)).sessions;
+    for (moved, number) in [vec!["s"], vec!["p"], vec!["d"], vec!["p", "d"]]
+        .into_iter()
+        .zip((3_u16..).step_by(200))
+    {
+        let partition = Partition::new(number).expect("below 1,024");
+        let owner = make.owner();
+        let sessions = runtime.block_on(log_in(&*patient, &make, partition, &owner, long(), 3));
+        let bed = Bed::new(&cluster, partition);
+        let keys = bed.keys(&KEYS);
+        let is_moved = |key: &&Vec<u8>| {
+            moved
+                .iter()
+                .any(|end| key.ends_with(format!(":{end}").as_bytes()))
+        };
+        bed.step.set_importing().expect("importing");
+        bed.step.set_migrating().expect("migrating");
+        for key in keys.iter().filter(is_moved) {
+            bed.step.migrate_key(key).expect("a key that is there");
+        }
+        let slot = bed.step.slot().to_string();
+        let stable = cluster.command(bed.from, &["CLUSTER", "SETSLOT", &slot, "STABLE"]);
+        assert!(stable.expect("the source answers").is_ok());
+
+        let before = bed.dump();
+        let login = again(&make, &sessions[0], &owner, OnExisting::Existing);
+        let error = runtime.block_on(impatient.create(login)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{moved:?}: {error}");
+        assert!(
+            error.is_retryable() && error.context().contains("the slot is being moved"),
+            "{moved:?}: {error}"
+        );
+        let found = runtime.block_on(impatient.find(&sessions[1].player));
+        let error = found.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{moved:?}: {error}");
+        assert_eq!(bed.dump(), before, "{moved:?}: something was written");
+
+        bed.step.set_migrating().expect("migrating");
+        for key in keys.iter().filter(|key| !is_moved(key)) {
+            bed.step.migrate_key(key).expect("a key that is there");
+        }
+        bed.step.finish().expect("the end of the move");
+        for session in &sessions {
+            let found = runtime.block_on(patient.find(&session.player)).expect("a find");
+            assert_eq!(found.len(), 1, "{moved:?}");
+            assert_eq!(found[0].id, session.id, "{moved:?}");
+        }
+    }
+}
+
 on_each_client!(
+    half_moved_partition_without_a_mark_at_its_owner_is_not_rebuilt
     slow_sessions_work_or_are_refused_at_every_step_in_every_order
     sessions_wait_for_the_end_of_a_move
 );
