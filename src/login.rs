@@ -116,8 +116,11 @@ pub(crate) async fn login<T>(
         }
         // Neither a save of the present handle nor another login on this node comes in between. One
         // that is stuck delays no login further: without the lane this one can lose a race.
-        let _lane = timeout(LANE_WAIT_MAX, lane_of(node, player)).await;
-        let (record, value, displaced, slot) = match obtain::find(node, player, &options, &initial).await? {
+        let lane = timeout(LANE_WAIT_MAX, lane_of(node, player)).await;
+        let held = lane.as_ref().ok().and_then(|lane| lane.as_ref());
+        let held = held.map(|(attached, _lane)| attached);
+        let found = obtain::find(node, player, &options, &initial, held).await?;
+        let (record, value, displaced, slot) = match found {
             Found::Elsewhere(redirect) => return Ok(Login::Elsewhere(redirect)),
             Found::New(record, slot) => (record, None, Vec::new(), slot),
             Found::Claimable(found, slot) => {
@@ -143,13 +146,12 @@ pub(crate) async fn login<T>(
     Err(Error::new(ErrorKind::Overloaded, "login", context))
 }
 
-/// The lane of the player's present stay here, if there is one. With it, the writes of that stay
-/// have ended.
-async fn lane_of(node: &Node, player: &PlayerId) -> Option<OwnedMutexGuard<()>> {
+/// The player's session here with its lane, if there is one. With the lane, the writes of that session have ended.
+async fn lane_of(node: &Node, player: &PlayerId) -> Option<(Arc<Attached>, OwnedMutexGuard<()>)> {
     while let Some(attached) = node.attached.of(player) {
         let lane = Arc::clone(&attached.lane).lock_owned().await;
         if attached.ended().is_none() {
-            return Some(lane);
+            return Some((attached, lane));
         }
     }
     None

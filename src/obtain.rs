@@ -10,7 +10,7 @@ use ringhold_core::session::{
 };
 use ringhold_core::{Error, ErrorKind, NodeIncarnation, NodeState, PlayerId, Result, SessionId};
 
-use crate::attached::Slot;
+use crate::attached::{Attached, Slot};
 use crate::login::{LoginOptions, Redirect};
 use crate::node::{Node, not_attached};
 use crate::shared::record_of;
@@ -30,18 +30,20 @@ pub(crate) enum Found {
     Elsewhere(Redirect),
 }
 
-/// Finds the player's session, or makes one with the data `initial` where there is none.
+/// Finds the player's session, or makes one with the data `initial` where there is none. The caller has the lane of the
+/// session `held`, if there is one.
 pub(crate) async fn find(
     node: &Arc<Node>,
     player: &PlayerId,
     options: &LoginOptions,
     initial: &Bytes,
+    held: Option<&Arc<Attached>>,
 ) -> Result<Found> {
     if let Some(id) = options.resume {
         return find_resumed(node, player, options, id).await;
     }
     let slot = take_slot(node, player, options.displace).await?;
-    let created = create(node, player, options, initial.clone()).await?;
+    let created = create(node, player, options, initial.clone(), held).await?;
     let session = created.session;
     if created.outcome == CreateOutcome::New {
         return Ok(Found::New(session, slot));
@@ -151,7 +153,13 @@ async fn take_slot(node: &Arc<Node>, player: &PlayerId, displace: bool) -> Resul
     Err(Error::new(ErrorKind::Overloaded, "login", context).with_retryable(false))
 }
 
-async fn create(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions, data: Bytes) -> Result<Created> {
+async fn create(
+    node: &Arc<Node>,
+    player: &PlayerId,
+    options: &LoginOptions,
+    data: Bytes,
+    held: Option<&Arc<Attached>>,
+) -> Result<Created> {
     let id = random::session_id(player.partition())?;
     let ttl = options.ttl.unwrap_or(node.session_ttl);
     let request = CreateSession::new(id, player.clone(), node.me(), random::nonce()?, ttl)
@@ -161,13 +169,12 @@ async fn create(node: &Arc<Node>, player: &PlayerId, options: &LoginOptions, dat
     retry::until_deadline("login", || async {
         let created = store.create(request.clone()).await;
         // While a partition recovers, it waits for the owner of what it lost. That may be this node, whose other
-        // writes of the session wait for this login.
-        if created
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::Unavailable)
-            && let Some(attached) = node.attached.of(player)
+        // writes of the session wait for this login. A session that is too old for that is left to its next touch.
+        if created.as_ref().is_err_and(Error::is_recovering)
+            && let Some(attached) = held
+            && !save::is_too_old_to_restore(attached)
         {
-            save::restore_in_lane(node, &attached, node.me()).await?;
+            save::restore_in_lane(node, attached, node.me()).await?;
         }
         created
     })

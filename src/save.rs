@@ -211,7 +211,12 @@ pub(crate) async fn restore(
     restore_in_lane(node, attached, owner).await
 }
 
-/// The same, for a caller that has the session's lane.
+/// Whether the store may have dropped the tombstone of a session that was last acknowledged so long ago.
+pub(crate) fn is_too_old_to_restore(attached: &Attached) -> bool {
+    attached.hold().seen.age() >= TOMBSTONE_TTL
+}
+
+/// Does the same as [`restore`] for a caller that has the session's lane.
 ///
 /// # Errors
 /// As of [`restore`].
@@ -223,7 +228,7 @@ pub(crate) async fn restore_in_lane(
     if attached.ended().is_some() {
         return Ok(Kept::Ended);
     }
-    if attached.hold().seen.age() >= TOMBSTONE_TTL {
+    if is_too_old_to_restore(attached) {
         // The store may have forgotten that a later login or a goodbye ended it: what is not known to
         // be ours is not brought back.
         node.attached.end(attached, SessionEvent::Fenced);

@@ -118,6 +118,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     retryable: bool,
+    recovering: bool,
     operation: &'static str,
     context: Cow<'static, str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -129,6 +130,7 @@ impl Error {
         let inner = Inner {
             kind,
             retryable: kind.retryable_by_default(),
+            recovering: false,
             operation,
             context: context.into(),
             source: None,
@@ -150,6 +152,13 @@ impl Error {
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.inner.retryable = retryable;
         self
+    }
+
+    /// `Unavailable`: the store lost sessions and waits for their owners to restore them.
+    pub fn recovering(operation: &'static str, context: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new(ErrorKind::Unavailable, operation, context);
+        error.inner.recovering = true;
+        error
     }
 
     /// `NotOwner`, with the node that holds the session, where that is known.
@@ -177,6 +186,11 @@ impl Error {
     /// Whether the same request may succeed when it is repeated unchanged.
     pub fn is_retryable(&self) -> bool {
         self.inner.retryable
+    }
+
+    /// Whether the operation waits for an owner that restores a session: of [`recovering`](Self::recovering).
+    pub fn is_recovering(&self) -> bool {
+        self.inner.recovering
     }
 
     /// The operation that failed, in a few words.
@@ -250,6 +264,14 @@ mod tests {
         );
         assert!(error.is_retryable());
         assert!(!error.with_retryable(false).is_retryable());
+    }
+
+    #[test]
+    fn only_the_error_of_a_recovery_is_recovering() {
+        let error = Error::recovering("create", "its owner may restore it");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.is_retryable() && error.is_recovering());
+        assert!(!Error::new(ErrorKind::Unavailable, "create", "no answer").is_recovering());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringhold::core::Nonce;
 use ringhold::core::session::RestoreSession;
-use ringhold::{Error, ErrorKind, Fleet, LoginOptions, NodeStatus};
+use ringhold::{Error, ErrorKind, Fleet, LoginOptions, NodeStatus, SessionEvent, Ttl};
 use ringhold_testkit::{Log, Make};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -107,7 +107,7 @@ async fn login_on_the_owner_restores_a_session_that_the_store_waits_for() {
         let waits = call.method == "create" && seen.load(Ordering::SeqCst) == 0;
         async move {
             if waits {
-                Err(Error::new(ErrorKind::Unavailable, "create", "it recovers"))
+                Err(Error::recovering("create", "it recovers"))
             } else {
                 Ok(())
             }
@@ -117,6 +117,75 @@ async fn login_on_the_owner_restores_a_session_that_the_store_waits_for() {
     let again = here(login(&node, "ada").await);
     assert_eq!(again.id(), session.id());
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+/// The first refusal of a login says nothing of the session that this node holds.
+#[tokio::test(start_paused = true)]
+async fn refused_login_after_a_long_outage_does_not_fence_the_attached_session() {
+    for recovering in [false, true] {
+        let hooks = Hooks::default();
+        let node = join(&hooks.wrap(&memory().await), "a").await;
+        let options = LoginOptions::new().ttl(Ttl::from_millis(600_000).unwrap());
+        let mut session = here(node.login::<u64>(&player("ada"), options).await);
+        let logins = counter();
+        hooks.before(move |call| {
+            let fails = match call.method {
+                "touch_many" => Some(no_answer()),
+                "create" if logins.fetch_add(1, Ordering::SeqCst) == 0 => Some(if recovering {
+                    Error::recovering("create", "it recovers")
+                } else {
+                    no_answer()
+                }),
+                _ => None,
+            };
+            async move { fails.map_or(Ok(()), Err) }
+        });
+        // sleep: simulated time, longer than tombstones are kept
+        sleep(Duration::from_secs(90)).await;
+        let again = here(login(&node, "ada").await);
+        assert_eq!(again.id(), session.id());
+        let event = timeout(LONG, session.event()).await;
+        assert!(
+            matches!(event, Ok(SessionEvent::Displaced { .. })),
+            "recovering: {recovering}: {event:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_without_the_lane_of_a_stuck_save_restores_nothing() {
+    let hooks = Hooks::default();
+    let node = join(&hooks.wrap(&memory().await), "a").await;
+    let mut session = here(login(&node, "ada").await);
+    let id = session.id();
+    let (logins, restored) = (counter(), counter());
+    let restorations = Arc::clone(&restored);
+    hooks.before(move |call| {
+        let stuck = call.method == "save";
+        let waits = call.method == "create" && logins.fetch_add(1, Ordering::SeqCst) == 0;
+        restorations.fetch_add(usize::from(call.method == "restore"), Ordering::SeqCst);
+        async move {
+            if stuck {
+                std::future::pending::<()>().await;
+            }
+            if waits {
+                return Err(Error::recovering("create", "it recovers"));
+            }
+            Ok(())
+        }
+    });
+    *session.value_mut() = 7;
+    let saving = session.save();
+    let again = async {
+        // sleep: simulated time, so that the save has the lane
+        sleep(Duration::from_millis(1)).await;
+        here(login(&node, "ada").await)
+    };
+    tokio::select! {
+        saved = saving => panic!("it is stuck: {saved:?}"),
+        again = again => assert_eq!(again.id(), id),
+    }
+    assert_eq!(restored.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]

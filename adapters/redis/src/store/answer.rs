@@ -99,7 +99,7 @@ impl Status {
                     "the server lost this partition's sessions, and the player's may still be restored by its \
                      owner; try again, for {left:?} at most"
                 );
-                (ErrorKind::Unavailable, context)
+                return Err(Error::recovering(operation, context));
             }
             Self::Untouched(_) | Self::Exists(_) => return Err(malformed(operation, "a status of a login")),
         };

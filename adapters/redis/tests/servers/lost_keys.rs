@@ -256,6 +256,7 @@ fn each_operation_starts_the_recovery_of_lost_sessions(client: &str) {
                     "{what}: {error}"
                 );
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{what}");
+                assert!(error.is_recovering(), "{what}: {error}");
                 assert_eq!(reports(&log, keys, 2), 1, "{what}: {}", log.text());
                 drop(listening);
 
