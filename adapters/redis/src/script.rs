@@ -119,6 +119,13 @@ const SESSIONS: &str = sessions!();
 /// For a script that must not take more memory than it frees.
 const SESSIONS_AT_LIMIT: &str = sessions!("local AT_LIMIT = true\n");
 const SESSIONS_REPAIR: &str = sessions!(include_str!("scripts/entries.lua"));
+const SESSIONS_AS_THEY_ARE: &str = include_str!("scripts/sessions.lua");
+/// For a check, which leaves a lost key to a repair.
+const SESSIONS_CHECK: &str = concat!(
+    include_str!("scripts/sessions.lua"),
+    "if lost ~= '' then return { 'lost' } end\n",
+    include_str!("scripts/entries.lua")
+);
 const SESSIONS_MEND: &str = concat!(
     include_str!("scripts/sessions.lua"),
     include_str!("scripts/entries.lua"),
@@ -151,10 +158,15 @@ scripts! {
     REMOVE = "remove", Tidy, SESSIONS;
     RESTORE = "restore", Write, SESSIONS, with_records;
     LIST = "list", Read, SESSIONS, with_records;
+    /// It leaves a lost key as it is.
+    LIST_CHECK = "list", Read, SESSIONS_CHECK, with_records;
     COUNT = "count", Read, SESSIONS;
     TAKE = "take", Tidy, SESSIONS, with_records;
     ACK = "ack", Tidy, SESSIONS;
     REPAIR = "repair", Tidy, SESSIONS_REPAIR, with_records;
+    /// It finds what `REPAIR` repairs, and changes nothing.
+    CHECK = "repair", Read, SESSIONS_CHECK, with_records;
+    LOST = "lost", Read, SESSIONS_AS_THEY_ARE;
     /// It brings back lost keys of a partition.
     MEND = "mend", Tidy, SESSIONS_MEND;
     REGISTER = "register", Tidy, MEMBERSHIP;

@@ -175,10 +175,10 @@ impl RedisSessions {
         partition: Partition,
         request: &ListSessions,
         limit: usize,
-        with_expired: bool,
+        (script, with_expired): (&'static Script, bool),
     ) -> Result<(bool, Vec<Found>)> {
         const LIST: &str = "list";
-        let mut words = self.keys.sessions(&script::LIST, partition);
+        let mut words = self.keys.sessions(script, partition);
         match request.after {
             Some(Cursor(id)) if id.partition() == partition => words.word(&id.to_bytes()),
             _ => words.word(b""),
@@ -199,7 +199,7 @@ impl RedisSessions {
             .decimal(ANSWER_BYTES as u64)
             .word(&partition.get().to_be_bytes());
         let (status, _) = self
-            .run(LIST, partition, &script::LIST, 0, words, about(b"list"))
+            .run(LIST, partition, script, 0, words, about(b"list"))
             .await?;
         answer::page(LIST, partition, status.done(LIST, None)?)
     }
@@ -511,7 +511,7 @@ impl SessionStore for RedisSessions {
             let wanted = limit + 1 - listed;
             let calls: Vec<_> = window
                 .iter()
-                .map(|partition| self.list_partition(*partition, &request, wanted, false))
+                .map(|partition| self.list_partition(*partition, &request, wanted, (&script::LIST, false)))
                 .collect();
             let results: Vec<_> = stream::iter(calls).buffered(PARTITIONS_AT_ONCE).collect().await;
             for result in results {

@@ -96,6 +96,9 @@ pub enum SessionProblem {
     /// It cannot be read. A repair removes it with all that belongs to it; a session's player can log in again,
     /// to a new session.
     Unreadable,
+    /// It is lost, with all that it holds: one of a store's keys for many sessions. A repair rebuilds it from the others, or
+    /// starts it again where the owners of its sessions have to restore them.
+    Lost,
     /// It is of a newer format. A repair leaves it to a build that reads it.
     Newer,
 }
@@ -107,6 +110,7 @@ impl SessionProblem {
             Self::Dangling => "dangling",
             Self::NotIndexed => "not_indexed",
             Self::Unreadable => "unreadable",
+            Self::Lost => "lost",
             Self::Newer => "newer",
         }
     }

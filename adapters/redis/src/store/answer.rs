@@ -26,6 +26,8 @@ pub(super) enum Status {
     Exists(Why),
     /// The token of an acknowledgement does not stand.
     Void,
+    /// A key of the partition is lost.
+    Lost,
     /// The partition lost the player's session, and its owner may still restore it for this long.
     Recovering(Duration),
 }
@@ -59,6 +61,7 @@ impl Status {
                 other => Why::Live(Some(other.into_number(operation)?)),
             }),
             b"void" => Self::Void,
+            b"lost" => Self::Lost,
             b"recovering" => Self::Recovering(Duration::from_millis(elements.number()?)),
             _ => return Err(malformed(operation, "an unknown status")),
         })
@@ -93,6 +96,10 @@ impl Status {
             Self::Void => {
                 let context = format!("the token is void: {} was revived, or taken by another", name());
                 (ErrorKind::Fenced, context)
+            }
+            Self::Lost => {
+                let context = "a key of the partition was lost during the check; check again";
+                (ErrorKind::Unavailable, context.to_owned())
             }
             Self::Recovering(left) => {
                 let context = format!(

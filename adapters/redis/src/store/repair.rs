@@ -8,7 +8,7 @@ use ringhold_core::{Error, ErrorKind, Partition, Result, SessionId};
 
 use super::{RedisSessions, about};
 use crate::client::{Elements, malformed};
-use crate::script;
+use crate::script::{self, Script};
 
 const REPAIR: &str = "repair";
 
@@ -33,9 +33,13 @@ pub(super) async fn part(store: &RedisSessions, request: &RepairSessions) -> Res
     let results: Vec<_> = stream::iter(calls).buffered(PARTITIONS).collect().await;
     let mut part = RepairedSessions::default();
     for result in results {
-        let (entries, faults) = result?;
-        part.entries += entries;
-        part.faults.extend(faults);
+        match result {
+            Ok((entries, faults)) => {
+                part.entries += entries;
+                part.faults.extend(faults);
+            }
+            Err(error) => return Err(error),
+        }
     }
     let next = partitions.get(PARTITIONS);
     part.next = next.map(|next| RepairCursor::from_bytes(next.get().to_be_bytes().to_vec()));
@@ -59,8 +63,18 @@ async fn partition_part(
     partition: Partition,
     repairs: bool,
 ) -> Result<(u64, Vec<SessionFault>)> {
-    let undecodable = undecodable(store, partition).await?;
-    let mut words = store.keys.sessions(&script::REPAIR, partition);
+    let mut found = lost_keys(store, partition).await?;
+    if !repairs && !found.is_empty() {
+        return Ok((0, found));
+    }
+    // The scripts of a repair have a lost key rebuilt first.
+    let (list, script) = if repairs {
+        (&script::LIST, &script::REPAIR)
+    } else {
+        (&script::LIST_CHECK, &script::CHECK)
+    };
+    let undecodable = undecodable(store, partition, list).await?;
+    let mut words = store.keys.sessions(script, partition);
     words
         .word(if repairs { b"1" } else { b"" as &[u8] })
         .word(&partition.get().to_be_bytes());
@@ -69,18 +83,41 @@ async fn partition_part(
     }
     let name = about(&partition.get().to_be_bytes());
     let (status, _) = store
-        .run(REPAIR, partition, &script::REPAIR, store.replicas, words, name)
+        .run(REPAIR, partition, script, store.replicas, words, name)
         .await?;
-    faults(status.done(REPAIR, None)?, repairs)
+    let (entries, faults) = faults(status.done(REPAIR, None)?, repairs)?;
+    for fault in &mut found {
+        fault.repaired = true;
+    }
+    found.extend(faults);
+    Ok((entries, found))
+}
+
+/// A fault for each key of a partition that is lost.
+async fn lost_keys(store: &RedisSessions, partition: Partition) -> Result<Vec<SessionFault>> {
+    let words = store.keys.sessions(&script::LOST, partition);
+    let (status, _) = store
+        .run(REPAIR, partition, &script::LOST, 0, words, None)
+        .await?;
+    let names = status.done(REPAIR, None)?.bytes()?;
+    let fault = |name: &u8| {
+        let entry = format!("partition/{}/{}", partition.get(), char::from(*name));
+        SessionFault::new(entry, SessionProblem::Lost)
+    };
+    Ok(names.iter().map(fault).collect())
 }
 
 /// The sessions that only a decoder can tell to be unreadable, each with the SHA-1 of its header and body.
-async fn undecodable(store: &RedisSessions, partition: Partition) -> Result<Vec<(SessionId, String)>> {
+async fn undecodable(
+    store: &RedisSessions,
+    partition: Partition,
+    list: &'static Script,
+) -> Result<Vec<(SessionId, String)>> {
     let mut undecodable = Vec::new();
     let mut request = ListSessions::all(PAGE);
     loop {
         let (more, found) = store
-            .list_partition(partition, &request, usize::from(PAGE), true)
+            .list_partition(partition, &request, usize::from(PAGE), (list, true))
             .await?;
         let last = found.last().map(|found| found.id);
         for found in found {

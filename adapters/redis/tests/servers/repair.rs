@@ -91,6 +91,13 @@ async fn faults(
     (part.faults, part.entries)
 }
 
+fn problems(faults: &[SessionFault]) -> Vec<(SessionProblem, bool)> {
+    faults
+        .iter()
+        .map(|fault| (fault.problem, fault.repaired))
+        .collect()
+}
+
 fn dumps(server: &RedisServer, fleet: &str) -> Vec<Vec<u8>> {
     server.dump(&server.keys(fleet, &["p", "d"]))
 }
@@ -226,9 +233,10 @@ fn recovering_partition_has_no_dangling_sessions(client: &str) {
         let ([session, _], _) = scene(&*sessions, &make).await;
         let partition = session.id.partition();
         server.ask(&[b"DEL", &server.key("recovers", "s")]);
+        let (found, entries) = faults(&*sessions, RepairSessions::repair(), partition).await;
         assert_eq!(
-            faults(&*sessions, RepairSessions::repair(), partition).await,
-            (Vec::new(), 0)
+            (problems(&found), entries),
+            (vec![(SessionProblem::Lost, true)], 0)
         );
         let restore = RestoreSession::new(session.clone(), make.nonce());
         sessions.restore(restore).await.unwrap();
@@ -239,7 +247,45 @@ fn recovering_partition_has_no_dangling_sessions(client: &str) {
     });
 }
 
+fn lost_key_is_reported_by_a_check_and_rebuilt_by_a_repair(client: &str) {
+    let server = RedisServer::start(&servers()).unwrap();
+    run("lost keys", async {
+        let make = Make::new("lost keys");
+        for lost in ["s", "p", "d", "pd"] {
+            let fleet = format!("lost-{lost}");
+            let sessions = open(&(server.url(&fleet) + client)).await.unwrap().sessions;
+            let ([session, _], _) = scene(&*sessions, &make).await;
+            let partition = session.id.partition();
+            for name in lost.chars() {
+                server.ask(&[b"DEL", &server.key(&fleet, &name.to_string())]);
+            }
+            let left: Vec<&str> = ["s", "p", "d"]
+                .into_iter()
+                .filter(|name| !lost.contains(name))
+                .collect();
+            let dump = || server.dump(&server.keys(&fleet, &left));
+            let before = dump();
+            for _ in 0..2 {
+                let (found, _) = faults(&*sessions, RepairSessions::check(), partition).await;
+                let expected = vec![(SessionProblem::Lost, false); lost.len()];
+                assert_eq!(problems(&found), expected, "{lost}: {found:?}");
+                let entry = format!("partition/{}/{}", partition.get(), &lost[..1]);
+                assert_eq!(found[0].entry, entry);
+            }
+            assert_eq!(dump(), before, "{lost}: a check changes nothing");
+            let keys = server.keys(&fleet, &["s", "p", "d"]);
+            assert_eq!(keys.len(), 3 - lost.len(), "{lost}: a check rebuilds nothing");
+            let (repaired, _) = faults(&*sessions, RepairSessions::repair(), partition).await;
+            let expected = vec![(SessionProblem::Lost, true); lost.len()];
+            assert_eq!(problems(&repaired), expected, "{lost}: {repaired:?}");
+            let (left, _) = faults(&*sessions, RepairSessions::check(), partition).await;
+            assert_eq!(left, Vec::new(), "{lost}");
+        }
+    });
+}
+
 on_each_client!(
+    lost_key_is_reported_by_a_check_and_rebuilt_by_a_repair
     planted_fault_is_found_and_repaired
     record_of_a_newer_format_and_an_expired_one_stay
     check_of_all_partitions_finds_each_entry_once

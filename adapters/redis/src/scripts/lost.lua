@@ -1,0 +1,2 @@
+-- Returns the names of the keys that are lost, and changes nothing.
+return { 'done', lost }
