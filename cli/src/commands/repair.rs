@@ -76,8 +76,10 @@ impl RepairReport {
         if left == 0 {
             return Ok(());
         }
-        let advice = if apply {
+        let advice = if apply && left == self.newer {
             "these are records of a newer format; use a build that reads them"
+        } else if apply {
+            "no repair changes keys of another type or form; find out what else writes to them"
         } else {
             "repair them with --apply"
         };

@@ -94,7 +94,7 @@ pub enum SessionProblem {
     /// An index lacks it: its player's list, or what orders deadlines. A repair adds it.
     NotIndexed,
     /// It cannot be read. A repair removes it with all that belongs to it; a session's player can log in again,
-    /// to a new session.
+    /// to a new session. It leaves what is not one entry but the key of many.
     Unreadable,
     /// It is lost, with all that it holds: one of a store's keys for many sessions. A repair rebuilds it from the others, or
     /// starts it again where the owners of its sessions have to restore them.

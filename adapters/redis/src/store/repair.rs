@@ -32,16 +32,35 @@ pub(super) async fn part(store: &RedisSessions, request: &RepairSessions) -> Res
         .collect();
     let results: Vec<_> = stream::iter(calls).buffered(PARTITIONS).collect().await;
     let mut part = RepairedSessions::default();
-    for result in results {
+    let mut failed = None;
+    for (partition, result) in partitions.iter().zip(results) {
         match result {
+            // The next part begins with the partition that failed, so that this one is checked again.
+            Ok((_, faults)) if failed.is_some() => {
+                part.faults
+                    .extend(faults.into_iter().filter(|fault| fault.repaired));
+            }
             Ok((entries, faults)) => {
                 part.entries += entries;
                 part.faults.extend(faults);
             }
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(partition = partition.get(), %error, "a partition cannot be read");
+                let entry = format!("partition/{}", partition.get());
+                part.faults
+                    .push(SessionFault::new(entry, SessionProblem::Unreadable));
+            }
+            Err(error) => {
+                failed.get_or_insert((*partition, error));
+            }
         }
     }
-    let next = partitions.get(PARTITIONS);
+    let next = match failed {
+        // Otherwise what was repaired is to be reported before the error, which the next part returns.
+        Some((_, error)) if part == RepairedSessions::default() => return Err(error),
+        Some((partition, _)) => Some(partition),
+        None => partitions.get(PARTITIONS).copied(),
+    };
     part.next = next.map(|next| RepairCursor::from_bytes(next.get().to_be_bytes().to_vec()));
     Ok(part)
 }

@@ -284,7 +284,54 @@ fn lost_key_is_reported_by_a_check_and_rebuilt_by_a_repair(client: &str) {
     });
 }
 
+fn unreadable_partition_is_a_fault_and_others_are_repaired(client: &str) {
+    let server = RedisServer::start(&servers()).unwrap();
+    run("an unreadable partition", async {
+        let make = Make::new("an unreadable partition");
+        for what in ["clock", "type"] {
+            let fleet = format!("unreadable-{what}");
+            let sessions = open(&(server.url(&fleet) + client)).await.unwrap().sessions;
+            let [first, second] = [40, 41].map(|number| Partition::new(number).unwrap());
+            let mut created = Vec::new();
+            for partition in [first, second] {
+                let login = make.login(&make.player_in(partition), &make.owner(), ttl(600));
+                created.push(sessions.create(login).await.unwrap().session);
+                if partition == first {
+                    let [all, players] = ["s", "p"].map(|name| server.key(&fleet, name));
+                    if what == "clock" {
+                        server.ask(&[b"HSET", &all, b"c", b"other bytes"]);
+                    } else {
+                        server.ask(&[b"DEL", &players]);
+                        server.ask(&[b"SET", &players, b"other bytes"]);
+                    }
+                }
+            }
+            let deadlines = server.keys(&fleet, &["d"]);
+            let id = created[1].id.to_bytes();
+            let removed: i64 = deadlines
+                .iter()
+                .map(|key| server.ask(&[b"ZREM", key, &id]).integer().unwrap())
+                .sum();
+            assert_eq!(removed, 1);
+            let (found, entries) = faults(&*sessions, RepairSessions::repair(), first).await;
+            assert_eq!(found[0].entry, "partition/40", "{what}");
+            let expected = [
+                (SessionProblem::Unreadable, false),
+                (SessionProblem::NotIndexed, true),
+            ];
+            assert_eq!(
+                (&problems(&found)[..], entries),
+                (&expected[..], 1),
+                "{what}: {found:?}"
+            );
+            let (left, _) = faults(&*sessions, RepairSessions::check(), second).await;
+            assert_eq!(left, Vec::new(), "{what}");
+        }
+    });
+}
+
 on_each_client!(
+    unreadable_partition_is_a_fault_and_others_are_repaired
     lost_key_is_reported_by_a_check_and_rebuilt_by_a_repair
     planted_fault_is_found_and_repaired
     record_of_a_newer_format_and_an_expired_one_stay
