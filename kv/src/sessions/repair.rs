@@ -7,7 +7,7 @@ use ringhold_core::session::{RepairCursor, RepairSessions, RepairedSessions, Ses
 use ringhold_core::{Error, ErrorKind, PlayerId, Result, SessionId, codec};
 
 use super::entry::Entry;
-use super::{arm, put_entry, put_listed, whole_or_why};
+use super::{ID_LEN, arm, put_entry, put_listed, whole_or_why};
 use crate::{Transaction, schema};
 
 /// In the order in which they are checked.
@@ -115,7 +115,8 @@ impl Repair {
             Self::Index(mut entry) => {
                 let mut ids = list_of(tx, &entry.player)?.unwrap_or_default();
                 if !entry.header.unlinked && !ids.contains(&entry.id) {
-                    ids.push(entry.id);
+                    let at = position(tx, &ids, &entry)?;
+                    ids.insert(at, entry.id);
                     put_listed(tx, &entry.player, &ids);
                 }
                 let due_ms = entry.header.due_ms().min(entry.armed_ms);
@@ -128,6 +129,29 @@ impl Repair {
         }
         Ok(())
     }
+}
+
+/// The position of a session in its player's list: before the first one that was touched later, since the last one is
+/// what logins return.
+fn position<T: Transaction>(tx: &mut T, ids: &[SessionId], entry: &Entry) -> Result<usize, T::Stop> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(schema::session).collect();
+    tx.expect(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    for (at, (id, key)) in ids.iter().zip(&keys).enumerate() {
+        let listed = tx.get(key)?.and_then(|value| Entry::decode(*id, &value).ok());
+        if listed.is_some_and(|listed| last_touch(entry) < last_touch(&listed)) {
+            return Ok(at);
+        }
+    }
+    Ok(ids.len())
+}
+
+/// The time of a session's last touch; the id decides between equal ones.
+fn last_touch(entry: &Entry) -> (u64, [u8; ID_LEN]) {
+    let touched_ms = entry
+        .header
+        .deadline_ms
+        .saturating_sub(entry.header.ttl.as_millis());
+    (touched_ms, entry.id.to_bytes())
 }
 
 /// The keys that an entry is checked against.

@@ -34,7 +34,7 @@ local function rebuild()
         local player = linked_here and player_in(call('HGET', S, id .. 'b') or '')
         if player then
           local list = lists[player] or {}
-          list[#list + 1] = { id = id, touched = header and deadline(header) - unpack64(header, 72) or 0 }
+          list[#list + 1] = { id = id, touched = header and touched_at(header) or 0 }
           lists[player] = list
         end
       end
@@ -42,10 +42,7 @@ local function rebuild()
   end
   local players = {}
   for player, list in pairs(lists) do
-    table.sort(list, function(a, b)
-      if a.touched ~= b.touched then return a.touched < b.touched end
-      return precedes(a.id, b.id)
-    end)
+    table.sort(list, is_older)
     for i, session in ipairs(list) do list[i] = session.id end
     players[#players + 1] = player
     players[#players + 1] = table.concat(list)

@@ -35,7 +35,7 @@ for _, id in ipairs(all) do
       due_at[id] = unpack64(tombstone, 7)
     elseif player then
       due_at[id] = due(header)
-      sessions[id] = { player = player, unlinked = has(header, UNLINKED) }
+      sessions[id] = { id = id, player = player, unlinked = has(header, UNLINKED), touched = touched_at(header) }
       if sub(header, 5, 6) ~= '\1\0' then fault('session', id, 'newer') end
     else
       removed[id] = true
@@ -88,7 +88,10 @@ end
 for id, session in pairs(sessions) do
   if not session.unlinked and not named[id] then
     local list = lists[session.player] or {}
-    list[#list + 1] = id
+    -- Before the first one that was touched later: the last one of a list is what logins return.
+    local at = 1
+    while list[at] and not (sessions[list[at]] and is_older(session, sessions[list[at]])) do at = at + 1 end
+    table.insert(list, at, id)
     lists[session.player] = list
     changed[session.player] = true
     fault('session', id, 'not_indexed')

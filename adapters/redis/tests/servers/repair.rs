@@ -330,7 +330,40 @@ fn unreadable_partition_is_a_fault_and_others_are_repaired(client: &str) {
     });
 }
 
+fn session_that_its_list_lacks_is_added_in_the_order_of_touches(client: &str) {
+    let server = RedisServer::start(&servers().clock(ServerClock::Settable)).unwrap();
+    run("the order of a list", async {
+        let make = Make::new("the order of a list");
+        let (owner, player) = (make.owner(), make.player());
+        let partition = player.partition();
+        for lacks in 0..3 {
+            let fleet = format!("order-{lacks}");
+            let sessions = open(&(server.url(&fleet) + client)).await.unwrap().sessions;
+            let mut created = Vec::new();
+            for _ in 0..3 {
+                let login = make.login_with(&player, &owner, ttl(600), OnExisting::Allow { max: 3 });
+                created.push(sessions.create(login).await.unwrap().session.id);
+                let clock = server.clock().expect("it is settable");
+                clock.advance(Duration::from_secs(1)).unwrap();
+            }
+            let (key, name) = (server.key(&fleet, "p"), player.as_str().as_bytes());
+            let whole = server.bytes(&[b"HGET", &key, name]);
+            let mut list = whole.clone();
+            list.drain(18 * lacks..18 * (lacks + 1));
+            server.ask(&[b"HSET", &key, name, &list]);
+            let (repaired, _) = faults(&*sessions, RepairSessions::repair(), partition).await;
+            assert_eq!(problems(&repaired), [(SessionProblem::NotIndexed, true)]);
+            assert_eq!(
+                server.bytes(&[b"HGET", &key, name]),
+                whole,
+                "{lacks} of {created:?}"
+            );
+        }
+    });
+}
+
 on_each_client!(
+    session_that_its_list_lacks_is_added_in_the_order_of_touches
     unreadable_partition_is_a_fault_and_others_are_repaired
     lost_key_is_reported_by_a_check_and_rebuilt_by_a_repair
     planted_fault_is_found_and_repaired

@@ -1,5 +1,7 @@
 //! Faults planted one by one among what is stored: each is found and repaired.
 
+use std::time::Duration;
+
 use ringhold_core::session::{
     OnExisting, RemoveSession, RepairCursor, RepairSessions, SessionFault, SessionProblem,
 };
@@ -149,6 +151,30 @@ async fn planted_fault_is_found_and_repaired() {
         assert_eq!(created.id != session.id, is_lost, "{what}");
         let sessions = kv.find(&session.player).await.expect("it is sound");
         assert_eq!(sessions.len(), 1, "{what}");
+        account(&kv.store);
+    }
+}
+
+#[tokio::test]
+async fn session_that_its_list_lacks_is_added_in_the_order_of_touches() {
+    let make = Make::new("the order of a list");
+    let (owner, player) = (make.owner(), make.player());
+    for lacks in 0..3 {
+        let clock = SimulatedClock::new();
+        let kv = KvSessions::new(Reach::Far, clock.clone());
+        for _ in 0..3 {
+            let login = make.login_with(&player, &owner, Ttl::MAX, OnExisting::Allow { max: 3 });
+            kv.create(login).await.expect("a login");
+            clock.advance(Duration::from_secs(1));
+        }
+        let key = format!("player/{player}").into_bytes();
+        let whole = kv.store.value(&key).expect("it is there").to_vec();
+        let mut list = whole.clone();
+        list.drain(18 * lacks..18 * (lacks + 1));
+        kv.store.set(&key, Some(&list));
+        let (repaired, _) = faults(&kv, RepairSessions::repair()).await;
+        assert_eq!(repaired.len(), 1, "{repaired:?}");
+        assert_eq!(kv.store.value(&key).as_deref(), Some(&whole[..]), "{lacks}");
         account(&kv.store);
     }
 }
