@@ -34,7 +34,10 @@ struct Place {
     keys: [String; 3],
 }
 
-const SHARED: &str = include_str!("../../src/scripts/sessions.lua");
+const SHARED: &str = concat!(
+    include_str!("../../src/scripts/sessions.lua"),
+    "if lost ~= '' then error({ err = 'RINGHOLD_LOST ' .. lost }) end\n"
+);
 
 impl Bare {
     pub(crate) async fn connect(cluster: &RedisCluster) -> Self {
