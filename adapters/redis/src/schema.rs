@@ -17,9 +17,9 @@
 //! partition is ever deleted and made again: in a slot that migrates, a script whose keys are all in
 //! one place runs as a whole, and otherwise it is refused before its first line.
 //!
-//! They also tell a key that the server lost (an eviction, a mistaken `DEL`) from one of a new partition. `:p` and `:d` are
-//! rebuilt from `:s`, once it is certain that their slot is not being moved. Where `:s` is lost, the clock starts again at 0, `:d` is emptied,
-//! and the clock's value names, in 8 bytes more, the reading until which the partition *recovers*: the longest period
+//! They also tell a key that the server lost (an eviction, a mistaken `DEL`) from one of a new partition. `:p` and `:d`
+//! are rebuilt from `:s`, once it is certain that their slot is not being moved. Where `:s` is lost, the clock starts
+//! again at 0, `:d` is emptied, and the clock's value names, in 8 bytes more, the reading until which the partition *recovers*: the longest period
 //! between two touches and one cap of the clock. Until then the ids that `:p` still names may be restored by their
 //! owners, and a login of their players is refused with `Unavailable`; later such ids are left out and dropped.
 //!

@@ -453,7 +453,8 @@ impl Shared {
 
     /// One attempt at one server. A script that it does not know is sent whole, and one that it refuses because it is
     /// out of memory in the form for this, where there is one. One that found a key of its partition lost is sent
-    /// again, once, after the key was rebuilt; while its slot may be on its way to another server, it is not rebuilt. Each has the time of an attempt, since the answer before it came in time.
+    /// again, once, after the key was rebuilt; while its slot may be on its way to another server, it is not rebuilt. Each
+    /// has the time of an attempt, since the answer before it came in time.
     async fn attempt(&self, exchange: &mut Exchange<'_>) -> Result<Result<(Reply, u8), LinkError>, Elapsed> {
         let (call, deadline) = (exchange.call, exchange.until);
         // A lane has the deadline of an attempt for what it sends; in it, a write may queue behind another.

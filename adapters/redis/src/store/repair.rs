@@ -130,13 +130,13 @@ async fn lost_keys(store: &RedisSessions, partition: Partition) -> Result<Vec<Se
 async fn undecodable(
     store: &RedisSessions,
     partition: Partition,
-    list: &'static Script,
+    script: &'static Script,
 ) -> Result<Vec<(SessionId, String)>> {
     let mut undecodable = Vec::new();
     let mut request = ListSessions::all(PAGE);
     loop {
         let (more, found) = store
-            .list_partition(partition, &request, usize::from(PAGE), (list, true))
+            .list_partition(partition, &request, usize::from(PAGE), (script, true))
             .await?;
         let last = found.last().map(|found| found.id);
         for found in found {

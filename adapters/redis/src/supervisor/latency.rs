@@ -171,6 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answer_during_which_the_runtime_stood_still_is_not_measured() {
+        // sleep: it stands for an answer that takes so long on the paused clock.
         let after = |time| timed(tokio::time::sleep(time));
         let time = after(ms(950)).await.1.unwrap();
         assert!((ms(950)..ms(960)).contains(&time), "{time:?}");

@@ -148,16 +148,18 @@ async fn attempt_stays_below_the_shortest_node_timeout_of_the_masters() {
         node.latency.measured(Duration::MAX);
         node.latency.attempt()
     };
-    // sleep: time passes on the paused clock alone, in which the timeouts are read; so below.
+    // sleep: time passes on the paused clock alone, in which the timeouts are read.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(attempt(), Duration::from_secs(3));
 
     fake.set_node_timeout(2, 2_000);
     fake.promote(0, 2);
+    // sleep: as above.
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(attempt(), Duration::from_millis(1_500), "another master");
 
     fake.set_node_timeout(1, 1_000);
+    // sleep: as above.
     tokio::time::sleep(Duration::from_secs(80)).await;
     assert_eq!(attempt(), Duration::from_millis(750), "another setting");
 }
