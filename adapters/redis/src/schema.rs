@@ -21,7 +21,9 @@
 //! are rebuilt from `:s`, once it is certain that their slot is not being moved. Where `:s` is lost, the clock starts
 //! again at 0, `:d` is emptied, and the clock's value names, in 8 bytes more, the reading until which the partition *recovers*: the longest period
 //! between two touches and one cap of the clock. Until then the ids that `:p` still names may be restored by their
-//! owners, and a login of their players is refused with `Unavailable`; later such ids are left out and dropped.
+//! owners, and a login of their players is refused with `Unavailable`; later such ids are left out and dropped. Where `:p`
+//! is lost as well, one more byte says so, and every login of a player without a session is refused. Where only the field
+//! `c` of `:s` is lost, the clock goes on at the last touch of all sessions.
 //!
 //! Membership lives in the slot of one partition, the XXH3-64 hash of the fleet's name modulo 1,024:
 //!

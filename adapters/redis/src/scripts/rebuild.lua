@@ -11,6 +11,7 @@ local function start_again()
   local sessions = 0
   for _, ids in ipairs(call('HVALS', P)) do sessions = sessions + math.floor(#ids / 18) end
   recovers_until = now + RECOVERY_MS
+  lists_lost = not has_players
   advance()
   call('ZREMRANGEBYSCORE', D, '-inf', '(inf')
   return sessions
@@ -18,12 +19,14 @@ end
 
 -- The second or the third key is lost: the first one has all that they held. The order of a player's sessions, which
 -- the second one kept, becomes that of their last touches. What cannot be read stays in its player's way.
+-- Where only the clock is lost, it goes on at the last touch of all, so that nothing expires early or lives for ever.
 local function rebuild()
-  local sessions, deadlines, lists = 0, {}, {}
+  local sessions, deadlines, lists, latest = 0, {}, {}, 0
   for _, id in ipairs(call('HKEYS', S)) do
     if #id == 18 then
       local readable, header, tombstone = pcall(look_up, id)
       if not readable then header = nil end
+      latest = math.max(latest, header and touched_at(header) or tombstone and unpack64(tombstone, 7) - TOMBSTONE_MS or 0)
       if not has_deadlines then
         deadlines[#deadlines + 1] = header and due(header) or tombstone and unpack64(tombstone, 7) or now
         deadlines[#deadlines + 1] = id
@@ -47,6 +50,8 @@ local function rebuild()
     players[#players + 1] = player
     players[#players + 1] = table.concat(list)
   end
+  if not clock then now = latest end
+  lists_lost = lists_lost or not has_players
   advance()
   call_with_pairs('ZADD', D, deadlines)
   call_with_pairs('HSET', P, players)
@@ -54,6 +59,7 @@ local function rebuild()
 end
 
 if lost ~= '' then
-  local sessions = clock and rebuild() or start_again()
+  local sessions
+  if has_sessions then sessions = rebuild() else sessions = start_again() end
   error({ err = 'RINGHOLD_REBUILT ' .. lost .. ' ' .. sessions })
 end

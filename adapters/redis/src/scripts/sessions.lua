@@ -20,10 +20,12 @@ local has_players = call('HEXISTS', P, '') == 1
 local has_deadlines = call('ZSCORE', D, '')
 
 -- The names of the keys that are lost, by an eviction or a mistaken DEL: each key of a partition that was
--- ever written to has the clock or a sentinel, which is never removed. '' where none is, or all are new.
+-- ever written to has the clock or a sentinel, which is never removed. 'c' is the first key's clock alone. '' where
+-- none is lost, or all are new.
 local lost = ''
-if clock or has_players or has_deadlines then
-  lost = (clock and '' or 's') .. (has_players and '' or 'p') .. (has_deadlines and '' or 'd')
+local has_sessions = clock or call('HLEN', S) > 0
+if has_sessions or has_players or has_deadlines then
+  lost = (clock and '' or has_sessions and 'c' or 's') .. (has_players and '' or 'p') .. (has_deadlines and '' or 'd')
 end
 
 local function corrupt(what)
@@ -33,14 +35,17 @@ end
 local time, now
 -- The reading of the partition's clock until which owners may restore what its first key lost.
 local recovers_until = 0
+-- Whether it lost the second key as well, so that nothing tells which players had sessions.
+local lists_lost = false
 do
   local parts = call('TIME')
   time = parts[1] * 1000 + math.floor(parts[2] / 1000)
   if not clock then
     now = 0
   else
-    if #clock == 24 then
+    if #clock == 24 or #clock == 25 then
       recovers_until = unpack64(clock, 17)
+      lists_lost = #clock == 25
     elseif #clock ~= 16 then
       corrupt('the clock of a partition')
     end
@@ -51,7 +56,7 @@ end
 -- Moves the clock on. Every script that may write does so, also when it refuses: it is what a later
 -- WAIT waits for.
 local function advance()
-  local recovery = now < recovers_until and pack('<I8', recovers_until) or ''
+  local recovery = now < recovers_until and pack('<I8', recovers_until) .. (lists_lost and '\1' or '') or ''
   call('HSET', S, 'c', pack('<I8I8', now, time) .. recovery)
   if not has_players then call('HSET', P, '', '') end
   if not has_deadlines then call('ZADD', D, '+inf', '') end
@@ -192,9 +197,9 @@ end
 
 -- A refusal where one of these sessions may still be restored: what the player has is not known yet.
 local function recovering(list)
-  for _, session in ipairs(list) do
-    if not session.header then return { 'recovering', recovers_until - now } end
-  end
+  local awaited = lists_lost and #list == 0 and now < recovers_until
+  for _, session in ipairs(list) do awaited = awaited or not session.header end
+  if awaited then return { 'recovering', recovers_until - now } end
 end
 
 -- What stays in a player's list without one of them, as it is written; the other sessions are not

@@ -19,7 +19,7 @@ pub(super) fn report(partition: Partition, server: &Address, detail: &str) {
     } else {
         tracing::error!(
             partition, %server, keys, sessions,
-            "the server lost an index of a partition, which is rebuilt from its sessions"
+            "the server lost an index or the clock of a partition, which is rebuilt from its sessions"
         );
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn report(partition: Partition, server: &Address, detail: &str) {
 fn read(detail: &str) -> Option<(&str, u64)> {
     let mut words = detail.split(' ');
     let keys = words.next()?;
-    let is_key = |name: char| matches!(name, 's' | 'p' | 'd');
+    let is_key = |name: char| matches!(name, 's' | 'c' | 'p' | 'd');
     let sessions = words.next()?.parse().ok()?;
     (!keys.is_empty() && keys.chars().all(is_key)).then_some((keys, sessions))
 }

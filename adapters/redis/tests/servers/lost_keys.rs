@@ -343,6 +343,79 @@ fn sessions_that_no_owner_restores_are_dropped_after_a_touch_period(client: &str
     });
 }
 
+fn partition_without_sessions_and_lists_refuses_logins_until_it_has_recovered(client: &str) {
+    let server = RedisServer::start(&servers().clock(ServerClock::Settable)).unwrap();
+    run("lost lists", async {
+        let make = Make::new("lost lists");
+        for (number, losses) in [["sp"].as_slice(), &["s", "p"], &["p", "s"]].iter().enumerate() {
+            let fleet = format!("lists-{number}");
+            let sessions = open(&(server.url(&fleet) + client)).await.unwrap().sessions;
+            let [session, other] = two_sessions(&*sessions, &make, &make.owner()).await;
+            let partition = session.id.partition();
+            for keys in *losses {
+                delete(&server, &fleet, keys);
+                sessions.count(partition).await.unwrap();
+            }
+            if losses == &["p", "s"] {
+                // The lists had been rebuilt.
+                let new = make.login(&make.player_in(partition), &make.owner(), ttl(60));
+                sessions.create(new).await.unwrap();
+                continue;
+            }
+            let error = log_in(&*sessions, &make, &session).await.unwrap_err();
+            assert!(error.is_recovering(), "{losses:?}: {error}");
+            let restore = RestoreSession::new(session.clone(), make.nonce());
+            sessions.restore(restore).await.unwrap();
+            let login = log_in(&*sessions, &make, &session).await.unwrap();
+            assert_eq!(login.id, session.id, "{losses:?}");
+            let error = log_in(&*sessions, &make, &other).await.unwrap_err();
+            assert!(error.is_recovering(), "{losses:?}: {error}");
+            for _ in 0..24 {
+                let clock = server.clock().expect("it is settable");
+                clock.advance(Duration::from_secs(1)).unwrap();
+                sessions.take_expired(make.take(partition, 0)).await.unwrap();
+            }
+            let login = log_in(&*sessions, &make, &other).await.unwrap();
+            assert_ne!(login.id, other.id, "{losses:?}");
+        }
+    });
+}
+
+fn partition_without_its_clock_keeps_its_sessions_and_their_deadlines(client: &str) {
+    let server = RedisServer::start(&servers().clock(ServerClock::Settable)).unwrap();
+    run("a lost clock", async {
+        let make = Make::new("a lost clock");
+        for keys in ["", "p", "d", "pd"] {
+            let fleet = format!("clock-{keys}");
+            let sessions = open(&(server.url(&fleet) + client)).await.unwrap().sessions;
+            let partition = make.player().partition();
+            let pass = async |seconds: u64| {
+                for _ in 0..seconds {
+                    let clock = server.clock().expect("it is settable");
+                    clock.advance(Duration::from_secs(1)).unwrap();
+                    sessions.take_expired(make.take(partition, 0)).await.unwrap();
+                }
+            };
+            let login = make.login(&make.player_in(partition), &make.owner(), ttl(60));
+            sessions.create(login).await.unwrap();
+            pass(100).await;
+            let login = make.login(&make.player_in(partition), &make.owner(), ttl(20));
+            let session = sessions.create(login).await.unwrap().session;
+            let removed = server.ask(&[b"HDEL", &server.key(&fleet, "s"), b"c"]);
+            assert_eq!(removed.integer().unwrap(), 1);
+            delete(&server, &fleet, keys);
+            pass(15).await;
+            assert_eq!(
+                sessions.find(&session.player).await.unwrap()[0].id,
+                session.id,
+                "{keys}"
+            );
+            pass(10).await;
+            assert!(sessions.find(&session.player).await.unwrap().is_empty(), "{keys}");
+        }
+    });
+}
+
 /// The list of a player is older than the loss: what it does not name had ended before.
 fn displaced_session_is_not_restored_in_place_of_a_lost_one(client: &str) {
     let server = RedisServer::start(&servers()).unwrap();
@@ -432,6 +505,8 @@ on_each_client!(
     rebuilt_index_has_more_than_live_sessions
     each_operation_starts_the_recovery_of_lost_sessions
     sessions_that_no_owner_restores_are_dropped_after_a_touch_period
+    partition_without_sessions_and_lists_refuses_logins_until_it_has_recovered
+    partition_without_its_clock_keeps_its_sessions_and_their_deadlines
     displaced_session_is_not_restored_in_place_of_a_lost_one
     rebuild_of_10_000_sessions_ends_within_an_attempt
 );
