@@ -113,7 +113,9 @@ use crate::{Error, ErrorKind, Limits, Partition, PlayerId, Result, SessionId};
 ///
 /// # Errors
 /// Beside the kinds named above: `Unavailable`, `Timeout` and `Overloaded`, all retryable;
-/// `Corrupt` and `Unsupported` where the record of exactly this session cannot be read.
+/// `Corrupt` and `Unsupported` where the record of exactly this session cannot be read. A store that lost sessions and
+/// waits for their owners to restore them refuses `find` and `create` of such a player with
+/// [`Error::recovering`](crate::Error::recovering).
 #[async_trait]
 pub trait SessionStore: Send + Sync + fmt::Debug {
     /// The limits in force.
