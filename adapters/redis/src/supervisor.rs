@@ -478,8 +478,7 @@ impl Shared {
                 (script, by_source) = (at_limit, false);
                 other = Some(script.named(&call.command));
             } else if code == "RINGHOLD_LOST" && !rebuilt {
-                let settled = self.settled(call.operation, call.partition, &exchange.target.node);
-                if let Err(error) = settled.await {
+                if let Err(error) = self.settled(call, &exchange.target.node, deadline).await {
                     exchange.unmended = Some(error);
                     return Ok(answer);
                 }
