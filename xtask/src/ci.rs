@@ -6,9 +6,7 @@
 use crate::plan::{self, AfterFailure, Selection, Step, Work};
 use crate::run::{Call, Result, Steps};
 use crate::test::Suite;
-use crate::{
-    codegen, counts, demo, faults, features, fuzz, guarantees, histories, loom, miri, setup, test, tidy,
-};
+use crate::{codegen, counts, demo, faults, features, fuzz, guarantees, histories, loom, setup, test, tidy};
 
 /// The manifests of the packages that are not members.
 const FUZZ: &str = "fuzz/Cargo.toml";
@@ -88,11 +86,6 @@ const PLAN: &[Step] = &[
         name: "loom",
         about: "interleavings of the lock-free code",
         work: Work::Alone(|steps| loom::run(steps, &loom::Arguments::default())),
-    },
-    Step {
-        name: "miri",
-        about: "core under the interpreter, where nightly is installed",
-        work: Work::Alone(miri::run_if_it_can),
     },
     Step {
         name: "counts",
