@@ -21,7 +21,7 @@ pub(crate) struct Step {
 /// The work of a step.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
-    /// Nothing else runs meanwhile.
+    /// Nothing else runs beside it.
     Alone(fn(&mut Steps) -> Result<()>),
     /// Programs that are built already. Those of steps of this kind that follow each other run at once.
     Beside(fn() -> Result<Calls>),

@@ -27,7 +27,7 @@ fn key(server: &RedisServer, name: &str) -> Vec<u8> {
     }
 }
 
-/// What a command prints for people, and how it ends.
+/// The output of a command for people, once its exit code is checked.
 fn printed(url: &str, line: &[&str], code: i32) -> String {
     let Output {
         status,

@@ -56,7 +56,7 @@ impl RepairCursor {
 pub struct RepairedSessions {
     /// How many stored sessions and tombstones this part has. 0 is possible before the last part.
     pub entries: u64,
-    /// What does not fit together or cannot be read.
+    /// Entries that do not fit together or cannot be read.
     pub faults: Vec<SessionFault>,
     /// Where the next part begins; `None` after the last part.
     pub next: Option<RepairCursor>,
@@ -68,7 +68,7 @@ pub struct RepairedSessions {
 pub struct SessionFault {
     /// The stored entry in the words of its store, such as `session/35a-…`; it may hold a player's id.
     pub entry: String,
-    /// What is wrong with it.
+    /// The kind of the fault.
     pub problem: SessionProblem,
     /// Whether it is repaired now.
     pub repaired: bool,
@@ -85,7 +85,7 @@ impl SessionFault {
     }
 }
 
-/// What can be wrong with a stored entry, and what a repair does about it.
+/// The kind of a fault of a stored entry, and the effect of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SessionProblem {

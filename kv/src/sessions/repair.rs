@@ -79,7 +79,7 @@ pub fn repair<T: Transaction>(
     Ok(part)
 }
 
-/// What repairs a fault.
+/// The change that repairs a fault.
 enum Repair {
     /// Removes the entry.
     Remove,
@@ -201,7 +201,7 @@ fn list_of<T: Transaction>(tx: &mut T, player: &PlayerId) -> Result<Option<Vec<S
 
 type Fault = Option<(SessionProblem, Repair)>;
 
-/// What is wrong with an entry, and what repairs it.
+/// The fault of an entry, and its repair.
 fn fault<T: Transaction>(tx: &mut T, stored: &Stored<'_>) -> Result<Fault, T::Stop> {
     let Stored { kind, key, value } = *stored;
     if kind == schema::PLAYERS {

@@ -90,7 +90,7 @@ pub(super) fn link_error(operation: &'static str, address: &Address, error: Link
     }
 }
 
-/// What a server refused, where nobody else is asked instead.
+/// The error of a refusal that no other server is asked about.
 pub(super) fn refused(operation: &'static str, error: &ServerError, address: &Address) -> Error {
     match judge(operation, error, address) {
         Verdict::Again(error)

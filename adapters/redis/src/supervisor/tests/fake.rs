@@ -18,7 +18,7 @@ use crate::supervisor::Address;
 #[derive(Debug, Clone)]
 pub(super) enum Behaviour {
     Answer,
-    /// Scripts get this error; so do pings where the server says that it serves nobody. With `READONLY` it is a
+    /// Scripts get this error; so do pings where the server says that it serves no requests. With `READONLY` it is a
     /// replica by its `INFO` as well.
     Refuse(String),
     /// Scripts run, and a `WAIT` behind them gets this error.
